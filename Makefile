@@ -1,0 +1,60 @@
+# Paths are relative, so that a checkout in a folder with spaces works. A cluster gets an environment of its own.
+VENV := .venv$(if $(SLURM_CLUSTER_NAME),-$(SLURM_CLUSTER_NAME))
+PYTHON ?= python3
+export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.DEFAULT_GOAL := help
+.PHONY: help venv data check repro test lint format lock clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' Makefile
+
+repro: check ## environment, sample data, whole pipeline; ends with the metrics
+	dvc repro
+	@dvc metrics show
+	@printf '%s\n' '' 'Done. Three things to try next, after `. $(VENV)/bin/activate`:' \
+	  '  dvc exp run -S train.lr=0.001       # another learning rate: train and evaluate run, nothing else' \
+	  '  dvc exp run -S dataset=sensor_v1    # the older data version, five people' \
+	  '  dvc exp show --only-changed         # what came of them'
+
+test: venv ## the whole test suite
+	pytest --numprocesses 2
+
+lint: venv ## ruff (check and format) and shellcheck
+	ruff check .
+	ruff format --check .
+	git ls-files -z '*.sh' .ci/run | xargs -0 shellcheck
+
+format: venv ## let ruff mend what it can
+	ruff check --fix .
+	ruff format .
+
+check: data ## hold parameters, catalog and raw data against each other
+	trackstack check
+
+# Only what is not there yet: a changed folder is for `trackstack check` to report, not for a pull to overwrite.
+data: venv ## fetch the raw data that .dvc files point to
+	@for pointer in data/raw/*.dvc; do \
+	  [ -e "$${pointer%.dvc}" ] || said=$$(dvc pull "$$pointer" 2>&1) || { echo "$$said" >&2; exit 1; }; \
+	done
+
+venv: $(VENV)/.installed ## the Python environment
+
+$(VENV)/.installed: requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("make: Python >= 3.11 is needed, not " + sys.version.split()[0] + "; try: make PYTHON=python3.12")'
+	@echo "Installing the packages of requirements.lock into $(VENV): a minute or two"
+	@$(PYTHON) -m venv $(VENV)
+	@python -m pip install --quiet --requirement requirements.lock
+	@python -m pip install --quiet --no-deps --editable .
+	@touch $@
+
+# A CPU build's suffix, index addresses and the CUDA libraries, which torch pins itself, do not belong in the lock.
+lock: venv ## resolve requirements.lock anew from pyproject.toml
+	python -m pip install --quiet pip-tools
+	pip-compile --quiet --extra dev --extra wandb --strip-extras --no-emit-index-url --no-emit-find-links --no-header \
+	  --no-annotate --output-file requirements.lock pyproject.toml
+	sed -i -E -e 's/\+cpu$$//' -e '/^(#|$$)/d' -e '/^nvidia-ml-py/b' -e '/^(nvidia|cuda|triton)/d' requirements.lock
+
+clean: ## remove the environment and half-written outputs; data and results stay
+	rm -rf $(VENV) .pytest_cache .ruff_cache
