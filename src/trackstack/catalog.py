@@ -1,0 +1,145 @@
+"""`data/catalog.yaml`: what each dataset version is, and the contract its files must keep."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BeforeValidator, Field, field_validator, model_validator
+
+from trackstack import UserError
+from trackstack.params import Count, Index, Positive, Section, load_yaml, validate
+
+CATALOG_FILE = Path("data/catalog.yaml")
+
+ColumnType = Literal["int8", "int16", "int32", "int64", "text"]
+# YAML reads a class called 1 or 2 as a number.
+ClassName = Annotated[str, BeforeValidator(lambda value: str(value) if type(value) is int else value)]
+
+
+class Feature(Section):
+    """One measured column."""
+
+    name: str
+    unit: str = ""
+
+
+class Vector(Section):
+    """Three features that are the x, y and z of one vector, so that augmentation may rotate and mirror it."""
+
+    axes: tuple[str, str, str]
+    kind: Literal["acceleration", "angular_rate"]
+
+
+class Contract(Section):
+    """How the CSV files of a dataset version are built."""
+
+    features: Annotated[tuple[Feature, ...], Field(min_length=1)]
+    label: str
+    classes: Annotated[tuple[ClassName, ...], Field(min_length=2)]
+    """The values of the label column, in the order that gives each its number."""
+    group: str
+    """The column (a person, a machine, a site) whose values are never split across train, val and test."""
+    series: str | None = None
+    """The column whose value changes where a recording ends; without it every row is a sample."""
+    extra: tuple[str, ...] = ()
+    """Columns that are kept in Parquet and not used for training."""
+    types: dict[str, ColumnType] = Field(default_factory=dict)
+    """Types of group, series and extra columns, where int32 (group, series) or text (extra) will not do."""
+    sample_rate_hz: Positive | None = None
+    vectors: tuple[Vector, ...] = ()
+
+    @model_validator(mode="after")
+    def _columns_are_distinct(self) -> Contract:
+        columns = self.columns()
+        twice = sorted({column for column in columns if columns.count(column) > 1})
+        if twice:
+            raise ValueError(f"columns named twice: {', '.join(twice)}")
+        if len(set(self.classes)) < len(self.classes):
+            raise ValueError("classes has a name twice")
+        strangers = sorted(
+            {name for vector in self.vectors for name in vector.axes} - set(self.feature_names())
+        )
+        if strangers:
+            raise ValueError(f"vectors may name features; not {', '.join(strangers)}")
+        unknown = sorted(set(self.types) - set(self.id_columns()))
+        if unknown:
+            raise ValueError(f"types may name {', '.join(self.id_columns())}; not {', '.join(unknown)}")
+        return self
+
+    def id_columns(self) -> list[str]:
+        """Group, series and extra columns: everything but features and label."""
+        return [self.group, *([self.series] if self.series else []), *self.extra]
+
+    def feature_names(self) -> list[str]:
+        """The feature columns, in the order of the tensors' channels."""
+        return [feature.name for feature in self.features]
+
+    def columns(self) -> list[str]:
+        """All columns that a file must have."""
+        return [*self.id_columns(), *self.feature_names(), self.label]
+
+    def id_type(self, column: str) -> ColumnType:
+        """The type of a group, series or extra column."""
+        return self.types.get(column, "text" if column in self.extra else "int32")
+
+
+class Dataset(Contract):
+    """A dataset version: its contract, and what else people want to know of it."""
+
+    path: str
+    description: str
+    num_samples: Count
+    """Rows in all files."""
+    files: dict[str, Index] | None = None
+    """Rows per file; when given, no other file may lie in the folder."""
+    licence: str | None = None
+    source: str | None = None
+
+    @field_validator("path")
+    @classmethod
+    def _path_is_relative(cls, path: str) -> str:
+        if Path(path).is_absolute() or ".." in Path(path).parts:
+            raise ValueError("expected a path inside the checkout")
+        return path
+
+    @model_validator(mode="after")
+    def _rows_add_up(self) -> Dataset:
+        if self.files is not None and sum(self.files.values()) != self.num_samples:
+            total = sum(self.files.values())
+            raise ValueError(
+                f"num_samples is {self.num_samples:,}, but the rows under files add up to {total:,}"
+            )
+        return self
+
+    def contract(self) -> Contract:
+        """The part that decides what the stages compute."""
+        return Contract(**{name: getattr(self, name) for name in Contract.model_fields})
+
+
+def load_dataset(name: str, path: Path = CATALOG_FILE) -> Dataset:
+    """Read one entry of the catalog; the others are not looked at, so that none can get in its way."""
+    entries = _entries(path)
+    if name not in entries:
+        known = ", ".join(map(str, entries))
+        raise UserError(f"params.yaml: dataset is {name!r}; {path} has {known}")
+    return validate(Dataset, entries[name], path, prefix=f"datasets.{name}")
+
+
+def load_catalog(path: Path = CATALOG_FILE) -> dict[str, Dataset]:
+    """Read all entries; the first faulty one is a UserError."""
+    return {
+        str(name): validate(Dataset, entry, path, prefix=f"datasets.{name}")
+        for name, entry in _entries(path).items()
+    }
+
+
+def _entries(path: Path) -> dict:
+    content = load_yaml(path)
+    if (
+        not isinstance(content, dict)
+        or set(content) != {"datasets"}
+        or not isinstance(content["datasets"], dict)
+    ):
+        raise UserError(f"{path}: expected one key, datasets, with an entry per dataset version")
+    return content["datasets"]

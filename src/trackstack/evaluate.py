@@ -1,0 +1,111 @@
+"""Metrics and plots of the trained model on the test split: groups that it never saw."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+import torch
+from sklearn.metrics import accuracy_score, f1_score, log_loss, precision_recall_fscore_support
+
+from trackstack import UserError
+from trackstack.outputs import new_folder, write_json
+from trackstack.params import EvaluateParams
+from trackstack.saved_model import load_model, predict_logits
+from trackstack.windows import WindowDataset, open_cache
+
+
+def evaluate(
+    cache_folder: Path, model_folder: Path, out: Path, params: EvaluateParams, split: str = "test"
+) -> None:
+    """Write `metrics.json`, `predictions.csv`, `per_class.csv` and `calibration.csv` into the folder `out`.
+
+    Raises:
+        UserError: no model, no cache, or a model that was trained on another cache.
+    """
+    torch.set_num_threads(params.threads)
+    torch.use_deterministic_algorithms(True)
+    cache = open_cache(cache_folder)
+    model, description = load_model(model_folder)
+    if description["reads"] != cache.metadata["digest"]:
+        raise UserError(
+            f"{model_folder}: was trained on another tensor cache than {cache_folder}; type: dvc repro"
+        )
+    windows = WindowDataset(cache, split)
+    logits_WK, labels_W = predict_logits(model, windows)
+    probs_WK = logits_WK.double().softmax(1).numpy()
+    actual_W = labels_W.numpy()
+    with new_folder(out) as folder:
+        metrics = {f"{split}_{name}": value for name, value in summarise(actual_W, probs_WK, params).items()}
+        write_json(folder / "metrics.json", metrics)
+        classes = np.array(cache.metadata["classes"])
+        _write_csv(
+            folder / "predictions.csv",
+            ["row", "actual", "predicted", "confidence"],
+            zip(
+                windows.starts.tolist(),
+                classes[actual_W],
+                classes[probs_WK.argmax(1)],
+                (f"{confidence:.6f}" for confidence in probs_WK.max(1)),
+                strict=True,
+            ),
+        )
+        header = ["class", "precision", "recall", "f1", "windows"]
+        _write_csv(folder / "per_class.csv", header, per_class(actual_W, probs_WK.argmax(1), classes))
+        header = ["confidence", "accuracy", "windows"]
+        _write_csv(
+            folder / "calibration.csv", header, calibration(actual_W, probs_WK, params.calibration_bins)
+        )
+    for name, value in metrics.items():
+        print(f"{name:26s} {value:,}" if isinstance(value, int) else f"{name:26s} {value:.4f}")
+
+
+def summarise(actual_W: np.ndarray, probs_WK: np.ndarray, params: EvaluateParams) -> dict[str, float]:
+    """The figures for a model as a whole: accuracy, macro F1, cross-entropy, expected calibration error."""
+    numbers = np.arange(probs_WK.shape[1])
+    predicted_W = probs_WK.argmax(1)
+    bins = calibration(actual_W, probs_WK, params.calibration_bins)
+    error = sum(abs(confidence - accuracy) * count for confidence, accuracy, count in bins) / len(actual_W)
+    return {
+        "accuracy": float(accuracy_score(actual_W, predicted_W)),
+        "macro_f1": float(f1_score(actual_W, predicted_W, labels=numbers, average="macro", zero_division=0)),
+        "loss": float(log_loss(actual_W, probs_WK, labels=numbers)),
+        "calibration_error": float(error),
+        "windows": len(actual_W),
+    }
+
+
+def per_class(actual_W: np.ndarray, predicted_W: np.ndarray, classes: np.ndarray) -> list[tuple]:
+    """Rows of name, precision, recall, F1 and number of windows; 0 where a figure is undefined."""
+    figures = precision_recall_fscore_support(
+        actual_W, predicted_W, labels=np.arange(len(classes)), zero_division=0
+    )
+    return [
+        (name, *row)
+        for name, *row in zip(classes.tolist(), *(column.tolist() for column in figures), strict=True)
+    ]
+
+
+def calibration(actual_W: np.ndarray, probs_WK: np.ndarray, num_bins: int) -> list[tuple[float, float, int]]:
+    """Mean confidence, accuracy and size of equally wide bins of confidence, empty ones left out.
+
+    Their weighted mean difference is the expected calibration error (Guo et al. 2017, arXiv 1706.04599).
+    """
+    confidence_W = probs_WK.max(1)
+    correct_W = probs_WK.argmax(1) == actual_W
+    bin_W = np.minimum((confidence_W * num_bins).astype(int), num_bins - 1)
+    members = [bin_W == number for number in range(num_bins)]
+    return [
+        (float(confidence_W[inside].mean()), float(correct_W[inside].mean()), int(inside.sum()))
+        for inside in members
+        if inside.any()
+    ]
+
+
+def _write_csv(path: Path, header: list[str], rows: Iterable[tuple]) -> None:
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(header)
+        writer.writerows(rows)

@@ -1,0 +1,70 @@
+"""A small residual 1-D convolutional network: the default for windows of a signal.
+
+A stem that looks at 9 rows and keeps every fourth place, residual blocks (He et al. 2016), then mean and
+maximum over time. Any number of rows, channels and classes will do.
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import Annotated
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from trackstack.models import Shape
+from trackstack.params import Count, Fraction, Section
+
+
+class Params(Section):
+    """`models.cnn` in params.yaml."""
+
+    widths: Annotated[tuple[Count, ...], Field(min_length=1)]
+    """Channels of each residual block; every block but the first halves the time axis."""
+    kernel: Count
+    dropout: Fraction
+
+
+class Model(nn.Module):
+    """See the module's docstring."""
+
+    def __init__(self, params: Params, shape: Shape):
+        super().__init__()
+        first, last = params.widths[0], params.widths[-1]
+        self.stem = nn.Sequential(_convolution(shape.channels, first, 9, stride=4), nn.ReLU())
+        channels = [first, *params.widths]
+        blocks = [
+            Block(before, after, params.kernel, stride=1 if number == 0 else 2)
+            for number, (before, after) in enumerate(pairwise(channels))
+        ]
+        self.blocks = nn.Sequential(*blocks)
+        self.dropout = nn.Dropout(params.dropout)
+        self.head = nn.Linear(2 * last, shape.classes)
+
+    def forward(self, windows_BLC: Tensor) -> Tensor:
+        """Logits [B, K] of windows [B, L, C]."""
+        features_BDL = self.blocks(self.stem(windows_BLC.transpose(1, 2)))
+        pooled_BD = torch.cat([features_BDL.mean(2), features_BDL.amax(2)], dim=1)
+        return self.head(self.dropout(pooled_BD))
+
+
+class Block(nn.Module):
+    """Two convolutions, and a way around them."""
+
+    def __init__(self, before: int, after: int, kernel: int, stride: int):
+        super().__init__()
+        self.first = _convolution(before, after, kernel, stride)
+        self.second = _convolution(after, after, kernel)
+        same_shape = before == after and stride == 1
+        self.skip = nn.Identity() if same_shape else _convolution(before, after, 1, stride)
+
+    def forward(self, features_BDL: Tensor) -> Tensor:
+        """Features [B, D, L] to [B, D', L / stride]."""
+        hidden = torch.relu(self.first(features_BDL))
+        return torch.relu(self.skip(features_BDL) + self.second(hidden))
+
+
+def _convolution(before: int, after: int, kernel: int, stride: int = 1) -> nn.Sequential:
+    convolution = nn.Conv1d(before, after, kernel, stride, padding=kernel // 2, bias=False)
+    return nn.Sequential(convolution, nn.BatchNorm1d(after))

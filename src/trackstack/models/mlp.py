@@ -1,0 +1,36 @@
+"""A multilayer perceptron over the flattened window: the baseline, and the model for tabular data."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from trackstack.models import Shape
+from trackstack.params import Count, Fraction, Section
+
+
+class Params(Section):
+    """`models.mlp` in params.yaml."""
+
+    hidden: Count
+    dropout: Fraction
+
+
+class Model(nn.Module):
+    """Two hidden layers."""
+
+    def __init__(self, params: Params, shape: Shape):
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.Flatten(),
+            nn.Linear(shape.window * shape.channels, params.hidden),
+            nn.ReLU(),
+            nn.Dropout(params.dropout),
+            nn.Linear(params.hidden, params.hidden),
+            nn.ReLU(),
+            nn.Dropout(params.dropout),
+            nn.Linear(params.hidden, shape.classes),
+        )
+
+    def forward(self, windows_BLC: Tensor) -> Tensor:
+        """Logits [B, K] of windows [B, L, C]."""
+        return self.layers(windows_BLC)

@@ -1,0 +1,76 @@
+"""What every stage does around its work: run its own workspace's code, and only that.
+
+A stage imports its module inside `with stage(...)`: everything that follows the snapshot of the sources is
+then known to be what ran, and a fault in an import is reported like any other.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from trackstack import UserError
+from trackstack.digest import digest_file
+from trackstack.params import PARAMS_FILE, Params, load_params
+
+# Torch's kernels differ in their last bits between instruction sets and MKL's number of threads. AVX2 is what
+# every x86-64 cluster node of the last ten years has; elsewhere these variables do nothing.
+PINNED_ENVIRONMENT = {
+    "ATEN_CPU_CAPABILITY": "avx2",
+    "ONEDNN_MAX_CPU_ISA": "AVX2",
+    "MKL_CBWR": "COMPATIBLE",
+    "MKL_DYNAMIC": "FALSE",
+}
+
+
+@contextlib.contextmanager
+def stage() -> Iterator[Params]:
+    """Guard the body of a stage script and hand it the validated parameters.
+
+    Exits with 1 and one line on stderr when trackstack comes from another checkout, when `params.yaml` is
+    invalid, when the body raises `UserError`, or when a source file that was used, or `params.yaml`, changed
+    before the end (DVC hashes dependencies after the command, and would record an edit as if it had run).
+    """
+    os.environ.update(PINNED_ENVIRONMENT)
+    try:
+        _refuse_foreign_code(Path.cwd())
+        before = _source_digests(Path.cwd())
+        params = load_params()
+        yield params
+        _refuse_edits(before)
+        if load_params() != params:
+            raise UserError(f"{PARAMS_FILE}: edited while the stage ran; run dvc repro again")
+    except UserError as error:
+        print(error, file=sys.stderr)
+        sys.exit(1)
+
+
+def _refuse_foreign_code(root: Path) -> None:
+    package = Path(__file__).resolve().parent
+    expected = (root / "src" / "trackstack").resolve()
+    if package != expected:
+        raise UserError(
+            f"{package}: trackstack was imported from another checkout than {root}; "
+            "run it as dvc.yaml does: env PYTHONPATH=src python -P stages/..."
+        )
+
+
+def _source_digests(root: Path) -> dict[Path, str]:
+    files = [*(root / "src" / "trackstack").rglob("*.py"), *(root / "stages").glob("*.py")]
+    return {file.resolve(): digest_file(file) for file in files}
+
+
+def _refuse_edits(before: dict[Path, str]) -> None:
+    """Compare the sources that this process imported, trackers excepted, with how they were at the start."""
+    for name, module in sorted(sys.modules.items()):
+        file = Path(getattr(module, "__file__", None) or "/").resolve()
+        if file not in before or name.startswith("trackstack.tracking"):
+            continue
+        if not file.exists() or digest_file(file) != before[file]:
+            raise UserError(
+                f"{file.relative_to(Path.cwd().resolve())}: edited while the stage ran, so its outputs would "
+                "be recorded under the wrong code; run dvc repro again"
+            )

@@ -1,0 +1,22 @@
+"""Evaluate the model on the test split.
+
+env PYTHONPATH=src python -P stages/evaluate.py data/cache results/model results/evaluation
+"""
+
+from pathlib import Path
+
+import typer
+
+from trackstack.stage import stage
+
+
+def main(cache: Path, model: Path, evaluation: Path) -> None:
+    """Apply MODEL to the test windows in CACHE; write metrics and plots to the folder EVALUATION."""
+    with stage() as params:
+        from trackstack.evaluate import evaluate
+
+        evaluate(cache, model, evaluation, params.evaluate)
+
+
+if __name__ == "__main__":
+    typer.run(main)

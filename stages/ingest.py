@@ -1,0 +1,23 @@
+"""Hold the raw CSV files against their catalog entry and write the manifest.
+
+env PYTHONPATH=src python -P stages/ingest.py data/raw/sensor_v2 data/ingested/manifest.json
+"""
+
+from pathlib import Path
+
+import typer
+
+from trackstack.stage import stage
+
+
+def main(raw: Path, manifest: Path) -> None:
+    """Check the folder RAW and write MANIFEST."""
+    with stage() as params:
+        from trackstack.catalog import load_dataset
+        from trackstack.ingest import ingest
+
+        ingest(params.dataset, load_dataset(params.dataset), raw, manifest)
+
+
+if __name__ == "__main__":
+    typer.run(main)
