@@ -1,0 +1,88 @@
+"""The catalog is a contract, and every fault in it is one line."""
+
+import copy
+
+import pytest
+import yaml
+from conftest import ROOT, TINY_ENTRY
+
+from trackstack import UserError
+from trackstack.catalog import Dataset, load_catalog, load_dataset
+
+
+@pytest.fixture
+def write(tmp_path):
+    def write_catalog(**changes):
+        path = tmp_path / "catalog.yaml"
+        path.write_text(yaml.safe_dump({"datasets": {"tiny": copy.deepcopy(TINY_ENTRY) | changes}}))
+        return path
+
+    return write_catalog
+
+
+def test_the_shipped_catalog_is_valid():
+    assert list(load_catalog(ROOT / "data/catalog.yaml")) == ["sensor_v1", "sensor_v2"]
+
+
+def test_the_second_version_of_the_sample_extends_the_first():
+    catalog = load_catalog(ROOT / "data/catalog.yaml")
+    assert catalog["sensor_v1"].contract() == catalog["sensor_v2"].contract()
+    assert catalog["sensor_v1"].files.items() < catalog["sensor_v2"].files.items()
+
+
+def test_columns_are_ids_then_features_then_label():
+    dataset = Dataset.model_validate(TINY_ENTRY | {"extra": ["side"]})
+    assert dataset.columns() == ["subject", "recording", "side", "ax", "ay", "az", "label"]
+    assert [dataset.id_type(column) for column in dataset.id_columns()] == ["int32", "int32", "text"]
+
+
+def test_a_class_may_look_like_a_number(write):
+    assert load_dataset("tiny", write(classes=[1, 2])).classes == ("1", "2")
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"labels": "x"}, "datasets.tiny.labels is unknown; allowed here: features, label"),
+        ({"path": "/tmp/x"}, "datasets.tiny.path is '/tmp/x'; expected a path inside the checkout"),
+        ({"classes": ["up"]}, "datasets.tiny.classes is ['up']; Tuple should have at least 2 items"),
+        ({"label": "ax"}, "columns named twice: ax"),
+        ({"classes": ["up", "up"]}, "classes has a name twice"),
+        ({"types": {"ax": "int8"}}, "types may name subject, recording; not ax"),
+        ({"types": {"subject": "int7"}}, "datasets.tiny.types.subject is 'int7'; expected 'int8', 'int16'"),
+        ({"files": {"a.csv": 1}}, "num_samples is 480, but the rows under files add up to 1"),
+        (
+            {"features": [{"name": "ax", "units": "g"}]},
+            "datasets.tiny.features.0.units is unknown; allowed here: name, unit",
+        ),
+    ],
+)
+def test_a_bad_entry_is_one_line_with_file_and_field(write, changes, expected):
+    path = write(**changes)
+    with pytest.raises(UserError) as caught:
+        load_dataset("tiny", path)
+    assert str(caught.value).startswith(f"{path}: datasets.tiny")
+    assert expected in str(caught.value)
+    assert len(str(caught.value).splitlines()) == 1
+
+
+def test_an_unknown_dataset_is_answered_with_those_there_are(write):
+    path = write()
+    with pytest.raises(UserError) as caught:
+        load_dataset("big", path)
+    assert str(caught.value) == f"params.yaml: dataset is 'big'; {path} has tiny"
+
+
+def test_a_faulty_neighbour_does_not_stop_a_dataset(write):
+    path = write()
+    path.write_text(path.read_text() + "  other: {path: 3}\n")
+    assert load_dataset("tiny", path).num_samples == 480
+    with pytest.raises(UserError, match=r"datasets\.other\.path is 3"):
+        load_catalog(path)
+
+
+def test_a_catalog_without_datasets_is_one_line(tmp_path):
+    path = tmp_path / "catalog.yaml"
+    path.write_text("sensor: 1\n")
+    with pytest.raises(UserError, match="expected one key, datasets"):
+        load_catalog(path)

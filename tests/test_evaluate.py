@@ -1,0 +1,40 @@
+"""The figures of evaluate, against values worked out by hand."""
+
+import numpy as np
+import pytest
+
+from trackstack.evaluate import calibration, per_class, summarise
+from trackstack.params import EvaluateParams
+
+ACTUAL = np.array([0, 0, 1, 1])
+PROBS = np.array([[0.9, 0.1], [0.4, 0.6], [0.3, 0.7], [0.05, 0.95]])
+
+
+def test_the_summary_of_four_windows():
+    summary = summarise(ACTUAL, PROBS, EvaluateParams(calibration_bins=10, threads=1))
+    loss = -np.log([0.9, 0.4, 0.7, 0.95]).mean()
+    # Bins 0.6-0.7: 0.6 wrong; 0.7-0.8: 0.7 right; 0.9-1.0: 0.9 and 0.95 right.
+    error = (0.6 + 0.3 + 0.1 + 0.05) / 4
+    expected = {
+        "accuracy": 0.75,
+        "macro_f1": (2 / 3 + 0.8) / 2,
+        "loss": loss,
+        "calibration_error": error,
+        "windows": 4,
+    }
+    assert summary == pytest.approx(expected)
+
+
+def test_per_class_figures_of_four_windows():
+    rows = per_class(ACTUAL, PROBS.argmax(1), np.array(["a", "b"]))
+    assert rows[0] == pytest.approx(("a", 1.0, 0.5, 2 / 3, 2))
+    assert rows[1] == pytest.approx(("b", 2 / 3, 1.0, 0.8, 2))
+
+
+def test_a_class_that_never_occurs_counts_zero():
+    rows = per_class(np.array([0, 0]), np.array([0, 0]), np.array(["a", "b"]))
+    assert rows[1] == ("b", 0.0, 0.0, 0.0, 0)
+
+
+def test_full_confidence_falls_into_the_last_bin():
+    assert calibration(np.array([0]), np.array([[1.0, 0.0]]), 10) == [(1.0, 1.0, 1)]
