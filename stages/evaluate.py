@@ -12,7 +12,7 @@ from trackstack.stage import stage
 
 def main(cache: Path, model: Path, evaluation: Path) -> None:
     """Apply MODEL to the test windows in CACHE; write metrics and plots to the folder EVALUATION."""
-    with stage() as params:
+    with stage("evaluate") as params:
         from trackstack.evaluate import evaluate
 
         evaluate(cache, model, evaluation, params.evaluate)

@@ -12,11 +12,13 @@ from trackstack.stage import stage
 
 def main(raw: Path, manifest: Path) -> None:
     """Check the folder RAW and write MANIFEST."""
-    with stage() as params:
-        from trackstack.catalog import load_dataset
+    with stage("dataset") as params:
+        from trackstack.catalog import load_dataset, refuse_changed_entry
         from trackstack.ingest import ingest
 
-        ingest(params.dataset, load_dataset(params.dataset), raw, manifest)
+        dataset = load_dataset(params.dataset)
+        ingest(params.dataset, dataset, raw, manifest)
+        refuse_changed_entry(params.dataset, dataset)
 
 
 if __name__ == "__main__":

@@ -12,11 +12,11 @@ from trackstack.stage import stage
 
 def main(raw: Path, manifest: Path, processed: Path) -> None:
     """Read the files that MANIFEST lists from RAW and write the folder PROCESSED."""
-    with stage() as params:
-        from trackstack.ingest import Manifest
+    with stage("parquet") as params:
+        from trackstack.ingest import read_manifest
         from trackstack.parquet import convert
 
-        convert(Manifest.model_validate_json(manifest.read_text()), raw, processed, params.parquet)
+        convert(read_manifest(manifest), raw, processed, params.parquet)
 
 
 if __name__ == "__main__":

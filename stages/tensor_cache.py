@@ -12,7 +12,7 @@ from trackstack.stage import stage
 
 def main(processed: Path, cache: Path) -> None:
     """Read the Parquet file in PROCESSED and write the folder CACHE."""
-    with stage() as params:
+    with stage("tensor_cache") as params:
         from trackstack.tensor_cache import build
 
         build(processed, cache, params.tensor_cache)

@@ -12,7 +12,7 @@ from trackstack.stage import stage
 
 def main(cache: Path, model: Path, live: Path) -> None:
     """Read the tensor cache in CACHE; write the folder MODEL, and DVCLive's figures to LIVE."""
-    with stage() as params:
+    with stage("train", "models") as params:
         from trackstack.train import train
 
         train(cache, model, live, params.train, params.models)

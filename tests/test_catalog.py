@@ -7,7 +7,7 @@ import yaml
 from conftest import ROOT, TINY_ENTRY
 
 from trackstack import UserError
-from trackstack.catalog import Dataset, load_catalog, load_dataset
+from trackstack.catalog import Dataset, load_catalog, load_dataset, refuse_changed_entry
 
 
 @pytest.fixture
@@ -44,7 +44,11 @@ def test_a_class_may_look_like_a_number(write):
     ("changes", "expected"),
     [
         ({"labels": "x"}, "datasets.tiny.labels is unknown; allowed here: features, label"),
-        ({"path": "/tmp/x"}, "datasets.tiny.path is '/tmp/x'; expected a path inside the checkout"),
+        ({"path": "/tmp/x"}, "datasets.tiny.path is '/tmp/x'; expected 'data/raw/tiny'"),
+        ({"path": ""}, "datasets.tiny.path is ''; expected 'data/raw/tiny'"),
+        ({"label": ""}, "datasets.tiny.label is ''; String should have at least 1 character"),
+        ({"vectors": [{"axes": ["ax", "ax", "az"], "kind": "acceleration"}]}, "vectors name a feature twice"),
+        ({"vectors": [{"axes": ["ax", "ay", "q"], "kind": "acceleration"}]}, "vectors may name features; not q"),
         ({"classes": ["up"]}, "datasets.tiny.classes is ['up']; Tuple should have at least 2 items"),
         ({"label": "ax"}, "columns named twice: ax"),
         ({"classes": ["up", "up"]}, "classes has a name twice"),
@@ -86,3 +90,20 @@ def test_a_catalog_without_datasets_is_one_line(tmp_path):
     path.write_text("sensor: 1\n")
     with pytest.raises(UserError, match="expected one key, datasets"):
         load_catalog(path)
+
+
+@pytest.mark.parametrize("name", ["my data", "tiny.v2", "a;b", "", 3])
+def test_a_name_that_could_not_be_a_folder_a_word_and_a_key_is_refused(tmp_path, name):
+    path = tmp_path / "catalog.yaml"
+    path.write_text(yaml.safe_dump({"datasets": {name: TINY_ENTRY}}))
+    with pytest.raises(UserError, match="a name is made of letters, digits, - and _"):
+        load_catalog(path)
+
+
+def test_an_entry_edited_meanwhile_is_refused(write):
+    path = write()
+    before = load_dataset("tiny", path)
+    refuse_changed_entry("tiny", before, path)
+    write(classes=["down", "up"])
+    with pytest.raises(UserError, match=r"datasets\.tiny: edited while the stage ran"):
+        refuse_changed_entry("tiny", before, path)

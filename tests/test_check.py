@@ -87,8 +87,8 @@ def test_a_missing_file_is_named_by_check_and_by_dvc_repro_and_the_advice_works(
     entry = {"files": {f"subject_{subject}.csv": 120 for subject in range(1, 5)}}
     edit_yaml(project / "data/catalog.yaml", {"datasets": {"tiny": entry}})
     removed.unlink()
-    advice = "git checkout -- data/raw/tiny.dvc && dvc checkout --force data/raw/tiny.dvc"
-    expected = f"data/raw/tiny/subject_2.csv: missing, expected a file of 120 rows; to go back: {advice}"
+    advice = "git checkout -- data/raw/tiny.dvc && dvc pull data/raw/tiny.dvc"
+    expected = f"data/raw/tiny/subject_2.csv: missing, expected a file of 120 rows; type: {advice}"
     assert run(project, "trackstack check", expect=1).stderr.splitlines() == [expected]
     assert expected in run(project, "dvc repro", expect=255).stderr.splitlines()
     run(project, advice)

@@ -1,6 +1,8 @@
 """Ingest looks at files, headers and row counts, and says which file is wrong and what to type."""
 
 import json
+import os
+from pathlib import Path
 
 import pytest
 from conftest import TINY_ENTRY, write_tiny_recordings
@@ -8,7 +10,7 @@ from conftest import TINY_ENTRY, write_tiny_recordings
 from trackstack import UserError
 from trackstack.catalog import Dataset
 from trackstack.digest import digest_file
-from trackstack.ingest import Manifest, build_manifest, ingest
+from trackstack.ingest import Manifest, build_manifest, ingest, read_manifest
 
 FILES = {f"subject_{subject}.csv": 120 for subject in range(1, 5)}
 
@@ -59,7 +61,41 @@ def _cut_rows(raw):
     file.write_text("\n".join(file.read_text().splitlines()[:101]) + "\n")
 
 
-BACK = "to go back: git checkout -- data/raw/tiny.dvc && dvc checkout --force data/raw/tiny.dvc"
+RESTORE = "type: git checkout -- data/raw/tiny.dvc && dvc pull data/raw/tiny.dvc"
+BACK = "if not: git checkout -- data/raw/tiny.dvc && dvc checkout data/raw/tiny.dvc"
+MEANT = f"if the change is meant, mend data/catalog.yaml; {BACK}"
+UNIX = "a CR alone does not end a line; save the file with LF or CRLF"
+EXPECTED = "subject, recording, ax, ay, az, label"
+
+
+def rewrite(old, new):
+    """Damage that replaces some bytes of a file once."""
+
+    def damage(raw):
+        file = raw / "subject_2.csv"
+        file.write_bytes(file.read_bytes().replace(old, new, 1))
+
+    return damage
+
+
+def content(damaged):
+    """Damage that replaces a whole file."""
+    return lambda raw: (raw / "subject_2.csv").write_bytes(damaged)
+
+
+def _empty(raw):
+    for file in raw.iterdir():
+        file.unlink()
+
+
+def _leave_a_dead_link(raw):
+    (raw / "subject_2.csv").unlink()
+    (raw / "subject_2.csv").symlink_to("gone")
+
+
+def _become_a_folder(raw):
+    (raw / "subject_2.csv").unlink()
+    (raw / "subject_2.csv").mkdir()
 
 
 @pytest.mark.parametrize(
@@ -67,22 +103,20 @@ BACK = "to go back: git checkout -- data/raw/tiny.dvc && dvc checkout --force da
     [
         (
             lambda raw: (raw / "subject_2.csv").unlink(),
-            f"data/raw/tiny/subject_2.csv: missing, expected a file of 120 rows; {BACK}",
+            f"data/raw/tiny/subject_2.csv: missing, expected a file of 120 rows; {RESTORE}",
         ),
         (
             _rename_column,
             "data/raw/tiny/subject_2.csv, line 1: no column 'ay'; found recording, subject, ax, acc_y, az, label; "
-            + BACK,
+            + MEANT,
         ),
         (
             _cut_rows,
-            "data/raw/tiny/subject_2.csv: 100 rows, expected 120 (data/catalog.yaml); "
-            f"{BACK}, or mend the catalog",
+            "data/raw/tiny/subject_2.csv: 100 rows, expected 120 (data/catalog.yaml); " + MEANT,
         ),
         (
-            lambda raw: (raw / "subject_2.csv").write_text(""),
-            "data/raw/tiny/subject_2.csv, line 1: no header, expected the columns "
-            "subject, recording, ax, ay, az, label",
+            content(b""),
+            f"data/raw/tiny/subject_2.csv, line 1: no header, expected the columns {EXPECTED}",
         ),
         (
             lambda raw: (raw / "notes.txt").write_text("hello"),
@@ -90,8 +124,56 @@ BACK = "to go back: git checkout -- data/raw/tiny.dvc && dvc checkout --force da
             "list it under datasets.tiny.files or remove it",
         ),
         (
-            lambda raw: (raw / "subject_2.csv").write_bytes(b"\xff\xfe\n"),
-            "data/raw/tiny/subject_2.csv, line 1: the header is not UTF-8; save the file as UTF-8",
+            content(b"\xff\xfe\n"),
+            "data/raw/tiny/subject_2.csv, line 1: byte 1 is not UTF-8; save the file as UTF-8",
+        ),
+        (
+            rewrite(b"ax,", b'"ax",ax,'),
+            "data/raw/tiny/subject_2.csv, line 1: a column is there twice: "
+            f"recording, subject, ax, ax, ay, az, label; {MEANT}",
+        ),
+        (
+            lambda raw: (raw / "subject_2.csv").write_bytes(
+                (raw / "subject_1.csv").read_bytes().replace(b"\n", b"\r")
+            ),
+            f"data/raw/tiny/subject_2.csv, line 1: {UNIX}",
+        ),
+        (rewrite(b"ax,", b"\rax,"), f"data/raw/tiny/subject_2.csv, line 1: {UNIX}"),
+        (rewrite(b"\n", b"\r\r\n"), f"data/raw/tiny/subject_2.csv, line 1: {UNIX}"),
+        (
+            rewrite(b"ax,", b'"ax,'),
+            "data/raw/tiny/subject_2.csv, line 1: a quote is not closed",
+        ),
+        (
+            rewrite(b"ax,", b'"a"x,'),
+            """data/raw/tiny/subject_2.csv, line 1: not CSV: ',' expected after '"'""",
+        ),
+        (
+            rewrite(b"ax,", b"a" * 131_073 + b","),
+            "data/raw/tiny/subject_2.csv, line 1: not CSV: field larger than field limit (131072)",
+        ),
+        (
+            content(b"a," * (1 << 20)),
+            "data/raw/tiny/subject_2.csv, line 1: longer than 1,048,576 bytes",
+        ),
+        (
+            rewrite(b"ax,", b"a\x1b\xc2\x85" + b"x" * 1000 + b","),
+            "data/raw/tiny/subject_2.csv, line 1: no column 'ax'; found "
+            f"recording, subject, a��{'x' * 277}…; {MEANT}",
+        ),
+        (
+            _empty,
+            "data/raw/tiny/subject_1.csv: missing, expected a file of 120 rows (and 3 more); " + RESTORE,
+        ),
+        (_leave_a_dead_link, f"data/raw/tiny/subject_2.csv: a link to a file that is gone; {RESTORE}"),
+        (_become_a_folder, "data/raw/tiny/subject_2.csv: cannot be read: Is a directory"),
+        (
+            lambda raw: (raw / os.fsdecode(b"m\xfcller.csv")).write_bytes(b""),
+            r"data/raw/tiny: the file name 'm\udcfcller.csv' is not printable UTF-8; rename the file",
+        ),
+        (
+            lambda raw: (raw / "two\nlines.csv").write_bytes(b""),
+            r"data/raw/tiny: the file name 'two\nlines.csv' is not printable UTF-8; rename the file",
         ),
         (
             lambda raw: raw.rename("moved"),
@@ -107,18 +189,51 @@ def test_data_that_breaks_the_contract_is_one_line(raw, tmp_path, damage, expect
     assert not (tmp_path / "manifest.json").exists()
 
 
+def test_a_folder_that_may_not_be_read_is_one_line(raw, monkeypatch):
+    def refuse(self):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "iterdir", refuse)  # tests may run as root, whom no mode bit stops
+    with pytest.raises(UserError) as caught:
+        build_manifest("tiny", entry(), raw)
+    assert str(caught.value) == "data/raw/tiny: cannot be read: Permission denied"
+
+
+def test_a_header_may_have_a_byte_order_mark_quotes_and_windows_ends(raw):
+    header = b'\xef\xbb\xbf"recording","subject",ax,ay,az,label\r\n'
+    rewrite(b"recording,subject,ax,ay,az,label\n", header)(raw)
+    assert build_manifest("tiny", entry(), raw).num_samples == 480
+
+
 def test_an_unknown_column_is_named(raw):
     for file in raw.iterdir():
         file.write_text(file.read_text().replace("label\n", "label,note\n", 1))
     with pytest.raises(
         UserError, match=r"subject_1\.csv, line 1: column 'note' is not in data/catalog\.yaml"
-    ):
+    ) as caught:
         build_manifest("tiny", entry(), raw)
+    assert str(caught.value).endswith(
+        f"which expects {EXPECTED}; if the change is meant, list it under extra; {BACK}"
+    )
+
+
+def test_the_name_of_the_segments_is_not_for_a_column(raw):
+    with pytest.raises(
+        UserError, match=r"catalog\.yaml: datasets\.tiny has a column '__segment__'.*rename it"
+    ):
+        build_manifest("tiny", entry(extra=["__segment__"]), raw)
 
 
 def test_without_a_list_of_files_the_total_is_checked(raw):
     (raw / "subject_4.csv").unlink()
-    with pytest.raises(UserError, match="360 rows in 3 files, expected 480"):
+    with pytest.raises(UserError) as caught:
+        build_manifest("tiny", entry(files=None), raw)
+    assert str(caught.value) == (
+        "data/raw/tiny: 360 rows in 3 files, expected 480 (data/catalog.yaml: datasets.tiny.num_samples); "
+        + MEANT
+    )
+    _empty(raw)
+    with pytest.raises(UserError, match=rf"^data/raw/tiny: empty, expected CSV files; {RESTORE}$"):
         build_manifest("tiny", entry(files=None), raw)
 
 
@@ -133,3 +248,27 @@ def test_the_manifest_is_plain_json(raw, tmp_path):
     ingest("tiny", entry(), raw, tmp_path / "manifest.json")
     content = json.loads((tmp_path / "manifest.json").read_text())
     assert content["contract"]["classes"] == ["up", "down"]
+
+
+def test_a_manifest_is_read_back(raw, tmp_path):
+    ingest("tiny", entry(description="Ärzte"), raw, tmp_path / "manifest.json")
+    assert read_manifest(tmp_path / "manifest.json").description == "Ärzte"
+
+
+@pytest.mark.parametrize(
+    ("damaged", "expected"),
+    [
+        (None, "cannot be read: No such file or directory; type: dvc repro ingest"),
+        (b"\xff", "not a manifest (byte 1 is not UTF-8); type: dvc repro --force ingest"),
+        (b"{}", "not a manifest (dataset: Field required); type: dvc repro --force ingest"),
+        (b"<<<<", "not a manifest (the file: Invalid JSON: expected value at line 1 column 1); type: dvc"),
+    ],
+)
+def test_a_manifest_that_is_none_is_one_line(tmp_path, damaged, expected):
+    file = tmp_path / "manifest.json"
+    if damaged is not None:
+        file.write_bytes(damaged)
+    with pytest.raises(UserError) as caught:
+        read_manifest(file)
+    assert str(caught.value).startswith(f"{file}: {expected}")
+    assert len(str(caught.value).splitlines()) == 1

@@ -58,7 +58,11 @@ def test_scientific_notation_without_a_point_is_a_number(params_file):
         ({"train": {"lr": 0}}, "train.lr is 0; expected greater than 0"),
         ({"train": {"lr": float("nan")}}, "train.lr is nan; expected a finite number"),
         ({"train": {"epochs": True}}, "train.epochs is True; expected a valid integer"),
-        ({"train": None}, "train is None; expected a valid dictionary or instance of TrainParams"),
+        ({"parquet": None}, "parquet is None; expected a section with the keys compression, max_rejected"),
+        ({"train": {"seed": 2**64}}, "train.seed is 18446744073709551616; expected less than or equal to 2147483647"),
+        ({"train": {"lr": 1e38}}, "train.lr is 1e+38; expected less than or equal to 1000000"),
+        ({"train": {"threads": 10**11}}, "train.threads is 100000000000; expected less than or equal to 1024"),
+        ({"dataset": ["x" * 500]}, f"dataset is ['{'x' * 78}...; expected a valid string"),
         (
             {"parquet": {"compression": "lzma"}},
             "parquet.compression is 'lzma'; expected 'zstd', 'snappy' or 'none'",
@@ -85,7 +89,12 @@ def test_every_fault_has_its_own_line(params_file):
     [
         ("train: [", "line 1: not valid YAML: expected the node content, but found '<stream end>'"),
         ("a: 1\n b: 2\n", "line 2: not valid YAML: mapping values are not allowed here"),
-        ("", "the file is None; expected a valid dictionary or instance of Params"),
+        (
+            "",
+            "the file is None; expected a section with the keys dataset, parquet, tensor_cache, train, models, evaluate",
+        ),
+        ("a: 1\na: 2\n", "line 2: not valid YAML: the key 'a' is there twice"),
+        ("a:\n  b: 1\n  b: 2\n", "line 3: not valid YAML: the key 'b' is there twice"),
     ],
 )
 def test_a_file_that_is_no_yaml_mapping_is_one_line(params_file, text, expected):
@@ -106,3 +115,9 @@ def test_a_missing_key_is_named(params_file):
     params_file.write_text(yaml.safe_dump(content))
     with pytest.raises(UserError, match=r"train\.lr is missing"):
         load_params(params_file)
+
+
+def test_a_folder_in_place_of_the_file_is_one_line(tmp_path):
+    (tmp_path / "params.yaml").mkdir()
+    with pytest.raises(UserError, match="Is a directory"):
+        load_params(tmp_path / "params.yaml")

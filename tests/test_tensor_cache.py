@@ -141,10 +141,47 @@ def test_settings_that_the_data_cannot_meet_are_one_line(processed, tmp_path, ch
     assert not (tmp_path / "cache").exists()
 
 
-def test_a_segment_ends_where_group_or_series_changes():
+def test_a_segment_ends_where_group_or_series_changes_or_rows_are_no_neighbours():
     group, series = np.array([1, 1, 1, 2, 2]), np.array([5, 5, 6, 6, 6])
-    assert segment_bounds(group, series) == [(0, 2), (2, 3), (3, 5)]
-    assert segment_bounds(group, None) == [(0, 3), (3, 5)]
+    one = np.ones(5, np.int32)
+    assert segment_bounds(group, series, one) == [(0, 2), (2, 3), (3, 5)]
+    assert segment_bounds(group, series, np.array([1, 2, 2, 2, 3])) == [
+        (0, 1),
+        (1, 2),
+        (2, 3),
+        (3, 4),
+        (4, 5),
+    ]
+    assert segment_bounds(group, None, np.array([1, 2, 2, 2, 3])) == [(0, 3), (3, 5)]
+
+
+def starts_per_file(raw, folder):
+    """The starts of all windows, as (subject, row within the CSV files of that subject)."""
+    rows = sum(len(file.read_text().splitlines()) - 1 for file in raw.iterdir())
+    manifest = build_manifest("tiny", Dataset.model_validate(TINY_ENTRY | {"num_samples": rows}), raw)
+    convert(manifest, raw, folder / "processed", ParquetParams(compression="zstd", max_rejected=9))
+    build(folder / "processed", folder / "cache", PARAMS)
+    return sorted(np.concatenate([starts.numpy() for starts in open_cache(folder / "cache").starts.values()]))
+
+
+def test_a_window_does_not_join_two_files_that_number_their_recordings_alike(tmp_path):
+    write_tiny_recordings(tmp_path / "raw")
+    first = tmp_path / "raw/subject_1.csv"
+    header, *rows = first.read_text().splitlines()
+    first.write_text("\n".join([header, *rows[:25]]) + "\n")
+    (tmp_path / "raw/subject_1b.csv").write_text("\n".join([header, *rows[25:60]]) + "\n")
+    starts = starts_per_file(tmp_path / "raw", tmp_path)
+    assert [start for start in starts if start < 60] == [0, 25, 35]
+
+
+def test_a_window_does_not_close_the_gap_that_a_rejected_row_leaves(tmp_path):
+    write_tiny_recordings(tmp_path / "raw")
+    first = tmp_path / "raw/subject_1.csv"
+    lines = first.read_text().splitlines()
+    lines[26] = "no row"  # the 26th of 60 rows
+    first.write_text("\n".join(lines) + "\n")
+    starts = starts_per_file(tmp_path / "raw", tmp_path)
+    assert [start for start in starts if start < 59] == [0, 25, 35]
 
 
 def test_a_segment_shorter_than_a_window_has_none():

@@ -11,7 +11,7 @@ from trackstack import UserError
 from trackstack.models import model_params
 from trackstack.params import load_params
 from trackstack.saved_model import load_model
-from trackstack.train import fit, run_id, split_metrics, warmup_cosine
+from trackstack.train import batches, fit, run_id, split_metrics, warmup_cosine
 from trackstack.windows import TensorCache, WindowDataset, open_cache
 
 
@@ -92,8 +92,10 @@ def test_without_warmup_the_rate_starts_at_its_peak(params):
 
 
 def test_a_loss_that_is_not_finite_is_one_line(cache, params):
-    with pytest.raises(UserError, match=r"params\.yaml: train\.lr is 1e\+30; the loss became .*: lower it"):
-        fit_quietly(cache, params, lr=1e30, warmup=0.0)
+    with pytest.raises(
+        UserError, match=r"params\.yaml: the train_loss of epoch \d+ is (nan|inf), .*; lower train\.lr"
+    ):
+        fit_quietly(cache, params, lr=1e30, warmup=0.0, epochs=5)
 
 
 def test_a_saved_model_predicts_what_the_trained_one_did(tiny_project, cache):
@@ -140,3 +142,10 @@ def test_training_on_one_thread_or_two_is_repeatable(tiny_project):
     )
     digests = {run_in(tiny_project, ["python", "-c", script]).stdout for _ in range(2)}
     assert len(digests) == 1
+
+
+@pytest.mark.parametrize(("windows", "sizes"), [(10, [4, 4, 2]), (9, [4, 5]), (4, [4]), (1, [1]), (5, [5])])
+def test_a_rest_of_one_window_joins_the_batch_before(windows, sizes):
+    parts = batches(torch.arange(windows), 4)
+    assert [len(part) for part in parts] == sizes
+    assert torch.equal(torch.cat(parts), torch.arange(windows))

@@ -1,4 +1,10 @@
-"""trackstack: data and experiment tracking for machine learning on a SLURM cluster."""
+"""trackstack: data and experiment tracking for machine learning on a SLURM cluster.
+
+    with trackstack.start_run("my-model", {"lr": 0.1}) as run:
+        run.log({"train_loss": 0.5}, step=0)
+"""
+
+from typing import Any
 
 
 class UserError(Exception):
@@ -7,3 +13,17 @@ class UserError(Exception):
     Its text is one line: the file with its field or line, what was found, what was expected and, where it
     helps, what to type. The stages and the command line print it without a traceback and exit with 1.
     """
+
+
+def describe_os_error(error: OSError) -> str:
+    """One line for a file that cannot be read or written."""
+    return f"{error.filename}: {error.strerror}" if error.filename else str(error)
+
+
+def __getattr__(name: str) -> Any:
+    """`start_run`, imported when it is first used: importing the package does nothing."""
+    if name != "start_run":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from trackstack.tracking.run import start_run
+
+    return start_run

@@ -56,9 +56,7 @@ def random_rotations(count: int, std: float, generator: Generator) -> Tensor:
     return torch.linalg.matrix_exp(torch.stack(rows, dim=1))
 
 
-def stretch_and_shift(
-    raw_BLC: Tensor, vectors: list[dict], params: AugmentParams, generator: Generator
-) -> Tensor:
+def stretch_and_shift(raw_BLC: Tensor, vectors: list[dict], params: AugmentParams, generator: Generator) -> Tensor:
     """Play windows faster or slower and earlier or later, interpolated, and mirrored at their ends."""
     batch, length, channels = raw_BLC.shape
     last = length - 1

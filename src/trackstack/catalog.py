@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, field_validator, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from trackstack import UserError
 from trackstack.params import Count, Index, Positive, Section, load_yaml, validate
 
 CATALOG_FILE = Path("data/catalog.yaml")
 
+Column = Annotated[str, Field(min_length=1)]
 ColumnType = Literal["int8", "int16", "int32", "int64", "text"]
 # YAML reads a class called 1 or 2 as a number.
 ClassName = Annotated[str, BeforeValidator(lambda value: str(value) if type(value) is int else value)]
@@ -20,14 +22,14 @@ ClassName = Annotated[str, BeforeValidator(lambda value: str(value) if type(valu
 class Feature(Section):
     """One measured column."""
 
-    name: str
+    name: Column
     unit: str = ""
 
 
 class Vector(Section):
     """Three features that are the x, y and z of one vector, so that augmentation may rotate and mirror it."""
 
-    axes: tuple[str, str, str]
+    axes: tuple[Column, Column, Column]
     kind: Literal["acceleration", "angular_rate"]
 
 
@@ -35,14 +37,14 @@ class Contract(Section):
     """How the CSV files of a dataset version are built."""
 
     features: Annotated[tuple[Feature, ...], Field(min_length=1)]
-    label: str
+    label: Column
     classes: Annotated[tuple[ClassName, ...], Field(min_length=2)]
     """The values of the label column, in the order that gives each its number."""
-    group: str
+    group: Column
     """The column (a person, a machine, a site) whose values are never split across train, val and test."""
-    series: str | None = None
+    series: Column | None = None
     """The column whose value changes where a recording ends; without it every row is a sample."""
-    extra: tuple[str, ...] = ()
+    extra: tuple[Column, ...] = ()
     """Columns that are kept in Parquet and not used for training."""
     types: dict[str, ColumnType] = Field(default_factory=dict)
     """Types of group, series and extra columns, where int32 (group, series) or text (extra) will not do."""
@@ -57,11 +59,11 @@ class Contract(Section):
             raise ValueError(f"columns named twice: {', '.join(twice)}")
         if len(set(self.classes)) < len(self.classes):
             raise ValueError("classes has a name twice")
-        strangers = sorted(
-            {name for vector in self.vectors for name in vector.axes} - set(self.feature_names())
-        )
-        if strangers:
+        axes = [name for vector in self.vectors for name in vector.axes]
+        if strangers := sorted(set(axes) - set(self.feature_names())):
             raise ValueError(f"vectors may name features; not {', '.join(strangers)}")
+        if len(set(axes)) < len(axes):
+            raise ValueError("vectors name a feature twice")
         unknown = sorted(set(self.types) - set(self.id_columns()))
         if unknown:
             raise ValueError(f"types may name {', '.join(self.id_columns())}; not {', '.join(unknown)}")
@@ -96,20 +98,11 @@ class Dataset(Contract):
     licence: str | None = None
     source: str | None = None
 
-    @field_validator("path")
-    @classmethod
-    def _path_is_relative(cls, path: str) -> str:
-        if Path(path).is_absolute() or ".." in Path(path).parts:
-            raise ValueError("expected a path inside the checkout")
-        return path
-
     @model_validator(mode="after")
     def _rows_add_up(self) -> Dataset:
         if self.files is not None and sum(self.files.values()) != self.num_samples:
             total = sum(self.files.values())
-            raise ValueError(
-                f"num_samples is {self.num_samples:,}, but the rows under files add up to {total:,}"
-            )
+            raise ValueError(f"num_samples is {self.num_samples:,}, but the rows under files add up to {total:,}")
         return self
 
     def contract(self) -> Contract:
@@ -123,23 +116,32 @@ def load_dataset(name: str, path: Path = CATALOG_FILE) -> Dataset:
     if name not in entries:
         known = ", ".join(map(str, entries))
         raise UserError(f"params.yaml: dataset is {name!r}; {path} has {known}")
-    return validate(Dataset, entries[name], path, prefix=f"datasets.{name}")
+    return _dataset(name, entries[name], path)
+
+
+def refuse_changed_entry(name: str, before: Dataset, path: Path = CATALOG_FILE) -> None:
+    """UserError when an entry is no longer what it was: DVC would record the new one as if it had been used."""
+    if load_dataset(name, path) != before:
+        raise UserError(f"{path}: datasets.{name}: edited while the stage ran; run dvc repro again")
 
 
 def load_catalog(path: Path = CATALOG_FILE) -> dict[str, Dataset]:
     """Read all entries; the first faulty one is a UserError."""
-    return {
-        str(name): validate(Dataset, entry, path, prefix=f"datasets.{name}")
-        for name, entry in _entries(path).items()
-    }
+    return {str(name): _dataset(name, entry, path) for name, entry in _entries(path).items()}
+
+
+def _dataset(name: Any, entry: Any, path: Path) -> Dataset:
+    # The name becomes a path, a word of a command and a key of DVC's dotted parameters.
+    if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z0-9_-]+", name):
+        raise UserError(f"{path}: datasets.{name}: a name is made of letters, digits, - and _")
+    dataset = validate(Dataset, entry, path, prefix=f"datasets.{name}")
+    if dataset.path != f"data/raw/{name}":
+        raise UserError(f"{path}: datasets.{name}.path is {dataset.path!r}; expected 'data/raw/{name}'")
+    return dataset
 
 
 def _entries(path: Path) -> dict:
     content = load_yaml(path)
-    if (
-        not isinstance(content, dict)
-        or set(content) != {"datasets"}
-        or not isinstance(content["datasets"], dict)
-    ):
+    if not isinstance(content, dict) or set(content) != {"datasets"} or not isinstance(content["datasets"], dict):
         raise UserError(f"{path}: expected one key, datasets, with an entry per dataset version")
     return content["datasets"]

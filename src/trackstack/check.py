@@ -21,9 +21,7 @@ def check() -> Iterator[str]:
     chosen = load_dataset(params.dataset)
     model_params(params.train.model, params.models)
     if unknown := sorted(set(params.models) - set(model_names())):
-        raise UserError(
-            f"{PARAMS_FILE}: models.{unknown[0]} is unknown; allowed here: {', '.join(model_names())}"
-        )
+        raise UserError(f"{PARAMS_FILE}: models.{unknown[0]} is unknown; allowed here: {', '.join(model_names())}")
     for name in params.models:
         model_params(name, params.models)
     yield f"{PARAMS_FILE}: dataset {params.dataset}, model {params.train.model}"

@@ -26,6 +26,14 @@ def digest_file(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def digest_path(path: Path) -> str:
+    """The digest of a file, or of a folder: names and contents of all files in it."""
+    if not path.is_dir():
+        return digest_file(path)
+    files = sorted(file for file in path.rglob("*") if file.is_file())
+    return digest_json({file.relative_to(path).as_posix(): digest_file(file) for file in files})
+
+
 def digest_arrays(arrays: dict[str, np.ndarray]) -> str:
     """The digest of named arrays: names, types, shapes and bytes, in the order of the names."""
     digest = hashlib.sha256()

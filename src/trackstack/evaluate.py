@@ -14,13 +14,15 @@ from trackstack import UserError
 from trackstack.outputs import new_folder, write_json
 from trackstack.params import EvaluateParams
 from trackstack.saved_model import load_model, predict_logits
+from trackstack.tracking.data import describe_data
+from trackstack.tracking.run import series_of_model, start_run
 from trackstack.windows import WindowDataset, open_cache
 
 
-def evaluate(
-    cache_folder: Path, model_folder: Path, out: Path, params: EvaluateParams, split: str = "test"
-) -> None:
+def evaluate(cache_folder: Path, model_folder: Path, out: Path, params: EvaluateParams, split: str = "test") -> None:
     """Write `metrics.json`, `predictions.csv`, `per_class.csv` and `calibration.csv` into the folder `out`.
+
+    The figures are also recorded in the run that trained the model.
 
     Raises:
         UserError: no model, no cache, or a model that was trained on another cache.
@@ -30,36 +32,46 @@ def evaluate(
     cache = open_cache(cache_folder)
     model, description = load_model(model_folder)
     if description["reads"] != cache.metadata["digest"]:
-        raise UserError(
-            f"{model_folder}: was trained on another tensor cache than {cache_folder}; type: dvc repro"
-        )
-    windows = WindowDataset(cache, split)
-    logits_WK, labels_W = predict_logits(model, windows)
-    probs_WK = logits_WK.double().softmax(1).numpy()
-    actual_W = labels_W.numpy()
-    with new_folder(out) as folder:
-        metrics = {f"{split}_{name}": value for name, value in summarise(actual_W, probs_WK, params).items()}
-        write_json(folder / "metrics.json", metrics)
-        classes = np.array(cache.metadata["classes"])
-        _write_csv(
-            folder / "predictions.csv",
-            ["row", "actual", "predicted", "confidence"],
-            zip(
-                windows.starts.tolist(),
-                classes[actual_W],
-                classes[probs_WK.argmax(1)],
-                (f"{confidence:.6f}" for confidence in probs_WK.max(1)),
-                strict=True,
-            ),
-        )
-        header = ["class", "precision", "recall", "f1", "windows"]
-        _write_csv(folder / "per_class.csv", header, per_class(actual_W, probs_WK.argmax(1), classes))
-        header = ["confidence", "accuracy", "windows"]
-        _write_csv(
-            folder / "calibration.csv", header, calibration(actual_W, probs_WK, params.calibration_bins)
-        )
+        raise UserError(f"{model_folder}: was trained on another tensor cache than {cache_folder}; type: dvc repro")
+    with start_run(
+        f"evaluate-{description['run']}",
+        {"evaluate": params.model_dump()},
+        run_id=description["run"],
+        stage="evaluate",
+        series=series_of_model(description["run"], model_folder),
+        data=describe_data(cache.metadata),
+        extra_tags={"model_name": description["model"]},
+    ) as record:
+        windows = WindowDataset(cache, split)
+        logits_WK, labels_W = predict_logits(model, windows)
+        probs_WK, actual_W = logits_WK.double().softmax(1).numpy(), labels_W.numpy()
+        figures = summarise(actual_W, probs_WK, params)
+        metrics = {f"{split}_{name}": value for name, value in figures.items()}
+        with new_folder(out) as folder:
+            write_json(folder / "metrics.json", metrics)
+            _write_tables(folder, windows, actual_W, probs_WK, np.array(cache.metadata["classes"]), params)
+        record.log(metrics, step=description["kept"]["epoch"])
+        record.log_artifact(out / "predictions.csv", kind="plot")
     for name, value in metrics.items():
         print(f"{name:26s} {value:,}" if isinstance(value, int) else f"{name:26s} {value:.4f}")
+
+
+def _write_tables(
+    folder: Path,
+    windows: WindowDataset,
+    actual_W: np.ndarray,
+    probs_WK: np.ndarray,
+    classes: np.ndarray,
+    params: EvaluateParams,
+) -> None:
+    predicted_W = probs_WK.argmax(1)
+    confidence_W = (f"{confidence:.6f}" for confidence in probs_WK.max(1))
+    rows = zip(windows.starts.tolist(), classes[actual_W], classes[predicted_W], confidence_W, strict=True)
+    _write_csv(folder / "predictions.csv", ["row", "actual", "predicted", "confidence"], rows)
+    header = ["class", "precision", "recall", "f1", "windows"]
+    _write_csv(folder / "per_class.csv", header, per_class(actual_W, predicted_W, classes))
+    header = ["confidence", "accuracy", "windows"]
+    _write_csv(folder / "calibration.csv", header, calibration(actual_W, probs_WK, params.calibration_bins))
 
 
 def summarise(actual_W: np.ndarray, probs_WK: np.ndarray, params: EvaluateParams) -> dict[str, float]:
@@ -79,12 +91,9 @@ def summarise(actual_W: np.ndarray, probs_WK: np.ndarray, params: EvaluateParams
 
 def per_class(actual_W: np.ndarray, predicted_W: np.ndarray, classes: np.ndarray) -> list[tuple]:
     """Rows of name, precision, recall, F1 and number of windows; 0 where a figure is undefined."""
-    figures = precision_recall_fscore_support(
-        actual_W, predicted_W, labels=np.arange(len(classes)), zero_division=0
-    )
+    figures = precision_recall_fscore_support(actual_W, predicted_W, labels=np.arange(len(classes)), zero_division=0)
     return [
-        (name, *row)
-        for name, *row in zip(classes.tolist(), *(column.tolist() for column in figures), strict=True)
+        (name, *row) for name, *row in zip(classes.tolist(), *(column.tolist() for column in figures), strict=True)
     ]
 
 

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-import csv
+import codecs
 import hashlib
 from pathlib import Path
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 
 from trackstack import UserError
 from trackstack.catalog import Contract, Dataset
+from trackstack.csv_lines import LineError, read_line, split_fields, with_unix_ends
 from trackstack.digest import digest_json
-from trackstack.outputs import write_json
+from trackstack.outputs import SEGMENT_COLUMN, write_json
 
 CHUNK_BYTES = 1 << 20
+MAX_SHOWN = 300
 
 
 class RawFile(BaseModel, frozen=True):
@@ -52,15 +54,34 @@ def ingest(name: str, dataset: Dataset, raw: Path, manifest_file: Path) -> None:
     write_json(manifest_file, build_manifest(name, dataset, raw).model_dump(mode="json"))
 
 
+def read_manifest(path: Path) -> Manifest:
+    """Read what `ingest` wrote; UserError when it is missing or something else."""
+    try:
+        return Manifest.model_validate_json(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read: {error.strerror}; type: dvc repro ingest") from None
+    except UnicodeDecodeError as error:
+        reason = f"byte {error.start + 1} is not UTF-8"
+    except ValidationError as error:
+        fault = error.errors()[0]
+        reason = f"{'.'.join(map(str, fault['loc'])) or 'the file'}: {fault['msg']}"
+    raise UserError(f"{path}: not a manifest ({reason}); type: dvc repro --force ingest")
+
+
 def build_manifest(name: str, dataset: Dataset, raw: Path) -> Manifest:
     """Read every raw file once (header, line count, SHA-256); UserError where it breaks the contract."""
     contract = dataset.contract()
+    if SEGMENT_COLUMN in contract.columns():
+        raise UserError(
+            f"data/catalog.yaml: datasets.{name} has a column {SEGMENT_COLUMN!r}; "
+            "trackstack itself writes one of that name: rename it"
+        )
     files = [_inspect(file, contract, dataset) for file in _list_files(name, dataset, raw)]
     found = sum(file.rows for file in files)
     if found != dataset.num_samples:
         raise UserError(
             f"{raw}: {found:,} rows in {len(files)} files, expected {dataset.num_samples:,} "
-            f"(data/catalog.yaml: datasets.{name}.num_samples); {_way_back(raw)}, or mend the catalog"
+            f"(data/catalog.yaml: datasets.{name}.num_samples); {_meant_or_not(raw)}"
         )
     summary = {"contract": contract.model_dump(mode="json"), "files": [file.model_dump() for file in files]}
     return Manifest(
@@ -74,16 +95,37 @@ def build_manifest(name: str, dataset: Dataset, raw: Path) -> Manifest:
     )
 
 
+def check_header(file: Path, line: bytes, contract: Contract) -> list[str]:
+    """The columns that the first line of a file names; UserError when they are not the contract's."""
+    expected = contract.columns()
+    header_line = with_unix_ends(line).removeprefix(codecs.BOM_UTF8).strip(b" \t\n")
+    if not header_line:
+        raise UserError(f"{file}, line 1: no header, expected the columns {_shown(expected)}")
+    try:
+        header = split_fields(header_line)
+    except LineError as reason:
+        raise UserError(f"{file}, line 1: {reason}") from None
+    if missing := [column for column in expected if column not in header]:
+        raise UserError(
+            f"{file}, line 1: no column {missing[0]!r}; found {_shown(header)}; {_meant_or_not(file.parent)}"
+        )
+    if unknown := [column for column in header if column not in expected]:
+        raise UserError(
+            f"{file}, line 1: column {_shown(unknown[:1])!r} is not in data/catalog.yaml, which expects "
+            f"{_shown(expected)}; {_meant_or_not(file.parent, 'list it under extra')}"
+        )
+    if len(header) > len(expected):
+        raise UserError(f"{file}, line 1: a column is there twice: {_shown(header)}; {_meant_or_not(file.parent)}")
+    return header
+
+
 def _list_files(name: str, dataset: Dataset, raw: Path) -> list[Path]:
-    if not raw.is_dir():
-        raise UserError(f"{raw}: no such folder; type: dvc pull {raw}.dvc")
-    found = {file.name for file in raw.iterdir() if not file.name.startswith(".")}
+    found = _names(raw)
     listed = set(dataset.files if dataset.files is not None else found)
     if missing := sorted(listed - found):
         rows = dataset.files[missing[0]] if dataset.files else 0
         raise UserError(
-            f"{raw / missing[0]}: missing, expected a file of {rows:,} rows"
-            f"{_and_others(missing)}; {_way_back(raw)}"
+            f"{raw / missing[0]}: missing, expected a file of {rows:,} rows{_and_others(missing)}; {_restore(raw)}"
         )
     if unknown := sorted(found - listed):
         raise UserError(
@@ -91,8 +133,21 @@ def _list_files(name: str, dataset: Dataset, raw: Path) -> list[Path]:
             f"list it under datasets.{name}.files or remove it"
         )
     if not found:
-        raise UserError(f"{raw}: empty, expected CSV files; {_way_back(raw)}")
+        raise UserError(f"{raw}: empty, expected CSV files; {_restore(raw)}")
     return [raw / file for file in sorted(found)]
+
+
+def _names(raw: Path) -> set[str]:
+    try:
+        found = {file.name for file in raw.iterdir() if not file.name.startswith(".")}
+    except (FileNotFoundError, NotADirectoryError):
+        raise UserError(f"{raw}: no such folder; type: dvc pull {raw}.dvc") from None
+    except OSError as error:
+        raise UserError(f"{raw}: cannot be read: {error.strerror}") from None
+    # A name that is not UTF-8 comes with lone surrogates, which neither JSON nor a terminal takes.
+    if odd := sorted(name for name in found if not name.isprintable()):
+        raise UserError(f"{raw}: the file name {odd[0]!r} is not printable UTF-8; rename the file")
+    return found
 
 
 def _inspect(file: Path, contract: Contract, dataset: Dataset) -> RawFile:
@@ -100,51 +155,40 @@ def _inspect(file: Path, contract: Contract, dataset: Dataset) -> RawFile:
     digest, lines, size, last = hashlib.sha256(), 0, 0, b""
     try:
         with file.open("rb") as stream:
-            _check_header(file, stream.readline(), contract)
+            check_header(file, read_line(stream), contract)
             stream.seek(0)
             while chunk := stream.read(CHUNK_BYTES):
                 digest.update(chunk)
                 lines += chunk.count(b"\n")
                 size += len(chunk)
                 last = chunk[-1:]
+    except FileNotFoundError:  # the folder lists it: DVC may link files to its cache
+        raise UserError(f"{file}: a link to a file that is gone; {_restore(file.parent)}") from None
     except OSError as error:
-        raise UserError(f"{file}: cannot be read: {error.strerror}; {_way_back(file.parent)}") from None
+        raise UserError(f"{file}: cannot be read: {error.strerror}") from None
     rows = lines - 1 + (last != b"\n")
     expected = rows if dataset.files is None else dataset.files[file.name]
     if rows != expected:
         raise UserError(
-            f"{file}: {rows:,} rows, expected {expected:,} (data/catalog.yaml); "
-            f"{_way_back(file.parent)}, or mend the catalog"
+            f"{file}: {rows:,} rows, expected {expected:,} (data/catalog.yaml); {_meant_or_not(file.parent)}"
         )
     return RawFile(name=file.name, rows=rows, bytes=size, sha256=digest.hexdigest())
 
 
-def _check_header(file: Path, line: bytes, contract: Contract) -> None:
-    try:
-        header = next(csv.reader([line.decode("utf-8-sig").strip()]), [])
-    except UnicodeDecodeError:
-        raise UserError(f"{file}, line 1: the header is not UTF-8; save the file as UTF-8") from None
-    expected = contract.columns()
-    if not header:
-        raise UserError(f"{file}, line 1: no header, expected the columns {', '.join(expected)}")
-    if missing := [column for column in expected if column not in header]:
-        raise UserError(
-            f"{file}, line 1: no column {missing[0]!r}; found {', '.join(header)}; {_way_back(file.parent)}"
-        )
-    if unknown := [column for column in header if column not in expected]:
-        raise UserError(
-            f"{file}, line 1: column {unknown[0]!r} is not in data/catalog.yaml, which expects "
-            f"{', '.join(expected)}; list it under extra, or: {_way_back(file.parent)}"
-        )
-    if len(set(header)) < len(header):
-        raise UserError(
-            f"{file}, line 1: a column is there twice: {', '.join(header)}; {_way_back(file.parent)}"
-        )
-
-
-def _way_back(raw: Path) -> str:
+def _restore(raw: Path) -> str:
     # `dvc repro` may have written the changed folder's hash into its .dvc file by then; git has the good one.
-    return f"to go back: git checkout -- {raw}.dvc && dvc checkout --force {raw}.dvc"
+    return f"type: git checkout -- {raw}.dvc && dvc pull {raw}.dvc"
+
+
+def _meant_or_not(raw: Path, mend: str = "mend data/catalog.yaml") -> str:
+    # No --force: with it DVC deletes what it cannot replace.
+    return f"if the change is meant, {mend}; if not: git checkout -- {raw}.dvc && dvc checkout {raw}.dvc"
+
+
+def _shown(columns: list[str]) -> str:
+    text = ", ".join(columns)
+    shown = "".join(letter if letter.isprintable() else "�" for letter in text[:MAX_SHOWN])
+    return shown if len(text) <= MAX_SHOWN else shown + "…"
 
 
 def _and_others(names: list[str]) -> str:

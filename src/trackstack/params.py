@@ -20,7 +20,7 @@ from pydantic import (
     field_validator,
 )
 
-from trackstack import UserError
+from trackstack import UserError, describe_os_error
 
 PARAMS_FILE = Path("params.yaml")
 
@@ -32,12 +32,15 @@ def _refuse_bool(value: Any) -> Any:
     return value
 
 
-Count = Annotated[int, Field(strict=True, ge=1)]
-Index = Annotated[int, Field(strict=True, ge=0)]
+# Bounds that no sensible value reaches, so that a slip of the finger is a line and not an overflow.
+LARGEST = 2**31 - 1
+Count = Annotated[int, Field(strict=True, ge=1, le=LARGEST)]
+Index = Annotated[int, Field(strict=True, ge=0, le=LARGEST)]
+Threads = Annotated[int, Field(strict=True, ge=1, le=1024)]
 # Not strict: PyYAML reads 1e-3 (without a point) as text.
 Number = Annotated[float, BeforeValidator(_refuse_bool), Field(allow_inf_nan=False)]
-NonNegative = Annotated[Number, Field(ge=0)]
-Positive = Annotated[Number, Field(gt=0)]
+NonNegative = Annotated[Number, Field(ge=0, le=1e6)]
+Positive = Annotated[Number, Field(gt=0, le=1e6)]
 Fraction = Annotated[Number, Field(ge=0, lt=1)]
 
 
@@ -62,7 +65,7 @@ class TensorCacheParams(Section):
     """Rows per window; 1 for data without a series."""
     stride: Count
     """Rows from the start of one window to the start of the next."""
-    folds: Annotated[int, Field(strict=True, ge=3)]
+    folds: Annotated[int, Field(strict=True, ge=3, le=LARGEST)]
     """Parts of whole groups: one for the test, one for validation, the rest to train on."""
     fold: Index
     """Which fold is the test split; the next one is for validation."""
@@ -110,7 +113,7 @@ class TrainParams(Section):
     label_smoothing: Fraction
     keep: Literal["last", "best"]
     """The epoch whose weights are kept: the last, or the one with the lowest validation loss."""
-    threads: Count
+    threads: Threads
     """CPU threads; they change the last bits of the result, which is why they are a parameter."""
     augment: AugmentParams
 
@@ -119,7 +122,7 @@ class EvaluateParams(Section):
     """Metrics on the test split."""
 
     calibration_bins: Count
-    threads: Count
+    threads: Threads
 
 
 class Params(Section):
@@ -136,6 +139,20 @@ class Params(Section):
 T = TypeVar("T", bound=BaseModel)
 
 
+class _Loader(yaml.SafeLoader):
+    """Refuses a key that is there twice, where YAML would let the last one win without a word."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
+        seen: set[Any] = set()
+        for key, _ in node.value:
+            if key.value in seen:
+                raise yaml.MarkedYAMLError(
+                    problem=f"the key {key.value!r} is there twice", problem_mark=key.start_mark
+                )
+            seen.add(key.value)
+        return super().construct_mapping(node, deep)
+
+
 def load_params(path: Path = PARAMS_FILE) -> Params:
     """Read and validate `params.yaml`; UserError names the field, its value and what is allowed."""
     return validate(Params, load_yaml(path), path)
@@ -144,9 +161,11 @@ def load_params(path: Path = PARAMS_FILE) -> Params:
 def load_yaml(path: Path) -> Any:
     """Parse a YAML file; UserError with the line when it is missing or malformed."""
     try:
-        return yaml.safe_load(path.read_text(encoding="utf-8"))
+        return yaml.load(path.read_text(encoding="utf-8"), _Loader)
     except FileNotFoundError:
         raise UserError(f"{path}: no such file; run this from the root of the checkout") from None
+    except OSError as error:
+        raise UserError(describe_os_error(error)) from None
     except UnicodeDecodeError as error:
         raise UserError(f"{path}: byte {error.start} is not UTF-8; save the file as UTF-8") from None
     except yaml.MarkedYAMLError as error:
@@ -186,9 +205,15 @@ def _describe(model: type[BaseModel], fault: Any, prefix: str) -> str:
     if fault["type"] == "extra_forbidden":
         return f"{field} is unknown; allowed here: {', '.join(_allowed_keys(model, location[:-1]))}"
     message = fault["msg"].removeprefix("Value error, ").replace("Input should be", "expected", 1)
+    if fault["type"] in ("model_type", "model_attributes_type"):
+        message = "expected a section with the keys " + ", ".join(_allowed_keys(model, location))
     if isinstance(fault["input"], dict):
         return f"{field}: {message}"
-    return f"{field} is {fault['input']!r}; {message}"
+    return f"{field} is {_shorten(repr(fault['input']))}; {message.replace('a valid tuple', 'a list')}"
+
+
+def _shorten(text: str, most: int = 80) -> str:
+    return text if len(text) <= most else text[:most] + "..."
 
 
 def _is_inside(fault: Any, other: Any) -> bool:

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load, save
@@ -49,6 +50,12 @@ def load_model(folder: Path) -> tuple[nn.Module, dict[str, Any]]:
         reason = str(error).splitlines()[0]
         raise UserError(f"{folder}: not a whole model ({reason}); type: dvc repro --force train") from None
     return model.eval(), description
+
+
+def load_with_example(folder: Path) -> tuple[nn.Module, np.ndarray]:
+    """The model of a folder, and an input that it takes: float32 [1, L, C]."""
+    model, description = load_model(folder)
+    return model, np.zeros((1, description["window"], len(description["features"])), np.float32)
 
 
 def predict_logits(model: nn.Module, windows: WindowDataset) -> tuple[Tensor, Tensor]:

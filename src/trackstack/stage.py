@@ -12,7 +12,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from trackstack import UserError
+from trackstack import UserError, describe_os_error
 from trackstack.digest import digest_file
 from trackstack.params import PARAMS_FILE, Params, load_params
 
@@ -27,12 +27,15 @@ PINNED_ENVIRONMENT = {
 
 
 @contextlib.contextmanager
-def stage() -> Iterator[Params]:
+def stage(*sections: str) -> Iterator[Params]:
     """Guard the body of a stage script and hand it the validated parameters.
 
     Exits with 1 and one line on stderr when trackstack comes from another checkout, when `params.yaml` is
-    invalid, when the body raises `UserError`, or when a source file that was used, or `params.yaml`, changed
-    before the end (DVC hashes dependencies after the command, and would record an edit as if it had run).
+    invalid, when the body raises `UserError`, or when a source file or a section that was used changed before the
+    end: DVC hashes dependencies after the command, and would record an edit as if it had run.
+
+    Args:
+        sections: what of `params.yaml` the stage depends on, as in `dvc.yaml`.
     """
     os.environ.update(PINNED_ENVIRONMENT)
     try:
@@ -41,10 +44,12 @@ def stage() -> Iterator[Params]:
         params = load_params()
         yield params
         _refuse_edits(before)
-        if load_params() != params:
-            raise UserError(f"{PARAMS_FILE}: edited while the stage ran; run dvc repro again")
+        _refuse_changed_sections(params, load_params(), sections)
     except UserError as error:
         print(error, file=sys.stderr)
+        sys.exit(1)
+    except OSError as error:
+        print(describe_os_error(error), file=sys.stderr)
         sys.exit(1)
 
 
@@ -56,6 +61,17 @@ def _refuse_foreign_code(root: Path) -> None:
             f"{package}: trackstack was imported from another checkout than {root}; "
             "run it as dvc.yaml does: env PYTHONPATH=src python -P stages/..."
         )
+
+
+def _refuse_changed_sections(before: Params, after: Params, sections: tuple[str, ...]) -> None:
+    for section in sections:
+        if _used(before, section) != _used(after, section):
+            raise UserError(f"{PARAMS_FILE}: {section}: edited while the stage ran; run dvc repro again")
+
+
+def _used(params: Params, section: str) -> object:
+    # Of the models' sections only the chosen one's counts.
+    return params.models.get(params.train.model) if section == "models" else getattr(params, section)
 
 
 def _source_digests(root: Path) -> dict[Path, str]:

@@ -18,7 +18,7 @@ from sklearn.model_selection import GroupKFold
 from trackstack import UserError
 from trackstack.catalog import Contract
 from trackstack.digest import canonical_json, digest_arrays, digest_json
-from trackstack.outputs import CACHE_FILE, METADATA_KEY, PROFILE_FILE, ROWS_FILE, SPLITS, new_folder
+from trackstack.outputs import CACHE_FILE, METADATA_KEY, PROFILE_FILE, ROWS_FILE, SEGMENT_COLUMN, SPLITS, new_folder
 from trackstack.params import TensorCacheParams
 
 
@@ -38,7 +38,7 @@ def build(processed: Path, out: Path, params: TensorCacheParams) -> None:
 
     split = split_groups(group_T, params)
     window, stride = (params.window, params.stride) if contract.series else (1, 1)
-    bounds = segment_bounds(group_T, series_T)
+    bounds = segment_bounds(group_T, series_T, table[SEGMENT_COLUMN].to_numpy())
     starts = {
         name: window_starts([(a, b) for a, b in bounds if group_T[a] in split[name]], window, stride)
         for name in SPLITS
@@ -54,7 +54,7 @@ def build(processed: Path, out: Path, params: TensorCacheParams) -> None:
     }
     metadata = {
         "dataset": profile["dataset"],
-        "reads": profile["digest"],
+        "digests": {"ingest": profile["reads"], "parquet": profile["digest"]},
         "features": [feature.model_dump() for feature in contract.features],
         "vectors": _channels_of_vectors(contract),
         "classes": list(contract.classes),
@@ -89,11 +89,14 @@ def split_groups(group_T: np.ndarray, params: TensorCacheParams) -> dict[str, li
     return {"train": train, "val": val, "test": test}
 
 
-def segment_bounds(group_T: np.ndarray, series_T: np.ndarray | None) -> list[tuple[int, int]]:
-    """Half-open row ranges in which neither group nor series changes: what a window may lie in."""
+def segment_bounds(group_T: np.ndarray, series_T: np.ndarray | None, segment_T: np.ndarray) -> list[tuple[int, int]]:
+    """Half-open row ranges that a window may lie in: one group, one series, neighbours in one file.
+
+    Without a series a row is a sample of its own, and its neighbours are no matter.
+    """
     change = group_T[1:] != group_T[:-1]
     if series_T is not None:
-        change |= series_T[1:] != series_T[:-1]
+        change |= (series_T[1:] != series_T[:-1]) | (segment_T[1:] != segment_T[:-1])
     edges = [0, *(np.flatnonzero(change) + 1).tolist(), len(group_T)]
     return list(pairwise(edges))
 
@@ -118,9 +121,7 @@ def moments(rows_TC: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 def _channels_of_vectors(contract: Contract) -> list[dict]:
     channel = {name: number for number, name in enumerate(contract.feature_names())}
-    return [
-        {"axes": [channel[name] for name in vector.axes], "kind": vector.kind} for vector in contract.vectors
-    ]
+    return [{"axes": [channel[name] for name in vector.axes], "kind": vector.kind} for vector in contract.vectors]
 
 
 def _refuse_empty_splits(starts: dict[str, np.ndarray], split: dict[str, list], window: int) -> None:

@@ -6,6 +6,7 @@ import contextlib
 import copy
 import math
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +20,13 @@ from trackstack.models import Shape, build_model, model_params
 from trackstack.params import Section, TrainParams
 from trackstack.saved_model import predict_logits, save_model
 from trackstack.sources import imported_sources
+from trackstack.tracking.data import describe_data
+from trackstack.tracking.run import Run, start_run
 from trackstack.windows import TensorCache, WindowDataset, open_cache
 
 OnEpoch = Callable[[int, dict[str, float]], None]
 STAGE_SCRIPT = Path("stages/train.py")
+MODEL_LOADER = "trackstack.saved_model:load_with_example"
 SOURCE_ROOT = Path("src")
 
 
@@ -45,9 +49,16 @@ def train(
     cache = open_cache(cache_folder)
     run = run_id(cache, params, own)
     print(f"run {run}: {params.model}, {_sizes(cache)}", flush=True)
-    with _live(live_folder) as on_epoch:
+    with _record(cache, params, own, run) as record, _live(live_folder) as log_live:
+
+        def on_epoch(epoch: int, metrics: dict[str, float]) -> None:
+            record.log(metrics, step=epoch)
+            record.flush()
+            log_live(epoch, metrics)
+
         model, kept = fit(cache, params, own, on_epoch)
-    save_model(model_folder, model, describe(cache, params, own, run, kept))
+        save_model(model_folder, model, describe(cache, params, own, run, kept))
+        record.log_artifact(model_folder, kind="model", loader=MODEL_LOADER)
 
 
 def run_id(cache: TensorCache, params: TrainParams, own: Section) -> str:
@@ -67,7 +78,7 @@ def fit(cache: TensorCache, params: TrainParams, own: Section, on_epoch: OnEpoch
     val_windows = WindowDataset(cache, "val")
     model = build_model(params.model, own, shape_of(cache))
     optimizer = torch.optim.AdamW(parameter_groups(model, params.weight_decay), lr=params.lr)
-    steps_per_epoch = math.ceil(len(cache.starts["train"]) / params.batch_size)
+    steps_per_epoch = len(batches(torch.arange(len(cache.starts["train"])), params.batch_size))
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, warmup_cosine(params, steps_per_epoch))
     generator = torch.Generator().manual_seed(params.seed)
     kept: dict[str, float] = {}
@@ -77,6 +88,7 @@ def fit(cache: TensorCache, params: TrainParams, own: Section, on_epoch: OnEpoch
         train_loss = train_epoch(model, cache, params, optimizer, schedule, generator)
         metrics = {"train_loss": train_loss, **split_metrics(model, val_windows, "val"), "lr": lr}
         on_epoch(epoch, metrics)
+        refuse_infinite(metrics, epoch, lr)
         if params.keep == "last" or not kept or metrics["val_loss"] < kept["val_loss"]:
             kept = {"epoch": epoch, **metrics}
             kept_weights = copy.deepcopy(model.state_dict())
@@ -104,7 +116,7 @@ def train_epoch(
     model.train()
     windows = WindowDataset(cache, "train")
     total = torch.zeros(())
-    for index_B in torch.randperm(len(windows), generator=generator).split(params.batch_size):
+    for index_B in batches(torch.randperm(len(windows), generator=generator), params.batch_size):
         windows_BLC, labels_B = windows.batch(index_B)
         logits_BK = model(augment(windows_BLC, cache, params.augment, generator))
         loss = nn.functional.cross_entropy(logits_BK, labels_B, label_smoothing=params.label_smoothing)
@@ -113,13 +125,25 @@ def train_epoch(
         optimizer.step()
         schedule.step()
         total += loss.detach() * len(index_B)
-    mean = total.item() / len(windows)
-    if not math.isfinite(mean):
-        lr = schedule.get_last_lr()[0]
-        raise UserError(
-            f"params.yaml: train.lr is {params.lr}; the loss became {mean} at a rate of {lr:.2g}: lower it"
-        )
-    return mean
+    return total.item() / len(windows)
+
+
+def batches(order_W: Tensor, batch_size: int) -> list[Tensor]:
+    """Cut an order of windows into batches; a rest of one joins the batch before, since batch norm needs two."""
+    parts = list(order_W.split(batch_size))
+    if len(parts) > 1 and len(parts[-1]) == 1:
+        parts[-2:] = [torch.cat(parts[-2:])]
+    return parts
+
+
+def refuse_infinite(metrics: dict[str, float], epoch: int, lr: float) -> None:
+    """UserError when training has diverged."""
+    for name, value in metrics.items():
+        if not math.isfinite(value):
+            raise UserError(
+                f"params.yaml: the {name} of epoch {epoch} is {value}, at a learning rate of {lr:.3g}; "
+                "lower train.lr, or look at train.weight_decay and train.augment"
+            )
 
 
 def split_metrics(model: nn.Module, windows: WindowDataset, split: str) -> dict[str, float]:
@@ -157,9 +181,7 @@ def shape_of(cache: TensorCache) -> Shape:
 
 def describe(cache: TensorCache, params: TrainParams, own: Section, run: str, kept: dict) -> dict[str, Any]:
     """What `model.json` says beside the weights."""
-    data = {
-        key: cache.metadata[key] for key in ("dataset", "features", "classes", "sample_rate_hz", "window")
-    }
+    data = {key: cache.metadata[key] for key in ("dataset", "features", "classes", "sample_rate_hz", "window")}
     return {
         "run": run,
         "model": params.model,
@@ -171,6 +193,23 @@ def describe(cache: TensorCache, params: TrainParams, own: Section, run: str, ke
         "kept": kept,
         "reads": cache.metadata["digest"],
     }
+
+
+def _record(cache: TensorCache, params: TrainParams, own: Section, run: str) -> AbstractContextManager[Run]:
+    settings = {"window": cache.metadata["window"], "stride": cache.metadata["stride"]}
+    return start_run(
+        f"{params.model}-lr{params.lr:g}-seed{params.seed}",
+        {
+            "dataset": cache.metadata["dataset"],
+            "tensor_cache": settings | {"test": cache.metadata["split"]["test"]},
+            "train": params.model_dump(),
+            "models": {params.model: own.model_dump()},
+        },
+        run_id=run,
+        stage="train",
+        data=describe_data(cache.metadata),
+        extra_tags={"model_name": params.model},
+    )
 
 
 @contextlib.contextmanager

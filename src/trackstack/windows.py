@@ -30,7 +30,7 @@ class TensorCache:
     std: Tensor
     """float32 [C]."""
     metadata: dict[str, Any]
-    """dataset, features, classes, window, stride, split, sample_rate_hz, reads and digest."""
+    """dataset, features, vectors, classes, window, stride, split, sample_rate_hz, digest, digests of its sources."""
 
 
 def open_cache(folder: Path) -> TensorCache:
@@ -51,9 +51,7 @@ def open_cache(folder: Path) -> TensorCache:
     except FileNotFoundError:
         raise UserError(f"{path}: no such file; type: dvc repro tensor_cache") from None
     except Exception as error:  # safetensors' own error class derives from Exception alone
-        raise UserError(
-            f"{path}: not a tensor cache ({error}); type: dvc repro --force tensor_cache"
-        ) from None
+        raise UserError(f"{path}: not a tensor cache ({error}); type: dvc repro --force tensor_cache") from None
 
 
 class WindowDataset(torch.utils.data.Dataset):

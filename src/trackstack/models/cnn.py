@@ -10,19 +10,27 @@ from itertools import pairwise
 from typing import Annotated
 
 import torch
-from pydantic import Field
+from pydantic import AfterValidator, Field
 from torch import Tensor, nn
 
 from trackstack.models import Shape
 from trackstack.params import Count, Fraction, Section
 
+Width = Annotated[int, Field(strict=True, ge=1, le=65536)]
+
+
+def _odd(kernel: int) -> int:
+    if kernel % 2 == 0:
+        raise ValueError("expected an odd number, so that a place has as many neighbours on either side")
+    return kernel
+
 
 class Params(Section):
     """`models.cnn` in params.yaml."""
 
-    widths: Annotated[tuple[Count, ...], Field(min_length=1)]
+    widths: Annotated[tuple[Width, ...], Field(min_length=1)]
     """Channels of each residual block; every block but the first halves the time axis."""
-    kernel: Count
+    kernel: Annotated[Count, AfterValidator(_odd)]
     dropout: Fraction
 
 

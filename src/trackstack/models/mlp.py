@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
+from pydantic import Field
 from torch import Tensor, nn
 
 from trackstack.models import Shape
-from trackstack.params import Count, Fraction, Section
+from trackstack.params import Fraction, Section
 
 
 class Params(Section):
     """`models.mlp` in params.yaml."""
 
-    hidden: Count
+    hidden: Annotated[int, Field(strict=True, ge=1, le=65536)]
     dropout: Fraction
 
 

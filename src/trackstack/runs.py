@@ -1,0 +1,120 @@
+"""The runs of a home, read from their journals: what `trackstack runs` shows."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+from trackstack import UserError
+from trackstack.tracking.attempts import RunFolder, Told, tell
+from trackstack.tracking.lease import is_live
+
+
+def run_folders(home: Path) -> list[Path]:
+    """The folders of all runs, oldest first."""
+    folders = [path.parent for path in (home / "runs").glob("*/journal-1.jsonl")]
+    return sorted(folders, key=lambda folder: (folder / "journal-1.jsonl").stat().st_mtime)
+
+
+def list_runs(home: Path) -> list[dict[str, Any]]:
+    """A row per series: id, name, status, user, when it started, how long it took, and its last figures."""
+    return [_row(told) for folder in run_folders(home) for told in _tell(folder)]
+
+
+def show_run(home: Path, key: str) -> dict[str, Any]:
+    """Everything that is recorded of one run but its curves, found by id, by the beginning of it, or by name."""
+    told = find_run(home, key)
+    start = told.series.start
+    kept = ("params", "tags", "data", "environment")
+    artifacts = [{name: record[name] for name in ("kind", "path", "digest")} for record in told.series.artifacts]
+    return _row(told) | {name: start[name] for name in kept} | {"artifacts": artifacts}
+
+
+def compare_runs(home: Path, keys: list[str]) -> list[dict[str, Any]]:
+    """A row per parameter and per metric that is not the same in all of the runs."""
+    runs = [find_run(home, key) for key in keys]
+    names = [told.series.key for told in runs]
+    rows = []
+    for what, values in (
+        ("params", [flatten(told.series.start["params"]) for told in runs]),
+        ("metrics", [_last_figures(told) for told in runs]),
+    ):
+        for field in sorted(set().union(*values)):
+            found = [one.get(field) for one in values]
+            if any(value != found[0] for value in found):
+                rows.append({"what": what, "field": field, **dict(zip(names, found, strict=True))})
+    return rows
+
+
+def find_run(home: Path, key: str) -> Told:
+    """One series by its id, the beginning of it, or its name.
+
+    Raises:
+        UserError: none, or more than one.
+    """
+    every = [told for folder in run_folders(home) for told in _tell(folder)]
+    exact = [told for told in every if key in (told.series.key, told.series.start["name"])]
+    found = exact or [told for told in every if told.series.key.startswith(key)]
+    if len(found) == 1:
+        return found[0]
+    if not found:
+        raise UserError(f"{key}: no such run in {home / 'runs'}; trackstack runs list shows those there are")
+    which = ", ".join(told.series.key for told in found[:5])
+    raise UserError(f"{key}: {len(found)} runs match ({which}); type more of the id")
+
+
+def query(database: Path, sql: str) -> tuple[list[str], list[tuple]]:
+    """Column names and rows of one statement that only reads.
+
+    Raises:
+        UserError: no database, malformed SQL, or a statement that would write.
+    """
+    if not database.exists():
+        raise UserError(f"{database}: no such database; trackstack sync makes it from the journals")
+    connection = sqlite3.connect(f"file:{database}?mode=ro", uri=True, timeout=60)
+    try:
+        cursor = connection.execute(sql)
+        return [column[0] for column in cursor.description or []], cursor.fetchall()
+    except (sqlite3.Error, sqlite3.Warning) as error:
+        reason = "runs sql only reads" if "readonly" in str(error) else str(error)
+        raise UserError(f"{database}: {reason}; the tables are datasets, runs and metrics") from None
+    finally:
+        connection.close()
+
+
+def flatten(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested parameters with dotted names."""
+    flat: dict[str, Any] = {}
+    for name, value in values.items():
+        flat |= flatten(value, f"{prefix}{name}.") if isinstance(value, dict) else {f"{prefix}{name}": value}
+    return flat
+
+
+def _tell(folder: Path) -> list[Told]:
+    return tell(folder, RunFolder(folder).refresh(), is_live(folder))
+
+
+def _row(told: Told) -> dict[str, Any]:
+    series = told.series
+    return {
+        "run": series.key,
+        "name": series.start["name"],
+        "status": series.status,
+        "reproduced": series.reproduced,
+        "error": series.error,
+        "user": series.start["environment"].get("user"),
+        "started": series.start["time"],
+        "seconds": None if series.finished is None else round(series.finished - series.start["time"], 1),
+        "metrics": _last_figures(told),
+    }
+
+
+def _last_figures(told: Told) -> dict[str, float]:
+    """The value of every metric at its last step."""
+    figures: dict[str, tuple[int, float]] = {}
+    for record in told.records:
+        for name, value in record["values"].items() if record["type"] == "metrics" else ():
+            if name not in figures or record["step"] > figures[name][0]:
+                figures[name] = (record["step"], value)
+    return {name: value for name, (_, value) in figures.items()}

@@ -1,0 +1,63 @@
+"""POSIX locks: the kind that network file systems carry from node to node, and that a killed process drops.
+
+`flock` may be local to a node. The price of `lockf` is that closing *any* descriptor of a file drops the
+process's locks on it, so each lock file is opened once per process and stays open.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+_POLL_SECONDS = 0.02
+_open_files: dict[Path, int] = {}
+
+
+def try_lock(path: Path) -> bool:
+    """Take the lock if nobody else has it; a process that already holds it is told True again."""
+    try:
+        fcntl.lockf(_descriptor(path), fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except (BlockingIOError, PermissionError):
+        return False
+    return True
+
+
+def unlock(path: Path) -> None:
+    """Give the lock back."""
+    fcntl.lockf(_descriptor(path), fcntl.LOCK_UN)
+
+
+def wait_for_lock(path: Path, patience: float) -> bool:
+    """Take the lock as soon as it is free; False when it was not within `patience` seconds."""
+    deadline = time.monotonic() + patience
+    while not try_lock(path):
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(_POLL_SECONDS)
+    return True
+
+
+@contextlib.contextmanager
+def locked(path: Path | None, patience: float) -> Iterator[bool]:
+    """Hold a lock during the block; yields False when it was not to be had within `patience` seconds.
+
+    Without a path there is nothing to lock, and the block holds what it needs.
+    """
+    mine = path is None or wait_for_lock(path, patience)
+    try:
+        yield mine
+    finally:
+        if path is not None and mine:
+            unlock(path)
+
+
+def _descriptor(path: Path) -> int:
+    path = path.absolute()
+    if path not in _open_files:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _open_files[path] = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    return _open_files[path]

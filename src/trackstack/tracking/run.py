@@ -1,0 +1,202 @@
+"""The run of a training or an evaluation, as its own process sees it: `log`, and leave the rest to the journal.
+
+with start_run("my-model", {"lr": 0.1}) as run:
+    run.log({"train_loss": 0.5}, step=0)
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from trackstack.digest import digest_file, digest_json, digest_path
+from trackstack.tracking.attempts import RunFolder
+from trackstack.tracking.environment import destinations, environment, home, redact, tags
+from trackstack.tracking.journal import Journal, now
+from trackstack.tracking.lease import give_back_lease, take_lease
+from trackstack.tracking.monitor import Monitor
+from trackstack.tracking.source import keep_source
+from trackstack.tracking.sync import read_note
+
+EXIT_INTERRUPTED = 75
+SYNC_WAIT_SECONDS = 60.0
+
+
+class Run:
+    """A run that is being recorded. Made by `start_run`."""
+
+    def __init__(self, folder: Path, journal: Journal):
+        self.id = folder.name
+        self.folder = folder
+        self.attempt = journal.attempt
+        self._journal = journal
+
+    def log(self, values: dict[str, float], step: int) -> None:
+        """Record metrics at a step: some microseconds, and never a wait for a back end."""
+        self._journal.write({"type": "metrics", "time": now(), "step": step, "values": values})
+
+    def log_artifact(self, path: Path, kind: str = "file", loader: str | None = None) -> None:
+        """Record a file or a folder, and keep a copy in the run's folder for the back ends.
+
+        Args:
+            kind: model, report, plot or file.
+            loader: `module:function` that returns a model and an example input for the path of a model.
+        """
+        kept = self.folder / "artifacts" / f"{self.attempt}" / path.name
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        _copy(path, kept)
+        record = {"type": "artifact", "time": now(), "kind": kind, "path": str(kept.relative_to(self.folder))}
+        self._journal.write(record | {"name": path.name, "digest": digest_path(kept), "loader": loader})
+
+    def flush(self) -> None:
+        """Return when everything logged so far is on disk: at the end of an epoch."""
+        self._journal.flush()
+
+    def _log_system(self, values: dict[str, float]) -> None:
+        self._journal.write({"type": "system", "time": now(), "values": values})
+
+    def _end(self, status: str, error: str | None) -> None:
+        self._journal.write({"type": "end", "time": now(), "status": status, "error": redact(error)})
+        self._journal.close()
+
+
+@contextlib.contextmanager
+def start_run(
+    name: str,
+    params: dict[str, Any] | None = None,
+    *,
+    run_id: str | None = None,
+    stage: str = "run",
+    series: int | None = None,
+    data: dict[str, Any] | None = None,
+    extra_tags: dict[str, str] | None = None,
+    device: str = "cpu",
+) -> Iterator[Run]:
+    """Record what happens in the block as a run.
+
+    Args:
+        name: readable; MLFLOW_RUN_NAME and the name of a DVC experiment take its place.
+        params: whatever decides the result, as JSON values; equal name, parameters and script are the same run.
+        run_id: the id, where somebody else computes it.
+        stage: what part of a run this is; `evaluate` reports into the run of its model.
+        series: the attempt that this one belongs to; its own by default.
+        data: the dataset version: name, version, path, num_samples, description, digests.
+        extra_tags: added to commit, experiment and job.
+        device: of the computation, for the environment.
+
+    Raises:
+        UserError: another process is at work on this run.
+    """
+    params = params or {}
+    place = home()
+    folder = place / "runs" / (run_id or _own_id(name, params))
+    take_lease(folder)
+    journal = Journal(folder)
+    run = Run(folder, journal)
+    source = keep_source(run.id, place) if series is None else None
+    start = {
+        "type": "start",
+        "time": now(),
+        "run": run.id,
+        "attempt": run.attempt,
+        "stage": stage,
+        "series": series or run.attempt,
+        "name": os.environ.get("MLFLOW_RUN_NAME") or os.environ.get("DVC_EXP_NAME") or name,
+        "params": params,
+        "tags": tags() | ({"source": source} if source else {}) | (extra_tags or {}),
+        "data": data,
+        "environment": environment(device),
+        "destinations": destinations(place),
+    }
+    journal.write(redact(start))
+    journal.flush()
+    child = _start_sync(folder) if start["destinations"] else None
+    monitor = Monitor(run._log_system)
+    status, error = "failed", None
+    try:
+        yield run
+        status = "finished"
+    except KeyboardInterrupt:
+        status, error = "interrupted", "KeyboardInterrupt"
+        raise
+    except SystemExit as end:
+        status = "interrupted" if end.code == EXIT_INTERRUPTED else "failed" if end.code else "finished"
+        error = f"exit code {end.code}" if end.code else None
+        raise
+    except BaseException as fault:
+        error = f"{type(fault).__name__}: {fault}".strip().splitlines()[-1]
+        raise
+    finally:
+        monitor.stop()
+        run._end(status, error)
+        give_back_lease(folder)
+        _wait_for_sync(run, child, whole=place.resolve() != Path.cwd().resolve())
+
+
+def series_of_model(run_id: str, model_folder: Path) -> int | None:
+    """The series that trained this very model, so that an evaluation can join it; None when none is known here."""
+    folder = home() / "runs" / run_id
+    if not folder.exists():
+        return None
+    digest = digest_path(model_folder)
+    for attempt in reversed(RunFolder(folder).refresh()):
+        if any(record["kind"] == "model" and record["digest"] == digest for record in attempt.artifacts):
+            return attempt.start["series"]
+    return None
+
+
+def _own_id(name: str, params: dict[str, Any]) -> str:
+    """The id of a run outside the pipeline: equal name, parameters and script are the same run."""
+    main = getattr(sys.modules["__main__"], "__file__", None)
+    script = digest_file(Path(main)) if main and Path(main).exists() else None
+    return "r" + digest_json([name, params, script])[:12]
+
+
+def _copy(path: Path, kept: Path) -> None:
+    if path.is_dir():
+        shutil.copytree(path, kept, copy_function=shutil.copyfile, dirs_exist_ok=True)
+    else:
+        shutil.copyfile(path, kept)
+
+
+def _start_sync(folder: Path) -> subprocess.Popen:
+    """The child that delivers this run. It outlives its parent until all is out, and no signal to us reaches it."""
+    package = Path(__file__).resolve().parents[2]
+    with (folder / "sync.log").open("a") as log:
+        return subprocess.Popen(
+            [sys.executable, "-P", "-m", "trackstack.tracking.sync", str(folder), str(os.getpid())],
+            cwd=folder,
+            env={**os.environ, "PYTHONPATH": str(package)},
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )
+
+
+def _wait_for_sync(run: Run, child: subprocess.Popen | None, whole: bool) -> None:
+    """Wait until the points of this attempt are out, bounded; then name the back ends that could not take them.
+
+    Args:
+        whole: wait for artifacts as well: our code and folder may be gone soon.
+    """
+    if child is None:
+        return
+    deadline = time.monotonic() + float(os.environ.get("TRACKSTACK_SYNC_WAIT", SYNC_WAIT_SECONDS))
+    while time.monotonic() < deadline and child.poll() is None:
+        if not whole and run.attempt in read_note(run.folder).get("ended", []):
+            break
+        time.sleep(0.02)
+    note = read_note(run.folder)
+    problems = note.get("problems", {})
+    if run.attempt not in note.get("ended", []):
+        problems = problems or {"sync": f"not done within {SYNC_WAIT_SECONDS:.0f} s, it goes on by itself"}
+    for name, reason in problems.items():
+        print(f"warning: {name}: {reason}; nothing is lost: trackstack sync delivers it", file=sys.stderr)

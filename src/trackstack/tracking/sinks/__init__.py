@@ -1,0 +1,78 @@
+"""Back ends, each behind the same small interface, imported only when they are used.
+
+A sink delivers whole series. It must be idempotent: records that it has been given before change nothing, so
+that a delivery can be repeated after any kill. `trackstack.tracking.sync` sees to it that one process at a time
+delivers a run, and that one process at a time writes a database.
+"""
+
+from __future__ import annotations
+
+import importlib
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+from trackstack import UserError
+
+SINKS = ("sqlite", "mlflow", "tensorboard", "wandb")
+
+
+@dataclass
+class Series:
+    """What is known of one series of attempts at a run: the unit that a back end shows as a run."""
+
+    run: str
+    """The id, `r` and 12 hex digits."""
+    number: int
+    """The first attempt of the series; 1 for all but re-executions that came out differently."""
+    folder: Path
+    """`HOME/runs/RUN`"""
+    start: dict[str, Any]
+    """The start record of its first attempt: name, params, tags, data, environment, destinations, time."""
+    status: str = "running"
+    """running, finished, failed, interrupted, or lost: no end was recorded and nobody is writing."""
+    error: str | None = None
+    finished: float | None = None
+    """Time of the end."""
+    reproduced: int = 0
+    """How often the run was executed again with equal results."""
+    artifacts: list[dict[str, Any]] = field(default_factory=list)
+    """Artifact records so far; their paths are relative to `folder`."""
+
+    @property
+    def key(self) -> str:
+        """The run's id, with the number of the series unless it is the first."""
+        return self.run if self.number == 1 else f"{self.run}-{self.number}"
+
+
+class Sink(Protocol):
+    """A back end at one destination."""
+
+    def lock_file(self) -> Path | None:
+        """The file whose lock a writer must hold, beside the database; None when there is none to guard."""
+
+    def has(self, series: Series) -> bool:
+        """Whether the back end holds this series; when it does not, everything is delivered from the start."""
+
+    def deliver(self, series: Series, records: list[dict[str, Any]]) -> None:
+        """Take new `metrics` and `system` records and the present state of the series.
+
+        May raise anything: the caller reports it once and delivers again later.
+        """
+
+    def deliver_artifacts(self, series: Series) -> None:
+        """Take the files of an ended series; called after its points are everywhere."""
+
+    def close(self) -> None:
+        """Release what is open."""
+
+
+def open_sink(name: str, destination: dict[str, Any]) -> Sink:
+    """The sink for one entry of a start record's `destinations`, such as {"path": ".../project.db"}.
+
+    Raises:
+        UserError: no such sink, or its package is not installed.
+    """
+    if name not in SINKS:
+        raise UserError(f"TRACKSTACK_SINKS: {name!r} is no sink; expected some of {', '.join(SINKS)}")
+    return importlib.import_module(f"{__name__}.{name}_sink").open(destination)

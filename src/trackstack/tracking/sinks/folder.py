@@ -1,0 +1,173 @@
+"""What TensorBoard and W&B share: files in the run's folder that only grow, and whose writer may be killed.
+
+A new writer first removes what an earlier one left unfinished. A small file beside them, renamed into place after
+they are closed and on disk, says which are whole, and of which state of the series.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
+
+from trackstack.tracking.sinks import Series
+
+MARKER = ".complete.json"
+
+
+class Row(NamedTuple):
+    """Values of one record that the back end has not been given yet."""
+
+    step: int
+    """For use of the machine: whole seconds since the start of the run."""
+    time: float
+    values: dict[str, float]
+    system: bool
+
+
+Seen = defaultdict[str, set[int]]
+"""The steps given so far, by the name of the metric."""
+
+
+class Writer(Protocol):
+    """One series on its way into its folder."""
+
+    series: Series
+
+    def write(self, records: list[dict[str, Any]]) -> None:
+        """Take records; those given before change nothing."""
+
+    def write_artifacts(self) -> None:
+        """Take the artifacts of `series` that are not there yet."""
+
+    def finish(self) -> dict[str, Any]:
+        """Close the files; what the next writer must know, with the names of the `parts` that are whole."""
+
+    def abandon(self) -> None:
+        """Close the files without raising, as they will be removed."""
+
+
+Place = Callable[[Series], Path]
+"""The folder that holds a series and nothing else."""
+
+Begin = Callable[[Series, dict[str, Any], bool], Writer]
+"""Makes a writer from what the last one left, and whether that is this very state but for the artifacts."""
+
+
+class FolderSink:
+    """Series as files in the runs' own folders, each point in them once whoever was killed when."""
+
+    def __init__(self, place: Place, begin: Begin) -> None:
+        self._place, self._begin = place, begin
+        self._writers: dict[str, Writer] = {}
+
+    def lock_file(self) -> Path | None:
+        """None: whoever delivers a run is the only one to write in its folder."""
+
+    def has(self, series: Series) -> bool:
+        """Whether this process wrote all that there is, or one that finished its work did."""
+        return series.key in self._writers or self._is_complete(series)
+
+    def deliver(self, series: Series, records: list[dict[str, Any]]) -> None:
+        """Append what is new; it can be looked at when this returns."""
+        if series.key not in self._writers and self._is_complete(series):
+            return  # all of it was given to a process that was killed before it could say so
+        with self._writer(series) as writer:
+            writer.write(records)
+
+    def deliver_artifacts(self, series: Series) -> None:
+        """Append the pictures and files, and close the series."""
+        if series.key not in self._writers and self._is_complete(series, artifacts=True):
+            return
+        with self._writer(series) as writer:
+            writer.write_artifacts()
+            self._finish(series.key, artifacts=True)
+
+    def close(self) -> None:
+        """Close what is open; one that fails does not keep the others from being closed."""
+        with contextlib.ExitStack() as stack:
+            for key in list(self._writers):
+                stack.callback(self._finish, key, artifacts=False)
+
+    def _is_complete(self, series: Series, artifacts: bool = False) -> bool:
+        marker = _read_marker(self._place(series))
+        same = series.status != "running" and marker.get("state") == _state(series)
+        return same and (marker["artifacts"] or not artifacts)
+
+    @contextlib.contextmanager
+    def _writer(self, series: Series) -> Iterator[Writer]:
+        """The series' writer; after an error nobody knows what is in its files, and they are begun anew."""
+        if series.key not in self._writers:
+            self._place(series).mkdir(parents=True, exist_ok=True)
+            marker = _read_marker(self._place(series))
+            self._writers[series.key] = self._begin(series, marker, self._is_complete(series))
+        writer = self._writers[series.key]
+        writer.series = series
+        try:
+            yield writer
+        except BaseException:
+            self._writers.pop(series.key, writer).abandon()
+            raise
+
+    def _finish(self, key: str, artifacts: bool) -> None:
+        writer = self._writers.pop(key)
+        kept = writer.finish()
+        place = self._place(writer.series)
+        for part in kept["parts"]:
+            _to_disk(place / part)
+        content = {"state": _state(writer.series), "artifacts": artifacts, **kept}
+        partial = place / f"{MARKER}.partial"
+        partial.write_text(json.dumps(content), encoding="utf-8")
+        _to_disk(partial)
+        partial.replace(place / MARKER)
+
+
+def _state(series: Series) -> dict[str, Any]:
+    """What tells one state of an ended series from another."""
+    return {
+        "status": series.status,
+        "error": series.error,
+        "finished": series.finished,
+        "artifacts": series.artifacts,
+    }
+
+
+def _read_marker(place: Path) -> dict[str, Any]:
+    try:
+        return json.loads((place / MARKER).read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError):
+        return {}
+
+
+def _to_disk(path: Path) -> None:
+    for file in [path] if path.is_file() else path.rglob("*"):
+        if file.is_file():
+            with file.open("rb") as stream:
+                os.fsync(stream.fileno())
+
+
+def remove_parts(place: Path, pattern: str, keep: list[str]) -> None:
+    """Remove what an unfinished writer left: folders; files are emptied, as a reader may wait at their end."""
+    for part in place.glob(pattern):
+        if part.name not in keep:
+            shutil.rmtree(part) if part.is_dir() else os.truncate(part, 0)
+
+
+def new_rows(records: list[dict[str, Any]], seen: Seen, started: float) -> Iterator[Row]:
+    """The records without the points in `seen`, which grows by them: the first record of a point wins."""
+    for record in records:
+        if record["type"] not in ("metrics", "system"):
+            continue
+        system = record["type"] == "system"
+        step = max(0, int(record["time"] - started)) if system else record["step"]
+        named = {f"system/{name}" if system else name: value for name, value in record["values"].items()}
+        values = {name: value for name, value in named.items() if step not in seen[name]}
+        for name in values:
+            seen[name].add(step)
+        if values:
+            yield Row(step, record["time"], values, system)

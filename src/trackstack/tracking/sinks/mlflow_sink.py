@@ -1,0 +1,328 @@
+"""MLflow: one run per series, reached by URI alone, be it a database or a tracking server.
+
+A run carries the tag `trackstack.key` and is found by it. MLflow keeps every point that differs in time or
+value, so what is there already at a step is looked up before anything is sent. A run that somebody deleted in
+MLflow stays deleted. MLflow's databases cannot hold infinities; it makes them the largest float64.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import tempfile
+from collections.abc import Callable
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from trackstack import UserError
+from trackstack.tracking.sinks import Series
+from trackstack.tracking.sinks.mlflow_records import (
+    DIGEST_TAG,
+    KEY_TAG,
+    MAX_VALUE,
+    Point,
+    artifact_folder,
+    artifacts_digest,
+    dataset_input,
+    flatten,
+    milliseconds,
+    run_tags,
+    to_points,
+)
+
+SETTINGS = {
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    # It logs a traceback of what it raises as well.
+    "MLFLOW_LOGGING_LEVEL": "CRITICAL",
+}
+"""Environment variables for MLflow, unless they are set."""
+
+STATUS = {"running": "RUNNING", "finished": "FINISHED", "failed": "FAILED"}  # otherwise KILLED
+LOG_MODELS = ("all", "promoted", "none")
+DATABASES = ("sqlite", "postgresql", "mysql", "mssql")
+DELIVERED_TAG = "trackstack.artifacts"
+MAX_POINTS, MAX_PARAMS = 1000, 100
+
+
+def open(destination: dict[str, str]) -> MlflowSink:
+    """The sink for {"uri", "artifacts", "experiment"}; nothing is contacted yet."""
+    for name, value in SETTINGS.items():
+        os.environ.setdefault(name, value)
+    return MlflowSink(destination["uri"], Path(destination["artifacts"]), destination["experiment"])
+
+
+class MlflowSink:
+    """See `trackstack.tracking.sinks.Sink`."""
+
+    def __init__(self, uri: str, artifacts: Path, experiment: str):
+        self._uri, self._artifacts, self._experiment = uri, artifacts, experiment
+        self._database = database_file(uri)
+        self._run_ids: dict[str, str] = {}
+
+    def lock_file(self) -> Path | None:
+        """Beside the database; a server guards its own."""
+        return self._database and self._database.with_name(self._database.name + ".lock")
+
+    def has(self, series: Series) -> bool:
+        """Whether there is a run with the key of this series, deleted ones included."""
+        self._run_ids.pop(series.key, None)
+        if self._database and not self._database.exists():
+            return False
+        return bool(self._search(series))
+
+    def deliver(self, series: Series, records: list[dict[str, Any]]) -> None:
+        """Send what MLflow lacks: description, points, then the state."""
+        run = self._run(series)
+        if run.info.lifecycle_stage == "deleted":
+            return
+        latest = [Point(m.key, m.step, m.timestamp, m.value) for m in run.data.to_proto().metrics]
+        points = list(to_points(series.start["time"], records))
+        self._describe(run, series.start)
+        self._send(run.info.run_id, self._missing(run.info.run_id, points, latest))
+        newest = max(point.time for point in (*latest, *points, Point("", 0, run.info.start_time, 0.0)))
+        self._set_state(run, series, newest)
+
+    def deliver_artifacts(self, series: Series) -> None:
+        """Upload reports, plots and files, and log the model."""
+        run = self._run(series)
+        delivered = artifacts_digest(series, models := log_models(series.start))
+        if run.info.lifecycle_stage == "deleted" or run.data.tags.get(DELIVERED_TAG) == delivered:
+            return
+        # The model comes last: it is what can fail.
+        for artifact in sorted(series.artifacts, key=lambda artifact: artifact["kind"] == "model"):
+            if artifact["kind"] != "model" or models == "all":
+                self._log_artifact(run, series, artifact)
+        self._client.set_tag(run.info.run_id, DELIVERED_TAG, delivered)
+
+    def close(self) -> None:
+        """Nothing stays open between calls."""
+
+    @cached_property
+    def _client(self) -> Any:
+        if self._database and not self._database.exists():
+            make_database(self._database, self._artifacts)
+        from mlflow.tracking import MlflowClient
+
+        return MlflowClient(tracking_uri=self._uri)
+
+    def _experiment_id(self) -> str | None:
+        experiment = self._client.get_experiment_by_name(self._experiment)
+        if experiment is not None and experiment.lifecycle_stage == "deleted":
+            raise UserError(
+                f"MLflow: experiment {self._experiment!r} is deleted; choose another by MLFLOW_EXPERIMENT_NAME, "
+                f"or type: mlflow experiments restore --experiment-id {experiment.experiment_id}"
+            )
+        return experiment and experiment.experiment_id
+
+    def _create_experiment(self) -> str | None:
+        is_database = self._uri.partition(":")[0].partition("+")[0] in DATABASES
+        location = self._artifacts.resolve().as_uri() if is_database else None
+        # Refused when another client was quicker.
+        refused("RESOURCE_ALREADY_EXISTS", self._client.create_experiment, self._experiment, location)
+        return self._experiment_id()
+
+    def _search(self, series: Series) -> list[Any]:
+        """The runs of a series, first the one that counts."""
+        from mlflow.entities import ViewType
+
+        if (experiment := self._experiment_id()) is None:
+            return []
+        found = self._client.search_runs(
+            [experiment], f"tags.`{KEY_TAG}` = '{series.key}'", run_view_type=ViewType.ALL
+        )
+        return sorted(found, key=weight, reverse=True)
+
+    def _run(self, series: Series) -> Any:
+        """The run of a series, made when there is none."""
+        if series.key not in self._run_ids:
+            found = self._search(series) or self._create_run(series)
+            # A request whose answer was lost may have made another one, which nobody has filled.
+            for other in found[1:]:
+                if other.info.lifecycle_stage == "active":
+                    self._client.delete_run(other.info.run_id)
+            self._run_ids[series.key] = found[0].info.run_id
+        return self._client.get_run(self._run_ids[series.key])
+
+    def _create_run(self, series: Series) -> list[Any]:
+        self._client.create_run(
+            self._experiment_id() or self._create_experiment(),
+            start_time=milliseconds(series.start["time"]),
+            tags=run_tags(series),
+            run_name=series.start["name"],
+        )
+        return self._search(series)
+
+    def _describe(self, run: Any, start: dict[str, Any]) -> None:
+        from mlflow.entities import Param
+
+        params = [
+            Param(name, value) for name, value in flatten(start["params"]).items() if name not in run.data.params
+        ]
+        for first in range(0, len(params), MAX_PARAMS):
+            self._client.log_batch(run.info.run_id, params=params[first : first + MAX_PARAMS])
+        if start.get("data") and not run.inputs.dataset_inputs:
+            dataset = dataset_input(start["data"])
+            # A server refuses the second of two runs that bring it a new dataset at once.
+            if refused("BAD_REQUEST", self._client.log_inputs, run.info.run_id, [dataset]):
+                self._client.log_inputs(run.info.run_id, [dataset])
+
+    def _missing(self, run_id: str, points: list[Point], latest: list[Point]) -> list[Point]:
+        """The points at steps that MLflow does not hold, the first of each step.
+
+        Beyond the latest step nothing can be there: histories are read only after a repeated delivery.
+        """
+        last = {point.name: point.step for point in latest}
+        repeated = {point.name for point in points if point.step <= last.get(point.name, point.step - 1)}
+        held = {(name, metric.step) for name in repeated for metric in self._client.get_metric_history(run_id, name)}
+        new: dict[tuple, Point] = {}
+        for point in points:
+            if point[:2] not in held:
+                new.setdefault(point[:2], point)
+        return list(new.values())
+
+    def _send(self, run_id: str, points: list[Point]) -> None:
+        from mlflow.entities import Metric
+
+        metrics = [Metric(point.name, point.value, point.time, point.step) for point in points]
+        for first in range(0, len(metrics), MAX_POINTS):
+            self._client.log_batch(run_id, metrics=metrics[first : first + MAX_POINTS])
+
+    def _set_state(self, run: Any, series: Series, newest: int) -> None:
+        run_id, info, tags = run.info.run_id, run.info, run.data.tags
+        wanted = {"trackstack.error": series.error, "trackstack.reproduced": series.reproduced}
+        for tag, value in wanted.items():
+            if value and tags.get(tag) != str(value)[:MAX_VALUE]:
+                self._client.set_tag(run_id, tag, str(value)[:MAX_VALUE])
+            elif not value and tag in tags:
+                self._client.delete_tag(run_id, tag)
+        status = STATUS.get(series.status, "KILLED")
+        if status == "RUNNING":
+            if info.status != status:
+                self._client.update_run(run_id, status=status)
+            return
+        end = milliseconds(series.finished) if series.finished else max(info.end_time or 0, newest)
+        if (info.status, info.end_time) != (status, end):
+            self._client.set_terminated(run_id, status, end)
+
+    def _log_artifact(self, run: Any, series: Series, artifact: dict[str, Any]) -> None:
+        path = series.folder / artifact["path"]
+        if not path.exists():
+            raise UserError(f"{path}: no such file; MLflow has run {series.key} without this {artifact['kind']}")
+        if artifact.get("loader"):
+            self._log_model(run, series, artifact)
+        elif path.is_dir():
+            self._client.log_artifacts(run.info.run_id, str(path), str(artifact_folder(artifact)))
+        else:
+            self._client.log_artifact(run.info.run_id, str(path), str(artifact_folder(artifact).parent))
+
+    def _log_model(self, run: Any, series: Series, artifact: dict[str, Any]) -> None:
+        """Log a model unless MLflow has it; one that a kill left half uploaded is completed."""
+        from mlflow.entities import LoggedModelOutput, LoggedModelStatus
+
+        run_id, experiment = run.info.run_id, run.info.experiment_id
+        logged = [
+            model
+            for model in self._client.search_logged_models([experiment], f"source_run_id = '{run_id}'")
+            if model.tags.get(DIGEST_TAG) == artifact["digest"]
+        ]
+        ready = [model for model in logged if model.status == LoggedModelStatus.READY]
+        tags = {DIGEST_TAG: artifact["digest"]}
+        model = (ready or logged or [None])[0] or self._client.create_logged_model(
+            experiment, name="model", source_run_id=run_id, tags=tags, params=run.data.params
+        )
+        if not ready:
+            with tempfile.TemporaryDirectory() as folder:
+                export_model(model, run_id, series, artifact, Path(folder, "model"))
+                self._client.log_model_artifacts(model.model_id, str(Path(folder, "model")))
+            self._client.finalize_logged_model(model.model_id, LoggedModelStatus.READY)
+        if model.model_id not in [output.model_id for output in run.outputs.model_outputs]:
+            self._client.log_outputs(run_id, [LoggedModelOutput(model.model_id, step=0)])
+
+
+def database_file(uri: str) -> Path | None:
+    """The file of a SQLite URI, however it is spelled; None for any other."""
+    scheme, _, rest = uri.partition(":///")
+    name = rest.partition("?")[0]
+    return Path(name).resolve() if scheme.partition("+")[0] == "sqlite" and name else None
+
+
+def make_database(path: Path, artifacts: Path) -> None:
+    """Make MLflow's database aside and move it into place: half a migration would be there for ever."""
+    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+
+    partial = path.with_name(path.name + ".new")
+    partial.unlink(missing_ok=True)
+    partial.with_name(partial.name + "-journal").unlink(missing_ok=True)
+    SqlAlchemyStore(f"sqlite:///{partial}", artifacts.resolve().as_uri()).engine.dispose()
+    partial.rename(path)
+
+
+def refused(code: str, request: Callable[..., Any], *arguments: Any) -> bool:
+    """Whether MLflow answers a request with this error; raises any other."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        request(*arguments)
+    except MlflowException as error:
+        if error.error_code != code:
+            raise
+        return True
+    return False
+
+
+def weight(run: Any) -> tuple[bool, int, int, str]:
+    """The heaviest of several runs with one key is the one that was delivered to."""
+    active = run.info.lifecycle_stage == "active"
+    return active, len(run.data.metrics), len(run.data.params), run.info.run_id
+
+
+def log_models(start: dict[str, Any]) -> str:
+    """Which models MLflow takes."""
+    chosen = os.environ.get("TRACKSTACK_LOG_MODELS") or ("promoted" if "sweep" in start["tags"] else "all")
+    if chosen not in LOG_MODELS:
+        raise UserError(f"TRACKSTACK_LOG_MODELS is {chosen!r}; expected one of {', '.join(LOG_MODELS)}")
+    return chosen
+
+
+def export_model(logged: Any, run_id: str, series: Series, artifact: dict[str, Any], folder: Path) -> None:
+    """Write a model in MLflow's format without pickle, as a graph that takes batches of any size."""
+    import mlflow.pytorch
+    import numpy as np
+    import torch
+    from mlflow.models import Model, ModelSignature
+    from mlflow.types import Schema, TensorSpec
+
+    path = (series.folder / artifact["path"]).resolve()
+    module, function = artifact["loader"].split(":")
+    model, example = getattr(importlib.import_module(module), function)(path)
+    # torch.export takes a size of 1 for a constant.
+    example = np.concatenate([example, example])
+    with torch.inference_mode():
+        logits = model(torch.from_numpy(example)).numpy()
+    specs = [TensorSpec(array.dtype, (-1, *array.shape[1:])) for array in (example, logits)]
+    packages = series.start["environment"]["packages"]
+    try:
+        mlflow.pytorch.save_model(
+            model,
+            folder,
+            mlflow_model=Model(
+                logged.artifact_location, run_id, model_uuid=logged.model_id, model_id=logged.model_id
+            ),
+            signature=ModelSignature(Schema(specs[:1]), Schema(specs[1:])),
+            input_example=example,
+            # A local part, as in 2.13.0+cpu, is known to no index.
+            pip_requirements=[
+                f"{name}=={packages[name].partition('+')[0]}"
+                for name in ("mlflow", "torch", "numpy")
+                if name in packages
+            ],
+            serialization_format="pt2",
+        )
+    except Exception as error:
+        reason = str(error).strip().partition("\n")[0]
+        raise UserError(f"{path}: cannot be exported ({reason}); TRACKSTACK_LOG_MODELS=none leaves it out") from error

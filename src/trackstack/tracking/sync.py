@@ -1,0 +1,176 @@
+"""Carry journals to the back ends: as a niced child of a run, or as `trackstack sync`.
+
+A run is delivered by one process at a time (a lock in its folder), a database is written by one process at a time
+(a lock beside it). How far each back end has come is noted in the run's `sync.json`; the note may lag behind, since
+sinks are idempotent. A back end that fails is named once and gets its backlog next time.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from trackstack import UserError
+from trackstack.tracking.attempts import RunFolder, Told, tell
+from trackstack.tracking.lease import is_live
+from trackstack.tracking.locks import locked
+from trackstack.tracking.sinks import Sink, open_sink
+
+SYNC_LOCK, SYNC_NOTE = "sync.lock", "sync.json"
+FOLLOW_SECONDS = 5.0
+RUN_PATIENCE, DATABASE_PATIENCE = 60.0, 300.0
+
+
+class Delivery:
+    """Delivers one run's folder, as often as asked, while this process holds its sync lock."""
+
+    def __init__(self, folder: Path, only: str | None = None):
+        self.folder, self.only = folder, only
+        self.problems: dict[str, str] = {}
+        """By sink: why it could not take everything."""
+        self._run = RunFolder(folder)
+        self._sinks: dict[str, Sink] = {}
+        self._counts: dict[str, int] = read_note(folder).get("counts", {})
+        self._complete: dict[str, str] = {}
+
+    def points(self) -> list[Told]:
+        """Bring points and states of all series to every sink; return what there is."""
+        attempts = self._run.refresh()
+        told = tell(self.folder, attempts, is_live(self.folder))
+        for one in told:
+            for name, destination in one.series.start["destinations"].items():
+                if self.only in (None, name):
+                    self._attempt(name, lambda n=name, d=destination, o=one: self._deliver(n, d, o))
+        self._note([attempt.number for attempt in attempts if attempt.end])
+        return told
+
+    def artifacts(self, told: Iterable[Told]) -> None:
+        """Bring the files of ended series to every sink that has its points."""
+        for one in told:
+            if one.series.status == "running":
+                continue
+            for name, destination in one.series.start["destinations"].items():
+                if self.only in (None, name) and name not in self.problems:
+                    self._attempt(name, lambda n=name, d=destination, o=one: self._deliver_artifacts(n, d, o))
+
+    def close(self) -> None:
+        """Close all sinks."""
+        for name, sink in self._sinks.items():
+            self._attempt(name, sink.close)
+
+    def _deliver(self, name: str, destination: dict[str, Any], told: Told) -> None:
+        sink = self._sink(name, destination)
+        state = json.dumps([told.series.status, told.series.reproduced])
+        key = f"{name}:{told.series.key}"
+        with _writing(sink):
+            if not sink.has(told.series):
+                self._counts[key] = 0
+            elif self._counts.get(key) == len(told.records) and self._complete.get(key) == state:
+                return
+            sink.deliver(told.series, told.records[self._counts.get(key, 0) :])
+        self._counts[key], self._complete[key] = len(told.records), state
+
+    def _deliver_artifacts(self, name: str, destination: dict[str, Any], told: Told) -> None:
+        sink = self._sink(name, destination)
+        with _writing(sink):
+            sink.deliver_artifacts(told.series)
+
+    def _sink(self, name: str, destination: dict[str, Any]) -> Sink:
+        key = json.dumps([name, destination], sort_keys=True)
+        if key not in self._sinks:
+            self._sinks[key] = open_sink(name, destination)
+        return self._sinks[key]
+
+    def _attempt(self, name: str, action: Callable[[], None]) -> None:
+        try:
+            action()
+        except Exception as error:  # whatever a back end does, the others and the run go on
+            reason = " ".join(str(error).split())[:300] or type(error).__name__
+            self.problems[name] = reason
+        else:
+            self.problems.pop(name, None)
+
+    def _note(self, ended: list[int]) -> None:
+        note = {"counts": self._counts, "ended": ended, "problems": self.problems}
+        partial = self.folder / f".{SYNC_NOTE}.partial"
+        partial.write_text(json.dumps(note) + "\n")
+        partial.replace(self.folder / SYNC_NOTE)
+
+
+def sync_run(folder: Path, only: str | None = None, patience: float = RUN_PATIENCE) -> dict[str, str]:
+    """Deliver a run's folder once; return the problems by sink.
+
+    Raises:
+        UserError: a journal holds a line that is no record.
+    """
+    with locked(folder / SYNC_LOCK, patience) as mine:
+        if not mine:
+            return {"sync": f"{folder.name} is being delivered by another process"}
+        delivery = Delivery(folder, only)
+        delivery.artifacts(delivery.points())
+        delivery.close()
+    return delivery.problems
+
+
+def follow(folder: Path, parent: int) -> dict[str, str]:
+    """Deliver a run while its writer lives, then what is left, then its files."""
+    with locked(folder / SYNC_LOCK, RUN_PATIENCE) as mine:
+        if not mine:
+            return {}
+        delivery = Delivery(folder)
+        while True:
+            alive = os.getppid() == parent and is_live(folder)
+            told = delivery.points()
+            if not alive:
+                break
+            _wait_for_end(folder, parent)
+        delivery.artifacts(told)
+        delivery.close()
+    return delivery.problems
+
+
+def _wait_for_end(folder: Path, parent: int) -> None:
+    """Sleep until the next delivery is due, or the writer has given its lease back."""
+    until = time.monotonic() + FOLLOW_SECONDS
+    while time.monotonic() < until and os.getppid() == parent and is_live(folder):
+        time.sleep(0.05)
+
+
+@contextlib.contextmanager
+def _writing(sink: Sink) -> Iterator[None]:
+    """Hold the lock of a sink's database; UserError when it is not to be had."""
+    path = sink.lock_file()
+    with locked(path, DATABASE_PATIENCE) as mine:
+        if not mine:
+            raise UserError(f"{path}: held by another process for {DATABASE_PATIENCE:.0f} s")
+        yield
+
+
+def read_note(folder: Path) -> dict[str, Any]:
+    """How far the delivery of a run is: `counts`, `ended` attempts whose points are out, `problems`."""
+    try:
+        return json.loads((folder / SYNC_NOTE).read_text())
+    except (OSError, ValueError):
+        return {}
+
+
+def main() -> None:
+    """The child of a run: `python -m trackstack.tracking.sync RUN_FOLDER PARENT`."""
+    os.nice(19)
+    folder, parent = Path(sys.argv[1]), int(sys.argv[2])
+    try:
+        problems = follow(folder, parent)
+    except UserError as error:
+        sys.exit(str(error))
+    for name, reason in problems.items():
+        print(f"{name}: {reason}", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    main()
