@@ -37,7 +37,18 @@ TINY_PARAMS = {
 
 def command_environment() -> dict[str, str]:
     """The tests' own interpreter first on PATH, and none of the settings of whoever runs the tests."""
-    dropped = ("DVC_", "GIT_", "MAKE", "MFLAGS", "MLFLOW_", "PYTHONPATH", "PYTEST_", "SLURM_", "TRACKSTACK_", "WANDB_")
+    dropped = (
+        "DVC_",
+        "GIT_",
+        "MAKE",
+        "MFLAGS",
+        "MLFLOW_",
+        "PYTHONPATH",
+        "PYTEST_",
+        "SLURM_",
+        "TRACKSTACK_",
+        "WANDB_",
+    )
     environment = {name: value for name, value in os.environ.items() if not name.startswith(dropped)}
     environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     environment |= {
@@ -111,9 +122,7 @@ def edit_yaml(path: Path, changes: dict) -> None:
 @pytest.fixture(scope="session")
 def tiny_project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A reproduced and committed project on tiny data; shared, so only to be read. See `project`."""
-    folder = copy_checkout(
-        tmp_path_factory.mktemp("tiny") / "a project", without=("data/bundled", "data/raw")
-    )
+    folder = copy_checkout(tmp_path_factory.mktemp("tiny") / "a project", without=("data/bundled", "data/raw"))
     write_tiny_recordings(folder / "data/raw/tiny")
     edit_yaml(folder / "data/catalog.yaml", {"datasets": {"tiny": TINY_ENTRY}})
     edit_yaml(folder / "params.yaml", TINY_PARAMS)

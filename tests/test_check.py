@@ -6,15 +6,9 @@ from conftest import edit_yaml, run_in
 
 def tree(folder):
     files = [
-        file
-        for file in folder.rglob("*")
-        if file.is_file() and ".git" not in file.parts and ".dvc" not in file.parts
+        file for file in folder.rglob("*") if file.is_file() and ".git" not in file.parts and ".dvc" not in file.parts
     ]
-    return {
-        file: (file.stat().st_mtime_ns, file.stat().st_size)
-        for file in files
-        if "__pycache__" not in file.parts
-    }
+    return {file: (file.stat().st_mtime_ns, file.stat().st_size) for file in files if "__pycache__" not in file.parts}
 
 
 def test_what_is_in_order_is_listed(tiny_project):

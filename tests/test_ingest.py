@@ -9,6 +9,7 @@ from conftest import TINY_ENTRY, write_tiny_recordings
 
 from trackstack import UserError
 from trackstack.catalog import Dataset
+from trackstack.csv_lines import MAX_LINE_BYTES
 from trackstack.digest import digest_file
 from trackstack.ingest import Manifest, build_manifest, ingest, read_manifest
 
@@ -120,8 +121,7 @@ def _become_a_folder(raw):
         ),
         (
             lambda raw: (raw / "notes.txt").write_text("hello"),
-            "data/raw/tiny/notes.txt: not in data/catalog.yaml; "
-            "list it under datasets.tiny.files or remove it",
+            "data/raw/tiny/notes.txt: not in data/catalog.yaml; list it under datasets.tiny.files or remove it",
         ),
         (
             content(b"\xff\xfe\n"),
@@ -199,6 +199,15 @@ def test_a_folder_that_may_not_be_read_is_one_line(raw, monkeypatch):
     assert str(caught.value) == "data/raw/tiny: cannot be read: Permission denied"
 
 
+def test_of_a_file_without_line_ends_only_the_beginning_is_taken_for_a_header(raw, monkeypatch):
+    lengths = []
+    monkeypatch.setattr("trackstack.ingest.check_header", lambda file, line, contract: lengths.append(len(line)))
+    (raw / "subject_2.csv").write_bytes(b"a," * (1 << 20))
+    with pytest.raises(UserError, match=r"subject_2\.csv: 0 rows, expected 120"):
+        build_manifest("tiny", entry(), raw)
+    assert max(lengths) == MAX_LINE_BYTES + 2
+
+
 def test_a_header_may_have_a_byte_order_mark_quotes_and_windows_ends(raw):
     header = b'\xef\xbb\xbf"recording","subject",ax,ay,az,label\r\n'
     rewrite(b"recording,subject,ax,ay,az,label\n", header)(raw)
@@ -218,9 +227,7 @@ def test_an_unknown_column_is_named(raw):
 
 
 def test_the_name_of_the_segments_is_not_for_a_column(raw):
-    with pytest.raises(
-        UserError, match=r"catalog\.yaml: datasets\.tiny has a column '__segment__'.*rename it"
-    ):
+    with pytest.raises(UserError, match=r"catalog\.yaml: datasets\.tiny has a column '__segment__'.*rename it"):
         build_manifest("tiny", entry(extra=["__segment__"]), raw)
 
 
@@ -229,8 +236,7 @@ def test_without_a_list_of_files_the_total_is_checked(raw):
     with pytest.raises(UserError) as caught:
         build_manifest("tiny", entry(files=None), raw)
     assert str(caught.value) == (
-        "data/raw/tiny: 360 rows in 3 files, expected 480 (data/catalog.yaml: datasets.tiny.num_samples); "
-        + MEANT
+        "data/raw/tiny: 360 rows in 3 files, expected 480 (data/catalog.yaml: datasets.tiny.num_samples); " + MEANT
     )
     _empty(raw)
     with pytest.raises(UserError, match=rf"^data/raw/tiny: empty, expected CSV files; {RESTORE}$"):

@@ -92,9 +92,7 @@ def test_the_digest_follows_what_is_in_the_cache(processed, tmp_path):
 def test_data_without_series_has_windows_of_one_row(tmp_path):
     write_tiny_recordings(tmp_path / "raw")
     tabular = Dataset.model_validate(TINY_ENTRY | {"series": None, "extra": ["recording"]})
-    convert(
-        build_manifest("tiny", tabular, tmp_path / "raw"), tmp_path / "raw", tmp_path / "processed", PARQUET
-    )
+    convert(build_manifest("tiny", tabular, tmp_path / "raw"), tmp_path / "raw", tmp_path / "processed", PARQUET)
     build(tmp_path / "processed", tmp_path / "cache", PARAMS)
     cache = open_cache(tmp_path / "cache")
     assert cache.metadata["window"] == 1

@@ -1,7 +1,7 @@
 """trackstack: data and experiment tracking for machine learning on a SLURM cluster.
 
-    with trackstack.start_run("my-model", {"lr": 0.1}) as run:
-        run.log({"train_loss": 0.5}, step=0)
+with trackstack.start_run("my-model", {"lr": 0.1}) as run:
+    run.log({"train_loss": 0.5}, step=0)
 """
 
 from typing import Any

@@ -68,4 +68,5 @@ def is_plain(content: bytes) -> bool:
     if len(content) <= limit:
         return True
     ends = np.flatnonzero(np.frombuffer(content, np.uint8) == ord("\n"))
-    return bool(np.diff(ends, prepend=-1, append=len(content)).max() <= limit)
+    lengths = np.diff(ends, prepend=-1, append=len(content)) - 1
+    return bool(lengths.max() <= limit)

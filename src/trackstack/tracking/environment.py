@@ -16,9 +16,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 PACKAGES = ("torch", "numpy", "safetensors", "pyarrow", "polars", "scikit-learn", "dvc", "mlflow")
 DEFAULT_SINKS = "sqlite,mlflow,tensorboard"
-SECRET_NAME = re.compile(
-    r"(^|[-_])(api)?(key|token|secret|password|passwd|pwd|credentials?|auth)([-_]|$)", re.IGNORECASE
-)
+SECRET_NAME = re.compile(r"(^|[-_])(api)?(key|token|secret|password|passwd|credentials?|auth)([-_]|$)", re.IGNORECASE)
 REDACTED = "[redacted]"
 
 
@@ -93,7 +91,7 @@ def redact(value: Any) -> Any:
     A variable counts as secret when its name looks like a key, a token or a password; so does a command-line
     flag of such a name (`--api-key X`, `--api-key=X`).
     """
-    secrets = [v for name, v in os.environ.items() if SECRET_NAME.search(name) and len(v) >= 6] + _secret_arguments()
+    secrets = [v for name, v in os.environ.items() if SECRET_NAME.search(name) and len(v) >= 8] + _secret_arguments()
     return _without(value, sorted(secrets, key=len, reverse=True))
 
 
