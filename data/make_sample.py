@@ -83,8 +83,7 @@ def subject_csv(recordings: dict, subject: int) -> str:
 def folder_md5(folder: Path) -> str:
     """The hash that DVC gives to a folder: MD5 of its listing, as JSON with sorted names."""
     listing = [
-        {"md5": hashlib.md5(file.read_bytes()).hexdigest(), "relpath": file.name}
-        for file in sorted(folder.iterdir())
+        {"md5": hashlib.md5(file.read_bytes()).hexdigest(), "relpath": file.name} for file in sorted(folder.iterdir())
     ]
     return hashlib.md5(json.dumps(listing, sort_keys=True).encode()).hexdigest() + ".dir"
 

@@ -108,6 +108,32 @@ def sync(
         raise UserError("\n".join(problems))
 
 
+@app.command()
+def lineage(run: RunKey, as_json: Json = False) -> None:
+    """From a run back to its raw files, each link verified against what lies here; exit code 1 if one differs."""
+    from trackstack.lineage import lineage as links_of
+    from trackstack.tracking.environment import home
+
+    links = list(links_of(run, home()))
+    if as_json:
+        _print_json([link._asdict() for link in links])
+    else:
+        shown = [[link.what, link.where, link.identity[:12], link.verdict] for link in links]
+        _print_table(["what", "where", "recorded", "verdict"], shown)
+    if any(link.verdict not in ("matches", "not recorded") for link in links):
+        raise typer.Exit(1)
+
+
+@app.command()
+def diff(
+    a: Annotated[str, typer.Argument(metavar="A", help="A run.")],
+    b: Annotated[str, typer.Argument(metavar="B", help="Another run.")],
+    as_json: Json = False,
+) -> None:
+    """Parameters, data, source files and figures in which two runs differ."""
+    compare([a, b], as_json)
+
+
 @runs.command("list")
 def list_(as_json: Json = False) -> None:
     """All runs, oldest first, with their last figures."""
@@ -148,7 +174,7 @@ def show(run: RunKey, as_json: Json = False) -> None:
 def compare(
     keys: Annotated[list[str], typer.Argument(metavar="RUN...", help="Two runs or more.")], as_json: Json = False
 ) -> None:
-    """The parameters and figures in which runs differ."""
+    """Parameters, data, source files and figures in which runs differ."""
     from trackstack.runs import compare_runs
     from trackstack.tracking.environment import home
 

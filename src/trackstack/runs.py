@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -32,12 +33,14 @@ def show_run(home: Path, key: str) -> dict[str, Any]:
 
 
 def compare_runs(home: Path, keys: list[str]) -> list[dict[str, Any]]:
-    """A row per parameter and per metric that is not the same in all of the runs."""
+    """A row per parameter, data digest, metric and source file that is not the same in all of the runs."""
     runs = [find_run(home, key) for key in keys]
     names = [told.series.key for told in runs]
     rows = []
     for what, values in (
         ("params", [flatten(told.series.start["params"]) for told in runs]),
+        ("data", [(told.series.start["data"] or {}).get("digests", {}) for told in runs]),
+        ("code", _source_files([told.series.start["tags"].get("source") for told in runs])),
         ("metrics", [_last_figures(told) for told in runs]),
     ):
         for field in sorted(set().union(*values)):
@@ -89,6 +92,17 @@ def flatten(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     for name, value in values.items():
         flat |= flatten(value, f"{prefix}{name}.") if isinstance(value, dict) else {f"{prefix}{name}": value}
     return flat
+
+
+def _source_files(commits: list[str | None]) -> list[dict[str, str]]:
+    """The blobs of what stages run, per commit; nothing where a commit is not known here."""
+    found = []
+    for commit in commits:
+        command = ["git", "ls-tree", "-r", str(commit), "src", "stages"]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        lines = [line.split(maxsplit=3) for line in done.stdout.splitlines()]
+        found.append({path: blob[:10] for _, _, blob, path in lines})
+    return found
 
 
 def _tell(folder: Path) -> list[Told]:
