@@ -533,7 +533,7 @@ def test_a_bad_server_raises_in_time_and_a_good_one_gets_everything(server, seri
         took = list(pool.map(fail, ports))
     failing.shutdown()
     failing.server_close()
-    assert max(took) < 25
+    assert max(took) < 60, "two tries of 10 s; MLflow on its own would take many minutes"
     destination = server | {"experiment": tmp_path.name}
     assert deliver(destination, series, epochs(0, 4)) is False
     assert read(destination).history("train_loss") == expected(epochs(0, 4), "train_loss")

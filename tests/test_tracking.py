@@ -114,6 +114,29 @@ def test_sixteen_processes_that_start_at_once_with_no_database_lose_nothing(tmp_
             )
 
 
+def test_two_homes_that_share_a_new_mlflow_database_lose_nothing(tmp_path):
+    shared = f"sqlite:///{tmp_path}/shared.db"
+    processes = [
+        start(tmp_path / home, "sqlite,mlflow", f"run-{number}", "5", MLFLOW_TRACKING_URI=shared)
+        for number in range(3)
+        for home in ("one", "two")
+    ]
+    assert [process.communicate(timeout=240) for process in processes] == [("", "")] * 6
+    for home in ("one", "two"):
+        wait_until_nobody_delivers(tmp_path / home)
+        assert statuses(tmp_path / home) == [("finished", 0)] * 3
+    from mlflow.tracking import MlflowClient
+
+    client = MlflowClient(shared)
+    runs = client.search_runs([client.get_experiment_by_name("trackstack").experiment_id])
+    # Equal name, parameters and script are the same run, whichever home it was recorded in.
+    assert len({run.data.tags["trackstack.run"] for run in runs}) == 3
+    assert {run.info.status for run in runs} == {"FINISHED"}
+    for run in runs:
+        steps = [point.step for point in client.get_metric_history(run.info.run_id, "val_loss")]
+        assert sorted(steps) == list(range(5))
+
+
 def test_the_same_run_twice_at_once_trains_once_and_names_the_owner(tmp_path):
     (tmp_path / "script.py").write_text(SCRIPT + "    print('started', flush=True)\n    sys.stdin.read()\n")
     first = subprocess.Popen(
