@@ -59,6 +59,10 @@ class Run:
         """Return when everything logged so far is on disk: at the end of an epoch."""
         self._journal.flush()
 
+    def _begin(self, start: dict[str, Any]) -> None:
+        self._journal.write(start)
+        self._journal.flush()
+
     def _log_system(self, values: dict[str, float]) -> None:
         self._journal.write({"type": "system", "time": now(), "values": values})
 
@@ -98,9 +102,7 @@ def start_run(
     place = home()
     folder = place / "runs" / (run_id or _own_id(name, params))
     take_lease(folder)
-    journal = Journal(folder)
-    run = Run(folder, journal)
-    source = keep_source(run.id, place) if series is None else None
+    run = Run(folder, Journal(folder))
     start = {
         "type": "start",
         "time": now(),
@@ -110,34 +112,40 @@ def start_run(
         "series": series or run.attempt,
         "name": os.environ.get("MLFLOW_RUN_NAME") or os.environ.get("DVC_EXP_NAME") or name,
         "params": params,
-        "tags": tags() | ({"source": source} if source else {}) | (extra_tags or {}),
+        "tags": tags() | _source_tag(run, place, series) | (extra_tags or {}),
         "data": data,
         "environment": environment(device),
         "destinations": destinations(place),
     }
-    journal.write(redact(start))
-    journal.flush()
+    run._begin(redact(start))
     child = _start_sync(folder) if start["destinations"] else None
     monitor = Monitor(run._log_system)
-    status, error = "failed", None
+    status, error = "finished", None
     try:
         yield run
-        status = "finished"
-    except KeyboardInterrupt:
-        status, error = "interrupted", "KeyboardInterrupt"
-        raise
-    except SystemExit as end:
-        status = "interrupted" if end.code == EXIT_INTERRUPTED else "failed" if end.code else "finished"
-        error = f"exit code {end.code}" if end.code else None
-        raise
     except BaseException as fault:
-        error = f"{type(fault).__name__}: {fault}".strip().splitlines()[-1]
+        status, error = _how_it_ended(fault)
         raise
     finally:
         monitor.stop()
         run._end(status, error)
         give_back_lease(folder)
         _wait_for_sync(run, child, whole=place.resolve() != Path.cwd().resolve())
+
+
+def _source_tag(run: Run, place: Path, series: int | None) -> dict[str, str]:
+    # An evaluation belongs to a series whose source is kept already.
+    source = keep_source(run.id, place) if series is None else None
+    return {"source": source} if source else {}
+
+
+def _how_it_ended(fault: BaseException) -> tuple[str, str | None]:
+    """Status and last line of what left the block; leaving by `sys.exit(0)` is a good end."""
+    if isinstance(fault, SystemExit) and not fault.code:
+        return "finished", None
+    interrupted = isinstance(fault, KeyboardInterrupt) or getattr(fault, "code", None) == EXIT_INTERRUPTED
+    lines = f"{type(fault).__name__}: {fault}".strip().splitlines()
+    return "interrupted" if interrupted else "failed", lines[-1]
 
 
 def series_of_model(run_id: str, model_folder: Path) -> int | None:
