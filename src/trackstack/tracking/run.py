@@ -197,7 +197,8 @@ def _wait_for_sync(run: Run, child: subprocess.Popen | None, whole: bool) -> Non
     """
     if child is None:
         return
-    deadline = time.monotonic() + float(os.environ.get("TRACKSTACK_SYNC_WAIT", SYNC_WAIT_SECONDS))
+    patience = float(os.environ.get("TRACKSTACK_SYNC_WAIT", SYNC_WAIT_SECONDS))
+    deadline = time.monotonic() + patience
     while time.monotonic() < deadline and child.poll() is None:
         if not whole and run.attempt in read_note(run.folder).get("ended", []):
             break
@@ -205,6 +206,6 @@ def _wait_for_sync(run: Run, child: subprocess.Popen | None, whole: bool) -> Non
     note = read_note(run.folder)
     problems = note.get("problems", {})
     if run.attempt not in note.get("ended", []):
-        problems = problems or {"sync": f"not done within {SYNC_WAIT_SECONDS:.0f} s, it goes on by itself"}
+        problems = problems or {"sync": f"not done within {patience:.0f} s, it goes on by itself"}
     for name, reason in problems.items():
         print(f"warning: {name}: {reason}; nothing is lost: trackstack sync delivers it", file=sys.stderr)
