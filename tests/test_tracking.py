@@ -220,6 +220,16 @@ def test_a_back_end_that_fails_costs_one_warning_and_gets_everything_later(tmp_p
     assert len(points(tmp_path)) == 9
 
 
+def test_a_series_that_gets_through_does_not_hide_one_that_did_not(tmp_path):
+    script = SCRIPT.replace("1 / (epoch + 1), ", "1 / (epoch + 1) + float(open('noise').read()), ", 1)
+    for noise, uri in (("0", "http://127.0.0.1:9"), ("0.5", f"sqlite:///{tmp_path}/mlflow.db")):
+        (tmp_path / "noise").write_text(noise)
+        output = record(tmp_path, "mlflow", "two", "2", script=script, MLFLOW_TRACKING_URI=uri)
+        assert output.startswith("warning: mlflow:")
+    wait_until_nobody_delivers(tmp_path)
+    assert ": mlflow: " in trackstack(tmp_path, "sync", expect=1)
+
+
 def test_secrets_reach_no_record(tmp_path):
     secret = "s3cr3t-value-of-a-key"
     record(tmp_path, "sqlite,tensorboard", secret, "2", "--api-key", secret, X_API_KEY=secret, MY_PASSWORD=secret)

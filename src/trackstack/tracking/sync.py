@@ -41,6 +41,7 @@ class Delivery:
 
     def points(self) -> list[Told]:
         """Bring points and states of all series to every sink; return what there is."""
+        self.problems.clear()
         attempts = self._run.refresh()
         told = tell(self.folder, attempts, is_live(self.folder))
         for one in told:
@@ -61,8 +62,8 @@ class Delivery:
 
     def close(self) -> None:
         """Close all sinks."""
-        for name, sink in self._sinks.items():
-            self._attempt(name, sink.close)
+        for key, sink in self._sinks.items():
+            self._attempt(json.loads(key)[0], sink.close)
 
     def _deliver(self, name: str, destination: dict[str, Any], told: Told) -> None:
         sink = self._sink(name, destination)
@@ -93,8 +94,6 @@ class Delivery:
         except Exception as error:  # whatever a back end does, the others and the run go on
             reason = " ".join(str(error).split())[:300] or type(error).__name__
             self.problems[name] = reason
-        else:
-            self.problems.pop(name, None)
 
     def _note(self, ended: list[int]) -> None:
         note = {"counts": self._counts, "ended": ended, "problems": self.problems}
