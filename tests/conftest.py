@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import yaml
 
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # before torch starts its threads; see trackstack.stage
 ROOT = Path(__file__).resolve().parent.parent
 Run = Callable[..., subprocess.CompletedProcess]
 

@@ -37,6 +37,8 @@ def stage(*sections: str) -> Iterator[Params]:
     Args:
         sections: what of `params.yaml` the stage depends on, as in `dvc.yaml`.
     """
+    # Threads that spin while they wait make training many times slower where another process wants the core.
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     os.environ.update(PINNED_ENVIRONMENT)
     try:
         _refuse_foreign_code(Path.cwd())
