@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from trackstack.augment import augment, random_rotations
+from trackstack.augment import Augment, rotations
 from trackstack.params import AugmentParams
 from trackstack.windows import TensorCache
 
@@ -14,9 +14,11 @@ VECTORS = [{"axes": [0, 1, 2], "kind": "acceleration"}, {"axes": [3, 4, 5], "kin
 MEAN, STD = torch.arange(6) / 5, 1 + torch.arange(6) / 5
 
 
-def apply(windows, seed=0, vectors=VECTORS, **strengths):
+def apply(windows, seed=0, vectors=VECTORS, rows=None, **strengths):
     cache = TensorCache(torch.empty(0), torch.empty(0), {}, MEAN, STD, {"vectors": vectors})
-    return augment(windows, cache, AugmentParams(**OFF | strengths), torch.Generator().manual_seed(seed))
+    change = Augment(cache, AugmentParams(**OFF | strengths), torch.device("cpu"))
+    rows = rows or slice(0, len(windows))
+    return change(windows[rows], torch.Generator().manual_seed(seed), rows, len(windows))
 
 
 def lengths(windows):
@@ -55,8 +57,27 @@ def test_a_mirrored_turn_is_the_turn_of_the_mirrored_movement(windows):
     torch.testing.assert_close(mirrored, raw * torch.tensor([-1, 1, 1, 1, -1, -1]))
 
 
+def cross_matrices(vectors):
+    x, y, z = vectors.unbind(1)
+    zero = torch.zeros_like(x)
+    return torch.stack([zero, -z, y, z, zero, -x, -y, x, zero], dim=1).view(-1, 3, 3)
+
+
+def test_no_rotation_is_the_identity():
+    torch.testing.assert_close(rotations(torch.zeros(1, 3))[0], torch.eye(3))
+
+
+def test_a_window_changes_alike_whoever_else_shares_the_batch(windows):
+    strengths = dict.fromkeys(OFF, 0.3)
+    whole = apply(windows, **strengths)
+    parts = [apply(windows, rows=rows, **strengths) for rows in (slice(0, 3), slice(3, 8), slice(8, 8))]
+    torch.testing.assert_close(torch.cat(parts), whole)
+
+
 def test_rotations_are_rotations_of_the_asked_size():
-    rotation = random_rotations(2000, math.radians(20), torch.Generator().manual_seed(0))
+    vectors = math.radians(20) * torch.randn(2000, 3, generator=torch.Generator().manual_seed(0))
+    rotation = rotations(vectors)
+    torch.testing.assert_close(rotation, torch.linalg.matrix_exp(cross_matrices(vectors)), atol=1e-5, rtol=0)
     torch.testing.assert_close(
         rotation @ rotation.transpose(1, 2), torch.eye(3).expand(2000, 3, 3), atol=1e-5, rtol=0
     )

@@ -27,7 +27,7 @@ def test_what_is_in_order_is_listed(tiny_project):
     [
         (
             {"sed": 1},
-            "params.yaml: sed is unknown; allowed here: dataset, parquet, tensor_cache, train, models, evaluate",
+            "params.yaml: sed is unknown; allowed here: dataset, parquet, tensor_cache, train, models, losses, metrics, evaluate",
         ),
         (
             {"train": {"lr": "fast"}},
@@ -47,7 +47,7 @@ def test_what_is_in_order_is_listed(tiny_project):
         ),
         (
             {"train": {"model": "rnn"}},
-            "params.yaml: train.model is 'rnn'; expected one of cnn, mlp (a model is a file in src/trackstack/models)",
+            "params.yaml: train.model is 'rnn'; expected one of cnn, mlp (each is a file in src/trackstack/models)",
         ),
         (
             {"models": {"mlp": {"hidden": 0}}},
@@ -68,11 +68,23 @@ def test_a_bad_parameter_is_one_line_and_touches_nothing(project, run, change, e
     assert tree(project) == before
 
 
-def test_under_dvc_repro_the_same_line_precedes_dvcs(project, run):
-    edit_yaml(project / "params.yaml", {"tensor_cache": {"window": 0}})
+@pytest.mark.parametrize(
+    ("change", "stage", "expected"),
+    [
+        ({"tensor_cache": {"window": 0}}, "tensor_cache", "tensor_cache.window is 0; expected greater than or equal to 1"),
+        ({"tensor_cache": {"fold": 7}}, "tensor_cache", "tensor_cache.fold is 7; expected 0 to 3, since tensor_cache.folds is 4"),
+        ({"train": {"lr": "fast"}}, "train", "train.lr is 'fast'; expected a valid number, unable to parse string as a number"),
+        ({"dataset": "sensor_v9"}, "check", "dataset is 'sensor_v9'; data/catalog.yaml has sensor_v1, sensor_v2, tiny"),
+        ({"train": {"model": "rnn"}}, "check", "train.model is 'rnn'; expected one of cnn, mlp (each is a file in src/trackstack/models)"),
+        ({"train": {"loss": "mse"}}, "check", "train.loss is 'mse'; expected one of cross_entropy, focal (each is a file in src/trackstack/losses)"),
+        ({"train": {"metric": "auc"}}, "check", "train.metric is 'auc'; expected one of f_beta, top_k (each is a file in src/trackstack/metrics)"),
+    ],
+)  # fmt: skip
+def test_under_dvc_repro_the_same_line_precedes_dvcs(project, run, change, stage, expected):
+    edit_yaml(project / "params.yaml", change)
     lines = run(project, "dvc repro", expect=255).stderr.splitlines()
-    ours = lines.index("params.yaml: tensor_cache.window is 0; expected greater than or equal to 1")
-    assert lines[ours + 1].startswith("ERROR: failed to reproduce 'tensor_cache'")
+    ours = lines.index(f"params.yaml: {expected}")
+    assert lines[ours + 1].startswith(f"ERROR: failed to reproduce '{stage}'")
     assert not any("Traceback" in line for line in lines)
 
 

@@ -20,7 +20,8 @@ import pytest
 import torch
 
 from trackstack import UserError
-from trackstack.models import Shape, build_model, model_params
+from trackstack.models import MODELS as REGISTRY
+from trackstack.models import Shape, build_model
 from trackstack.saved_model import load_model, save_model
 from trackstack.tracking.sinks import Series, open_sink
 
@@ -105,7 +106,7 @@ def load_for_test(path):
 
 def add_model(series, name):
     torch.manual_seed(0)
-    model = build_model(name, model_params(name, MODELS), Shape(channels=3, window=20, classes=2))
+    model = build_model(name, REGISTRY.params(name, MODELS), Shape(channels=3, window=20, classes=2))
     description = {"model": name, "model_params": MODELS[name], "features": ["x", "y", "z"], "classes": ["a", "b"]}
     path = f"artifacts/{name}"
     (series.folder / "artifacts").mkdir(parents=True, exist_ok=True)

@@ -37,7 +37,7 @@ def test_scientific_notation_without_a_point_is_a_number(params_file):
     [
         (
             {"seed": 1},
-            "seed is unknown; allowed here: dataset, parquet, tensor_cache, train, models, evaluate",
+            "seed is unknown; allowed here: dataset, parquet, tensor_cache, train, models, losses, metrics, evaluate",
         ),
         ({"parquet": {"level": 3}}, "parquet.level is unknown; allowed here: compression, max_rejected"),
         (
@@ -91,7 +91,7 @@ def test_every_fault_has_its_own_line(params_file):
         ("a: 1\n b: 2\n", "line 2: not valid YAML: mapping values are not allowed here"),
         (
             "",
-            "the file is None; expected a section with the keys dataset, parquet, tensor_cache, train, models, evaluate",
+            "the file is None; expected a section with the keys dataset, parquet, tensor_cache, train, models, losses, metrics, evaluate",
         ),
         ("a: 1\na: 2\n", "line 2: not valid YAML: the key 'a' is there twice"),
         ("a:\n  b: 1\n  b: 2\n", "line 3: not valid YAML: the key 'b' is there twice"),

@@ -99,7 +99,7 @@ def test_no_output_is_a_pickle_or_an_archive_that_may_hold_one(fresh_start):
 def test_the_same_bytes_come_out_when_everything_is_forced_twice(project, run):
     lock = (project / "dvc.lock").read_text()
     for _ in range(2):
-        assert len(stages_run(run(project, "dvc repro --force --no-run-cache").stdout)) == 5
+        assert len(stages_run(run(project, "dvc repro --force --no-run-cache").stdout)) == 6
         assert (project / "dvc.lock").read_text() == lock
     assert run(project, "git status --porcelain").stdout == ""
 
@@ -111,6 +111,8 @@ def test_the_same_bytes_come_out_when_everything_is_forced_twice(project, run):
         ({"tensor_cache": {"window": 30}}, ["tensor_cache", "train", "evaluate"]),
         ({"evaluate": {"calibration_bins": 5}}, ["evaluate"]),
         ({"models": {"mlp": {"hidden": 5}}}, []),
+        ({"losses": {"focal": {"gamma": 1}}, "metrics": {"top_k": {"k": 1}}}, []),
+        ({"train": {"metric": "top_k"}}, ["check", "train", "evaluate"]),
     ],
 )
 def test_a_parameter_runs_what_depends_on_it_and_nothing_else(project, run, change, expected):
@@ -123,7 +125,8 @@ def test_what_changes_no_result_runs_nothing(project, run):
     (project / "README.md").write_text("other words\n")
     (project / "src/trackstack/tracking").mkdir(exist_ok=True)
     (project / "src/trackstack/tracking/new.py").write_text("# a tracker\n")
-    (project / "src/trackstack/models/mlp.py").write_text("# another model than the chosen one\n")
+    for other in ("models/mlp", "losses/focal", "metrics/top_k"):
+        (project / f"src/trackstack/{other}.py").write_text("# another one than the chosen\n")
     assert stages_run(run(project, "dvc repro").stdout) == []
 
 
@@ -153,7 +156,7 @@ def add_second_dataset(project):
 def test_an_experiment_switches_the_dataset(project, run):
     add_second_dataset(project)
     output = run(project, "dvc exp run -S dataset=tiny2 -S tensor_cache.folds=3").stdout
-    assert stages_run(output) == ["ingest", "parquet", "tensor_cache", "train", "evaluate"]
+    assert stages_run(output) == ["check", "ingest", "parquet", "tensor_cache", "train", "evaluate"]
     assert json.loads((project / "data/ingested/manifest.json").read_text())["num_samples"] == 360
 
 

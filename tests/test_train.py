@@ -2,17 +2,30 @@
 
 import json
 import math
+from dataclasses import replace
 
 import pytest
 import torch
 from conftest import ROOT, edit_yaml, run_in
 
 from trackstack import UserError
-from trackstack.models import model_params
-from trackstack.params import load_params
-from trackstack.saved_model import load_model
-from trackstack.train import batches, fit, run_id, split_metrics, warmup_cosine
+from trackstack.loop import (
+    Recipe,
+    Surroundings,
+    Trainer,
+    batches,
+    class_counts,
+    out_of_patience,
+    split_metrics,
+    warmup_cosine,
+)
+from trackstack.losses import LOSSES
+from trackstack.params import InitFrom, load_params
+from trackstack.saved_model import load_model, predict_logits, save_model
+from trackstack.train import describe, run_id
 from trackstack.windows import TensorCache, WindowDataset, open_cache
+
+CPU = torch.device("cpu")
 
 
 @pytest.fixture(scope="module")
@@ -25,11 +38,20 @@ def params(tiny_project):
     return load_params(tiny_project / "params.yaml")
 
 
+def recipe_of(params, **changes):
+    sections = (params.models, params.losses, params.metrics)
+    return Recipe.choose(params.train.model_copy(update=changes), *sections)
+
+
 def fit_quietly(cache, params, **changes):
-    own = model_params(params.train.model, params.models)
     history = []
-    model, kept = fit(cache, params.train.model_copy(update=changes), own, lambda epoch, m: history.append(m))
+    where = Surroundings(on_epoch=lambda epoch, figures: history.append(figures))
+    model, kept = Trainer(cache, recipe_of(params, **changes), where).fit()
     return model, kept, history
+
+
+def val_metrics(model, cache):
+    return split_metrics(*predict_logits(model, WindowDataset(cache, "val"), CPU, "float32"), "val")
 
 
 def test_the_same_inputs_give_the_same_weights_and_another_seed_others(cache, params):
@@ -41,13 +63,13 @@ def test_the_same_inputs_give_the_same_weights_and_another_seed_others(cache, pa
 def test_the_model_of_the_best_epoch_is_kept_when_asked_for(cache, params):
     model, kept, history = fit_quietly(cache, params, epochs=6, keep="best")
     assert kept["val_loss"] == min(metrics["val_loss"] for metrics in history)
-    assert split_metrics(model, WindowDataset(cache, "val"), "val")["val_loss"] == kept["val_loss"]
+    assert val_metrics(model, cache)["val_loss"] == kept["val_loss"]
 
 
 def test_the_model_of_the_last_epoch_is_kept_otherwise(cache, params):
     model, kept, history = fit_quietly(cache, params, epochs=6, keep="last")
     assert kept == {"epoch": 5, **history[-1]}
-    assert split_metrics(model, WindowDataset(cache, "val"), "val")["val_loss"] == kept["val_loss"]
+    assert val_metrics(model, cache)["val_loss"] == kept["val_loss"]
 
 
 def test_it_learns(cache, params):
@@ -55,17 +77,67 @@ def test_it_learns(cache, params):
     assert kept["val_loss"] < 0.7 * history[0]["val_loss"] or kept["val_accuracy"] == 1.0
 
 
+@pytest.mark.parametrize(
+    "changes", [{"precision": "bf16"}, {"loss": "focal"}, {"clip_norm": 0.1}, {"metric": "top_k"}]
+)
+def test_each_choice_trains_and_changes_the_result(cache, params, changes):
+    _, plain, _ = fit_quietly(cache, params)
+    _, other, _ = fit_quietly(cache, params, **changes)
+    assert other != plain
+    assert math.isfinite(other["val_loss"])
+
+
+def test_balanced_class_weights_count_rare_classes_more(cache, params):
+    counts = class_counts(cache)
+    assert counts.sum() == len(cache.starts["train"])
+    loss = LOSSES.module("cross_entropy")
+    section = loss.Params(label_smoothing=0, class_weights="balanced")
+    weights = loss.Loss(section, torch.tensor([30, 10])).weights_K
+    torch.testing.assert_close(weights, torch.tensor([2 / 3, 2.0]))
+
+
+def test_focal_loss_without_gamma_is_cross_entropy():
+    logits, labels = torch.randn(5, 3), torch.tensor([0, 1, 2, 0, 1])
+    loss = LOSSES.module("focal")
+    expected = torch.nn.functional.cross_entropy(logits, labels, reduction="none")
+    torch.testing.assert_close(loss.Loss(loss.Params(gamma=0), torch.ones(3))(logits, labels), expected)
+
+
+def test_training_ends_early_when_patience_runs_out(cache, params):
+    _, kept, history = fit_quietly(cache, params, epochs=40, lr=0.05, patience=2, keep="best")
+    assert len(history) < 40
+    assert kept["epoch"] == len(history) - 3
+    losses = [{"val_loss": loss} for loss in (3, 2, 2, 2)]
+    assert [out_of_patience(losses[:count], 2) for count in range(5)] == [False, False, False, False, True]
+    assert not out_of_patience(losses, 0)
+
+
+def test_training_can_start_from_the_weights_of_another_model(cache, params, tmp_path):
+    model, kept, _ = fit_quietly(cache, params, epochs=6)
+    recipe = recipe_of(params, epochs=6)
+    save_model(tmp_path / "model", model, describe(cache, recipe, "r0", kept))
+    digest = json.loads((tmp_path / "model/model.json").read_text())["digest"]
+    start = InitFrom(folder=str(tmp_path / "model"), digest=digest)
+    warm = Trainer(cache, recipe_of(params, init_from=start), Surroundings())
+    assert all(torch.equal(value, model.state_dict()[name]) for name, value in warm.model.state_dict().items())
+    with pytest.raises(UserError, match=f"train.init_from.digest is 'x', but .* has '{digest}'"):
+        Trainer(cache, recipe_of(params, init_from=InitFrom(folder=start.folder, digest="x")), Surroundings())
+    with pytest.raises(UserError, match=r"train\.init_from\.folder: nowhere/model\.safetensors cannot be read"):
+        Trainer(cache, recipe_of(params, init_from=InitFrom(folder="nowhere", digest="x")), Surroundings())
+
+
 def test_a_run_is_named_by_data_parameters_and_code(cache, params, monkeypatch):
     monkeypatch.chdir(ROOT)
-    own = model_params("cnn", params.models)
-    name = run_id(cache, params.train, own)
-    assert name == run_id(cache, params.train, own)
+    recipe = recipe_of(params)
+    name = run_id(cache, recipe)
+    assert name == run_id(cache, recipe)
     assert name[0] == "r"
     assert len(name) == 13
-    assert run_id(cache, params.train.model_copy(update={"lr": 0.5}), own) != name
-    assert run_id(cache, params.train, own.model_copy(update={"dropout": 0.9})) != name
+    assert run_id(cache, recipe_of(params, lr=0.5)) != name
+    assert run_id(cache, recipe_of(params, loss="focal")) != name
+    assert run_id(cache, replace(recipe, model=recipe.model.model_copy(update={"dropout": 0.9}))) != name
     other = TensorCache(**vars(cache) | {"metadata": cache.metadata | {"digest": "other"}})
-    assert run_id(other, params.train, own) != name
+    assert run_id(other, recipe) != name
 
 
 def test_the_run_stands_in_model_json_and_follows_the_code(project, run):
@@ -93,14 +165,14 @@ def test_without_warmup_the_rate_starts_at_its_peak(params):
 
 def test_a_loss_that_is_not_finite_is_one_line(cache, params):
     with pytest.raises(
-        UserError, match=r"params\.yaml: the train_loss of epoch \d+ is (nan|inf), .*; lower train\.lr"
+        UserError, match=r"params\.yaml: the loss of step \d+ is not finite, at a .*; lower train\.lr"
     ):
         fit_quietly(cache, params, lr=1e30, warmup=0.0, epochs=5)
 
 
 def test_a_saved_model_predicts_what_the_trained_one_did(tiny_project, cache):
     model, description = load_model(tiny_project / "results/model")
-    metrics = split_metrics(model, WindowDataset(cache, "val"), "val")
+    metrics = val_metrics(model, cache)
     # This process neither pins the instruction set nor the threads: the last bits may differ.
     assert metrics == pytest.approx({name: description["kept"][name] for name in metrics}, rel=1e-5)
 
@@ -133,11 +205,11 @@ def test_dvclive_holds_every_epoch(tiny_project):
 def test_training_on_one_thread_or_two_is_repeatable(tiny_project):
     script = (
         "import sys; sys.path.insert(0, 'src'); from pathlib import Path; import hashlib;"
-        "from trackstack.train import fit; from trackstack.params import load_params;"
-        "from trackstack.models import model_params; from trackstack.windows import open_cache;"
-        "from safetensors.torch import save; p = load_params();"
-        "m, _ = fit(open_cache(Path('data/cache')), p.train.model_copy(update={'threads': 2}),"
-        " model_params('cnn', p.models), lambda *a: None);"
+        "from trackstack.loop import Recipe, Surroundings, Trainer; from trackstack.params import load_params;"
+        "from trackstack.device import make_deterministic; from trackstack.windows import open_cache;"
+        "from safetensors.torch import save; p = load_params(); make_deterministic(2);"
+        "r = Recipe.choose(p.train, p.models, p.losses, p.metrics);"
+        "m, _ = Trainer(open_cache(Path('data/cache')), r, Surroundings()).fit();"
         "print(hashlib.sha256(save(m.state_dict())).hexdigest())"
     )
     digests = {run_in(tiny_project, ["python", "-c", script]).stdout for _ in range(2)}

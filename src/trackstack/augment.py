@@ -19,56 +19,94 @@ from trackstack.windows import TensorCache
 MIRRORED = {"acceleration": (-1.0, 1.0, 1.0), "angular_rate": (1.0, -1.0, -1.0)}
 
 
-def augment(windows_BLC: Tensor, cache: TensorCache, params: AugmentParams, generator: Generator) -> Tensor:
-    """Change windows at random; shapes stay, and a strength of 0 does nothing."""
-    vectors = cache.metadata["vectors"]
-    # Rotation mixes channels and zero must be zero, so this is done in the features' own units.
-    raw_BLC = windows_BLC * cache.std + cache.mean
-    if vectors:
-        raw_BLC = turn_vectors(raw_BLC, vectors, params, generator)
-    if windows_BLC.shape[1] > 1 and (params.stretch > 0 or params.shift > 0):
-        raw_BLC = stretch_and_shift(raw_BLC, vectors, params, generator)
-    windows_BLC = (raw_BLC - cache.mean) / cache.std
-    if params.jitter > 0:
-        windows_BLC = windows_BLC + params.jitter * torch.randn(windows_BLC.shape, generator=generator)
-    return windows_BLC
+class Augment:
+    """Changes windows of a cache at random; shapes stay, and a strength of 0 does nothing.
+
+    Its constants lie on the device before the first step, so that no step waits for a copy.
+    """
+
+    def __init__(self, cache: TensorCache, params: AugmentParams, device: torch.device):
+        self.params = params
+        self.mean_C, self.std_C = cache.mean.to(device), cache.std.to(device)
+        vectors = cache.metadata["vectors"]
+        self.axes = [torch.tensor(vector["axes"], device=device) for vector in vectors]
+        self.signs = [torch.tensor(MIRRORED[vector["kind"]], device=device) for vector in vectors]
+        self.is_rate = [vector["kind"] == "angular_rate" for vector in vectors]
+        self.device = device
+
+    def __call__(self, windows_BLC: Tensor, generator: Generator, rows: slice, total: int) -> Tensor:
+        """Change the windows that are `rows` of a batch of `total`.
+
+        Random numbers are drawn for the whole batch: what happens to a window does not depend on how many processes
+        share the batch.
+        """
+        params = self.params
+        draw = _Draw(generator, rows, total, self.device)
+        # Rotation mixes channels and zero must be zero, so this is done in the features' own units.
+        raw_BLC = windows_BLC * self.std_C + self.mean_C
+        if self.axes:
+            raw_BLC = self._turn_vectors(raw_BLC, draw)
+        if windows_BLC.shape[1] > 1 and (params.stretch > 0 or params.shift > 0):
+            raw_BLC = self._stretch_and_shift(raw_BLC, draw)
+        windows_BLC = (raw_BLC - self.mean_C) / self.std_C
+        if params.jitter > 0:
+            windows_BLC = windows_BLC + params.jitter * draw.normal(*windows_BLC.shape[1:])
+        return windows_BLC
+
+    def _turn_vectors(self, raw_BLC: Tensor, draw: _Draw) -> Tensor:
+        """Rotate and mirror all vectors of a window alike, and multiply each by a factor of its own."""
+        raw_BLC = raw_BLC.clone()
+        rotation_B33 = rotations(math.radians(self.params.rotation) * draw.normal(3))
+        mirrored_B1 = draw.uniform(1) < self.params.mirror
+        for axes_3, sign_3 in zip(self.axes, self.signs, strict=True):
+            sign_B3 = torch.where(mirrored_B1, sign_3, 1.0)
+            gain_B1 = 1 + self.params.gain * draw.normal(1)
+            change_B33 = (gain_B1 * sign_B3)[:, :, None] * rotation_B33
+            raw_BLC[:, :, axes_3] = raw_BLC[:, :, axes_3] @ change_B33
+        return raw_BLC
+
+    def _stretch_and_shift(self, raw_BLC: Tensor, draw: _Draw) -> Tensor:
+        """Play windows faster or slower and earlier or later, interpolated, and mirrored at their ends."""
+        batch, length, channels = raw_BLC.shape
+        last = length - 1
+        speed_B1 = torch.exp(self.params.stretch * draw.normal(1))
+        offset_B1 = self.params.shift * length * (2 * draw.uniform(1) - 1)
+        place_BL = ((torch.arange(length, device=self.device) - last / 2) * speed_B1 + last / 2 + offset_B1).abs()
+        place_BL = (last - (last - place_BL).abs()).clamp(0, last)
+        before_BL = place_BL.long().clamp(max=last - 1)
+        part_BL1 = (place_BL - before_BL)[:, :, None]
+        index_BLC = before_BL[:, :, None].expand(batch, length, channels)
+        raw_BLC = raw_BLC.gather(1, index_BLC) * (1 - part_BL1) + raw_BLC.gather(1, index_BLC + 1) * part_BL1
+        for axes_3, is_rate in zip(self.axes, self.is_rate, strict=True):
+            if is_rate:  # a faster movement turns faster
+                raw_BLC[:, :, axes_3] *= speed_B1[:, :, None]
+        return raw_BLC
 
 
-def turn_vectors(raw_BLC: Tensor, vectors: list[dict], params: AugmentParams, generator: Generator) -> Tensor:
-    """Rotate and mirror all vectors of a window alike, and multiply each by a factor of its own."""
-    batch = len(raw_BLC)
-    raw_BLC = raw_BLC.clone()
-    rotation_B33 = random_rotations(batch, math.radians(params.rotation), generator)
-    mirrored_B1 = torch.rand(batch, 1, generator=generator) < params.mirror
-    for vector in vectors:
-        sign_B3 = torch.where(mirrored_B1, torch.tensor(MIRRORED[vector["kind"]]), torch.ones(3))
-        gain_B1 = 1 + params.gain * torch.randn(batch, 1, generator=generator)
-        change_B33 = (gain_B1 * sign_B3)[:, :, None] * rotation_B33
-        raw_BLC[:, :, vector["axes"]] = raw_BLC[:, :, vector["axes"]] @ change_B33
-    return raw_BLC
+class _Draw:
+    """Random numbers [B, ...] for this process's rows of a batch."""
+
+    def __init__(self, generator: Generator, rows: slice, total: int, device: torch.device):
+        self._generator, self._rows, self._total, self._device = generator, rows, total, device
+
+    def normal(self, *shape: int) -> Tensor:
+        numbers = torch.randn(self._total, *shape, generator=self._generator, device=self._device)
+        return numbers[self._rows]
+
+    def uniform(self, *shape: int) -> Tensor:
+        numbers = torch.rand(self._total, *shape, generator=self._generator, device=self._device)
+        return numbers[self._rows]
 
 
-def random_rotations(count: int, std: float, generator: Generator) -> Tensor:
-    """Rotation matrices [count, 3, 3] whose rotation vectors are normal, `std` radians along each axis."""
-    x, y, z = (std * torch.randn(count, 3, generator=generator)).unbind(1)
-    zero = torch.zeros(count)
+def rotations(vectors_B3: Tensor) -> Tensor:
+    """Rotation matrices [B, 3, 3] of rotation vectors (axis times angle, in radians), by Rodrigues' formula."""
+    angle_B11 = vectors_B3.norm(dim=1)[:, None, None]
+    x, y, z = vectors_B3.unbind(1)
+    zero = torch.zeros_like(x)
     rows = [torch.stack(row, dim=1) for row in ((zero, -z, y), (z, zero, -x), (-y, x, zero))]
-    return torch.linalg.matrix_exp(torch.stack(rows, dim=1))
-
-
-def stretch_and_shift(raw_BLC: Tensor, vectors: list[dict], params: AugmentParams, generator: Generator) -> Tensor:
-    """Play windows faster or slower and earlier or later, interpolated, and mirrored at their ends."""
-    batch, length, channels = raw_BLC.shape
-    last = length - 1
-    speed_B1 = torch.exp(params.stretch * torch.randn(batch, 1, generator=generator))
-    offset_B1 = params.shift * length * (2 * torch.rand(batch, 1, generator=generator) - 1)
-    place_BL = ((torch.arange(length) - last / 2) * speed_B1 + last / 2 + offset_B1).abs()
-    place_BL = (last - (last - place_BL).abs()).clamp(0, last)
-    before_BL = place_BL.long().clamp(max=last - 1)
-    part_BL1 = (place_BL - before_BL)[:, :, None]
-    index_BLC = before_BL[:, :, None].expand(batch, length, channels)
-    raw_BLC = raw_BLC.gather(1, index_BLC) * (1 - part_BL1) + raw_BLC.gather(1, index_BLC + 1) * part_BL1
-    for vector in vectors:
-        if vector["kind"] == "angular_rate":  # a faster movement turns faster
-            raw_BLC[:, :, vector["axes"]] *= speed_B1[:, :, None]
-    return raw_BLC
+    cross_B33 = torch.stack(rows, dim=1)
+    # sin(a)/a and (1-cos(a))/a^2, both finite where the angle is 0.
+    first_B11 = torch.sinc(angle_B11 / math.pi)
+    second_B11 = 0.5 * torch.sinc(angle_B11 / (2 * math.pi)) ** 2
+    identity = torch.eye(3, device=vectors_B3.device)
+    return identity + first_B11 * cross_B33 + second_B11 * (cross_B33 @ cross_B33)

@@ -7,10 +7,10 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
-import torch
 from sklearn.metrics import accuracy_score, f1_score, log_loss, precision_recall_fscore_support
 
 from trackstack import UserError
+from trackstack.device import choose_device, describe_device, make_deterministic
 from trackstack.outputs import new_folder, write_json
 from trackstack.params import EvaluateParams
 from trackstack.saved_model import load_model, predict_logits
@@ -27,8 +27,8 @@ def evaluate(cache_folder: Path, model_folder: Path, out: Path, params: Evaluate
     Raises:
         UserError: no model, no cache, or a model that was trained on another cache.
     """
-    torch.set_num_threads(params.threads)
-    torch.use_deterministic_algorithms(True)
+    make_deterministic(params.threads)
+    device = choose_device()
     cache = open_cache(cache_folder)
     model, description = load_model(model_folder)
     if description["reads"] != cache.metadata["digest"]:
@@ -41,9 +41,11 @@ def evaluate(cache_folder: Path, model_folder: Path, out: Path, params: Evaluate
         series=series_of_model(description["run"], model_folder),
         data=describe_data(cache.metadata),
         extra_tags={"model_name": description["model"]},
+        device=describe_device(device),
     ) as record:
         windows = WindowDataset(cache, split)
-        logits_WK, labels_W = predict_logits(model, windows)
+        precision = description["train"]["precision"]
+        logits_WK, labels_W = predict_logits(model.to(device), windows, device, precision)
         probs_WK, actual_W = logits_WK.double().softmax(1).numpy(), labels_W.numpy()
         figures = summarise(actual_W, probs_WK, params)
         metrics = {f"{split}_{name}": value for name, value in figures.items()}

@@ -1,7 +1,7 @@
 """`params.yaml` as frozen, typed values: unknown keys, wrong types and values out of range are refused.
 
-The models' own sections (`models.cnn`, ...) are checked by the models that own them, see
-`trackstack.models`.
+The sections of single models, losses and metrics (`models.cnn`, ...) are checked by those that own them, see
+`trackstack.registry`.
 """
 
 from __future__ import annotations
@@ -96,11 +96,23 @@ class AugmentParams(Section):
     """Standard deviation of added noise, in standard deviations of the feature."""
 
 
+class InitFrom(Section):
+    """A model folder to start from. Its digest is a parameter, so that other weights are another run."""
+
+    folder: str
+    digest: str
+    """The `digest` in the folder's `model.json`."""
+
+
 class TrainParams(Section):
-    """Everything that decides the trained weights, but for the model's own section."""
+    """Everything that decides the trained weights, but for the sections of model and loss."""
 
     model: str
     """A name from `trackstack.models`; its parameters are in the section `models`."""
+    loss: str
+    """A name from `trackstack.losses`; its parameters are in the section `losses`."""
+    metric: str
+    """A name from `trackstack.metrics`; its parameters are in the section `metrics`."""
     seed: Index
     epochs: Count
     batch_size: Count
@@ -110,9 +122,18 @@ class TrainParams(Section):
     warmup: Fraction
     """Fraction of all steps in which the learning rate rises; then it falls as a cosine to 0."""
     weight_decay: NonNegative
-    label_smoothing: Fraction
+    clip_norm: NonNegative
+    """Largest norm of all gradients together; 0 for no limit."""
     keep: Literal["last", "best"]
     """The epoch whose weights are kept: the last, or the one with the lowest validation loss."""
+    patience: Index
+    """Epochs without a lower validation loss after which training ends; 0 for never."""
+    init_from: InitFrom | None
+    """Start from the weights of another model instead of random ones."""
+    precision: Literal["float32", "bf16"]
+    """Of matrix products and convolutions; weights and sums are float32. It changes the result."""
+    compile: Annotated[bool, Field(strict=True)]
+    """Let `torch.compile` make faster kernels; they change the last bits of the result."""
     threads: Threads
     """CPU threads; they change the last bits of the result, which is why they are a parameter."""
     augment: AugmentParams
@@ -133,6 +154,8 @@ class Params(Section):
     tensor_cache: TensorCacheParams
     train: TrainParams
     models: dict[str, dict[str, Any]]
+    losses: dict[str, dict[str, Any]]
+    metrics: dict[str, dict[str, Any]]
     evaluate: EvaluateParams
 
 

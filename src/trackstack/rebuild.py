@@ -63,8 +63,8 @@ def _records(commit: str, outputs: dict[str, str], model: dict, experiment: str 
         "name": experiment or f"{model['model']}-{model['run']}",
         "params": {
             "dataset": model["dataset"],
-            "train": model["train"],
             "models": {model["model"]: model["model_params"]},
+            **{name: model[name] for name in ("train", "losses", "metrics") if name in model},
         },
         "tags": tags | ({"dvc_exp": experiment} if experiment else {}),
         "data": None,

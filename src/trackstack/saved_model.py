@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,22 +14,52 @@ from safetensors.torch import load, save
 from torch import Tensor, nn
 
 from trackstack import UserError
-from trackstack.models import Shape, build_model, model_params
+from trackstack.device import autocast
+from trackstack.digest import digest_arrays
+from trackstack.distributed import Ranks
+from trackstack.models import MODELS, Shape, build_model
 from trackstack.outputs import DESCRIPTION_FILE, WEIGHTS_FILE, new_folder, write_json
+from trackstack.params import InitFrom
 from trackstack.windows import WindowDataset
 
 INFERENCE_BATCH = 512
 
 
 def save_model(folder: Path, model: nn.Module, description: dict[str, Any]) -> None:
-    """Write weights and description; the folder appears whole or not at all.
+    """Write weights and description, with a digest of the weights; the folder appears whole or not at all.
 
     Args:
         description: must hold `model`, `model_params`, `features`, `classes` and `window`.
     """
+    weights = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
     with new_folder(folder) as partial:
-        (partial / WEIGHTS_FILE).write_bytes(save(model.state_dict()))
-        write_json(partial / DESCRIPTION_FILE, description)
+        (partial / WEIGHTS_FILE).write_bytes(save(weights))
+        write_json(partial / DESCRIPTION_FILE, description | {"digest": digest_weights(weights)})
+
+
+def load_start_weights(start: InitFrom, model: nn.Module) -> dict[str, Tensor]:
+    """The weights of a model folder that fit a model by name and shape.
+
+    Raises:
+        UserError: no such folder, other weights than the digest says, or none that fits.
+    """
+    path = Path(start.folder) / WEIGHTS_FILE
+    try:
+        weights = load(path.read_bytes())
+    except (OSError, SafetensorError) as error:
+        raise UserError(f"params.yaml: train.init_from.folder: {path} cannot be read: {error}") from None
+    if (found := digest_weights(weights)) != start.digest:
+        raise UserError(f"params.yaml: train.init_from.digest is {start.digest!r}, but {path} has {found!r}")
+    own = model.state_dict()
+    fitting = {name: w for name, w in weights.items() if name in own and own[name].shape == w.shape}
+    if not fitting:
+        raise UserError(f"params.yaml: train.init_from: {path} has no weight of the shape that the model needs")
+    return fitting
+
+
+def digest_weights(weights: dict[str, Tensor]) -> str:
+    """The first 12 digits of the weights' digest: what `train.init_from.digest` wants to know."""
+    return digest_arrays({name: tensor.numpy() for name, tensor in weights.items()})[:12]
 
 
 def load_model(folder: Path) -> tuple[nn.Module, dict[str, Any]]:
@@ -40,7 +71,7 @@ def load_model(folder: Path) -> tuple[nn.Module, dict[str, Any]]:
     try:
         description = json.loads((folder / DESCRIPTION_FILE).read_text(encoding="utf-8"))
         name = description["model"]
-        params = model_params(name, {name: description["model_params"]})
+        params = MODELS.params(name, {name: description["model_params"]})
         shape = Shape(len(description["features"]), description["window"], len(description["classes"]))
         model = build_model(name, params, shape)
         model.load_state_dict(load((folder / WEIGHTS_FILE).read_bytes()))
@@ -58,12 +89,32 @@ def load_with_example(folder: Path) -> tuple[nn.Module, np.ndarray]:
     return model, np.zeros((1, description["window"], len(description["features"])), np.float32)
 
 
-def predict_logits(model: nn.Module, windows: WindowDataset) -> tuple[Tensor, Tensor]:
-    """Logits float32 [W, K] and labels int64 [W] of all windows, in order."""
+def predict_logits(
+    model: nn.Module,
+    windows: WindowDataset,
+    device: torch.device,
+    precision: str,
+    ranks: Ranks | None = None,
+    pause: Callable[[], None] = lambda: None,
+) -> tuple[Tensor, Tensor]:
+    """Logits float32 [W, K] and labels int64 [W] of all windows in order, on the CPU; alike in all processes.
+
+    Args:
+        precision: float32 or bf16, as the model was trained.
+        ranks: the processes that share the work.
+        pause: called before each batch.
+    """
+    ranks = ranks or Ranks()
     was_training = model.training
     model.eval()
-    with torch.inference_mode():
-        batches = [windows.batch(index) for index in torch.arange(len(windows)).split(INFERENCE_BATCH)]
-        logits = torch.cat([model(windows_BLC) for windows_BLC, _ in batches])
+    logits_WK = torch.zeros(len(windows), windows.num_classes)
+    indices = torch.arange(len(windows)).split(INFERENCE_BATCH)
+    with torch.inference_mode(), autocast(device, precision):
+        for first in range(0, len(indices), ranks.world):
+            pause()
+            for index_B in indices[first : first + ranks.world][ranks.rank : ranks.rank + 1]:
+                windows_BLC, _ = windows.batch(index_B.to(windows.starts.device))
+                logits_WK[index_B] = model(windows_BLC.to(device)).float().cpu()
+        ranks.sum_(logits_WK)
     model.train(was_training)
-    return logits, torch.cat([labels_B for _, labels_B in batches])
+    return logits_WK, windows.labels().cpu()

@@ -15,15 +15,19 @@ from pathlib import Path
 from trackstack import UserError, describe_os_error
 from trackstack.digest import digest_file
 from trackstack.params import PARAMS_FILE, Params, load_params
+from trackstack.tracking.lease import give_back_lease, take_lease
 
-# Torch's kernels differ in their last bits between instruction sets and MKL's number of threads. AVX2 is what
-# every x86-64 cluster node of the last ten years has; elsewhere these variables do nothing.
+# Torch's kernels differ in their last bits between instruction sets and MKL's number of threads, and on a GPU between
+# calls. AVX2 is what every x86-64 cluster node of the last ten years has; elsewhere these variables do nothing.
 PINNED_ENVIRONMENT = {
     "ATEN_CPU_CAPABILITY": "avx2",
     "ONEDNN_MAX_CPU_ISA": "AVX2",
     "MKL_CBWR": "COMPATIBLE",
     "MKL_DYNAMIC": "FALSE",
+    "CUBLAS_WORKSPACE_CONFIG": ":4096:8",
 }
+LEASES = Path(".dvc/tmp/trackstack")
+ORPHAN_SECONDS = 20.0  # that one whose `dvc` is gone may take to notice and to end
 
 
 @contextlib.contextmanager
@@ -42,6 +46,7 @@ def stage(*sections: str) -> Iterator[Params]:
     os.environ.update(PINNED_ENVIRONMENT)
     try:
         _refuse_foreign_code(Path.cwd())
+        be_the_only_one()
         before = _source_digests(Path.cwd())
         params = load_params()
         yield params
@@ -53,6 +58,25 @@ def stage(*sections: str) -> Iterator[Params]:
     except OSError as error:
         print(describe_os_error(error), file=sys.stderr)
         sys.exit(1)
+
+
+def be_the_only_one() -> None:
+    """Wait until no other process executes this stage here, such as one that its killed `dvc` left behind.
+
+    What an orphan writes would otherwise overwrite the outputs of a later run. Of several processes that train
+    together the first one stands for all.
+    """
+    if os.environ.get("RANK", "0") == "0":
+        take_lease(LEASES / _name(), f"stage {_name()}", ORPHAN_SECONDS)
+
+
+def leave_it_to_another() -> None:
+    """Let a process that this one starts be the one that executes the stage."""
+    give_back_lease(LEASES / _name())
+
+
+def _name() -> str:
+    return Path(sys.argv[0]).stem
 
 
 def _refuse_foreign_code(root: Path) -> None:
@@ -72,8 +96,10 @@ def _refuse_changed_sections(before: Params, after: Params, sections: tuple[str,
 
 
 def _used(params: Params, section: str) -> object:
-    # Of the models' sections only the chosen one's counts.
-    return params.models.get(params.train.model) if section == "models" else getattr(params, section)
+    # Of the models' sections only the chosen one's counts, and so for losses and metrics.
+    chosen = {"models": params.train.model, "losses": params.train.loss, "metrics": params.train.metric}
+    found = getattr(params, section)
+    return found.get(chosen[section]) if section in chosen else found
 
 
 def _source_digests(root: Path) -> dict[Path, str]:

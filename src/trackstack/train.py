@@ -1,33 +1,38 @@
-"""Train a model on the tensor cache: deterministic, and logged by DVCLive."""
+"""Train a model on the tensor cache: the stage around the loop, with its record, its figures and its outputs."""
 
 from __future__ import annotations
 
 import contextlib
-import copy
-import math
-from collections.abc import Callable, Iterator
+import sys
+from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
 
-from trackstack import UserError
-from trackstack.augment import augment
+from trackstack import launch
+from trackstack.checkpoint import Checkpoints
+from trackstack.device import choose_device, describe_device, make_deterministic, memory_errors_in_a_line
 from trackstack.digest import digest_file, digest_json
-from trackstack.models import Shape, build_model, model_params
-from trackstack.params import Section, TrainParams
-from trackstack.saved_model import predict_logits, save_model
+from trackstack.distributed import Ranks, join
+from trackstack.loop import Figures, OnEpoch, Recipe, Surroundings, Trainer
+from trackstack.params import TrainParams
+from trackstack.progress import Progress
+from trackstack.saved_model import save_model
 from trackstack.sources import imported_sources
+from trackstack.stage import leave_it_to_another
+from trackstack.stopping import Interrupted, Stop
 from trackstack.tracking.data import describe_data
-from trackstack.tracking.run import Run, start_run
-from trackstack.windows import TensorCache, WindowDataset, open_cache
+from trackstack.tracking.environment import home
+from trackstack.tracking.run import Run, start_run, unfinished_series
+from trackstack.windows import TensorCache, open_cache
 
-OnEpoch = Callable[[int, dict[str, float]], None]
 STAGE_SCRIPT = Path("stages/train.py")
 MODEL_LOADER = "trackstack.saved_model:load_with_example"
 SOURCE_ROOT = Path("src")
+
+Sections = dict[str, dict[str, Any]]
 
 
 def train(
@@ -35,158 +40,100 @@ def train(
     model_folder: Path,
     live_folder: Path,
     params: TrainParams,
-    models: dict[str, dict[str, Any]],
+    models: Sections,
+    losses: Sections,
+    metrics: Sections,
 ) -> None:
-    """Train, and write the model folder and DVCLive's folder.
+    """Train, and write the model folder and DVCLive's folder; an interrupted training goes on where it was.
 
     Args:
-        models: the section `models` of `params.yaml`; only the chosen model's part is looked at.
+        models: the section `models` of `params.yaml`; only the chosen model's part is looked at. Likewise `losses`
+            and `metrics`.
 
     Raises:
-        UserError: an unknown model, parameters it does not take, no cache, or a loss that is not finite.
+        UserError: an unknown choice, parameters it does not take, no cache, no such device, too little memory, or a
+            loss that is not finite.
+        Interrupted: a stop was asked for.
     """
-    own = model_params(params.model, models)
+    recipe = Recipe.choose(params, models, losses, metrics)
     cache = open_cache(cache_folder)
-    run = run_id(cache, params, own)
-    print(f"run {run}: {params.model}, {_sizes(cache)}", flush=True)
-    with _record(cache, params, own, run) as record, _live(live_folder) as log_live:
+    if launch.several():
+        leave_it_to_another()
+        launch.launch(sys.argv)
+        return
+    with launch.one_of_several(), Stop() as stop, join(params.batch_size) as ranks:
+        make_deterministic(params.threads)
+        where = _surroundings(cache, recipe, ranks, stop)
+        try:
+            with memory_errors_in_a_line(where.device, params.batch_size):
+                if ranks.rank == 0:
+                    _train_as_first(cache, recipe, where, model_folder, live_folder)
+                else:
+                    _fit(cache, recipe, where, None)
+        except Interrupted as stop_reason:
+            if ranks.rank == 0:
+                print(f"interrupted: {stop_reason}; dvc repro goes on from here", file=sys.stderr)
+            ranks.wait_for_first()
+            raise
+        ranks.wait_for_first()
 
-        def on_epoch(epoch: int, metrics: dict[str, float]) -> None:
-            record.log(metrics, step=epoch)
+
+def _train_as_first(
+    cache: TensorCache, recipe: Recipe, where: Surroundings, model_folder: Path, live_folder: Path
+) -> None:
+    """The process that keeps the record and writes the outputs."""
+    run = where.checkpoints.run
+    print(f"run {run}: {recipe.train.model}, {_sizes(cache)}, on {where.under['device']}", flush=True)
+    found = where.checkpoints.load()
+    moved = _moved(found[1]["under"], where.under) if found else None
+    with _record(cache, recipe, where, moved) as record, _live(live_folder) as log_live, Progress() as progress:
+
+        def on_epoch(epoch: int, figures: Figures) -> None:
+            record.log(figures, step=epoch)
             record.flush()
-            log_live(epoch, metrics)
+            log_live(epoch, figures)
+            progress.epoch(epoch, figures)
 
-        model, kept = fit(cache, params, own, on_epoch)
-        save_model(model_folder, model, describe(cache, params, own, run, kept))
+        where.on_epoch, where.on_step = on_epoch, progress.step
+        model, kept = _fit(cache, recipe, where, found)
+        save_model(model_folder, model, describe(cache, recipe, run, kept))
         record.log_artifact(model_folder, kind="model", loader=MODEL_LOADER)
+    where.checkpoints.remove()
 
 
-def run_id(cache: TensorCache, params: TrainParams, own: Section) -> str:
+def _fit(
+    cache: TensorCache, recipe: Recipe, where: Surroundings, found: tuple[int, dict[str, Any]] | None
+) -> tuple[torch.nn.Module, Figures]:
+    """Go on from what the first process found, in all of them; else start anew."""
+    step = where.ranks.from_first(found[0] if found else -1)
+    if step >= 0 and found is None:
+        found = where.checkpoints.load(step)
+    trainer = Trainer(cache, recipe, where)
+    if found:
+        trainer.restore(*found)
+        if where.ranks.rank == 0:
+            print(f"going on from step {step}, after {len(trainer.history)} epochs", flush=True)
+    return trainer.fit()
+
+
+def run_id(cache: TensorCache, recipe: Recipe) -> str:
     """The name of a run: equal data, parameters and code are the same run."""
-    scripts = [STAGE_SCRIPT, SOURCE_ROOT / "trackstack" / "models" / f"{params.model}.py"]
+    package, train = SOURCE_ROOT / "trackstack", recipe.train
+    chosen = [package / "models" / train.model, package / "losses" / train.loss, package / "metrics" / train.metric]
+    scripts = [STAGE_SCRIPT, *(path.with_suffix(".py") for path in chosen)]
     code = {file.as_posix(): digest_file(file) for file in imported_sources(scripts, SOURCE_ROOT)}
-    parts = [cache.metadata["digest"], params.model_dump(), own.model_dump(), code]
-    return "r" + digest_json(parts)[:12]
+    return "r" + digest_json([cache.metadata["digest"], recipe.as_json(), code])[:12]
 
 
-def fit(cache: TensorCache, params: TrainParams, own: Section, on_epoch: OnEpoch) -> tuple[nn.Module, dict]:
-    """Train for all epochs; return the model of the kept epoch and its figures.
-
-    The order of samples, the augmentation and the weights depend on `params.seed` alone.
-    """
-    make_deterministic(params.seed, params.threads)
-    val_windows = WindowDataset(cache, "val")
-    model = build_model(params.model, own, shape_of(cache))
-    optimizer = torch.optim.AdamW(parameter_groups(model, params.weight_decay), lr=params.lr)
-    steps_per_epoch = len(batches(torch.arange(len(cache.starts["train"])), params.batch_size))
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, warmup_cosine(params, steps_per_epoch))
-    generator = torch.Generator().manual_seed(params.seed)
-    kept: dict[str, float] = {}
-    kept_weights: dict[str, Tensor] = {}
-    for epoch in range(params.epochs):
-        lr = schedule.get_last_lr()[0]
-        train_loss = train_epoch(model, cache, params, optimizer, schedule, generator)
-        metrics = {"train_loss": train_loss, **split_metrics(model, val_windows, "val"), "lr": lr}
-        on_epoch(epoch, metrics)
-        refuse_infinite(metrics, epoch, lr)
-        if params.keep == "last" or not kept or metrics["val_loss"] < kept["val_loss"]:
-            kept = {"epoch": epoch, **metrics}
-            kept_weights = copy.deepcopy(model.state_dict())
-    model.load_state_dict(kept_weights)
-    return model, kept
-
-
-def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
-    """Weight decay for matrices and kernels, none for biases and norms, which it would only hold back."""
-    return [
-        {"params": [p for p in model.parameters() if p.ndim > 1], "weight_decay": weight_decay},
-        {"params": [p for p in model.parameters() if p.ndim <= 1], "weight_decay": 0.0},
-    ]
-
-
-def train_epoch(
-    model: nn.Module,
-    cache: TensorCache,
-    params: TrainParams,
-    optimizer: torch.optim.Optimizer,
-    schedule: torch.optim.lr_scheduler.LRScheduler,
-    generator: torch.Generator,
-) -> float:
-    """One pass over all training windows in a random order; the mean loss per window."""
-    model.train()
-    windows = WindowDataset(cache, "train")
-    total = torch.zeros(())
-    for index_B in batches(torch.randperm(len(windows), generator=generator), params.batch_size):
-        windows_BLC, labels_B = windows.batch(index_B)
-        logits_BK = model(augment(windows_BLC, cache, params.augment, generator))
-        loss = nn.functional.cross_entropy(logits_BK, labels_B, label_smoothing=params.label_smoothing)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        schedule.step()
-        total += loss.detach() * len(index_B)
-    return total.item() / len(windows)
-
-
-def batches(order_W: Tensor, batch_size: int) -> list[Tensor]:
-    """Cut an order of windows into batches; a rest of one joins the batch before, since batch norm needs two."""
-    parts = list(order_W.split(batch_size))
-    if len(parts) > 1 and len(parts[-1]) == 1:
-        parts[-2:] = [torch.cat(parts[-2:])]
-    return parts
-
-
-def refuse_infinite(metrics: dict[str, float], epoch: int, lr: float) -> None:
-    """UserError when training has diverged."""
-    for name, value in metrics.items():
-        if not math.isfinite(value):
-            raise UserError(
-                f"params.yaml: the {name} of epoch {epoch} is {value}, at a learning rate of {lr:.3g}; "
-                "lower train.lr, or look at train.weight_decay and train.augment"
-            )
-
-
-def split_metrics(model: nn.Module, windows: WindowDataset, split: str) -> dict[str, float]:
-    """Cross-entropy and accuracy over a split, named `val_loss`, `val_accuracy`, ..."""
-    logits_WK, labels_W = predict_logits(model, windows)
-    loss = nn.functional.cross_entropy(logits_WK, labels_W).item()
-    accuracy = (logits_WK.argmax(1) == labels_W).double().mean().item()
-    return {f"{split}_loss": loss, f"{split}_accuracy": accuracy}
-
-
-def warmup_cosine(params: TrainParams, steps_per_epoch: int) -> Callable[[int], float]:
-    """Factor of the peak learning rate at a step: a linear rise, then half a cosine down to 0."""
-    total = params.epochs * steps_per_epoch
-    rise = round(params.warmup * total)
-
-    def factor(step: int) -> float:
-        if step < rise:
-            return (step + 1) / rise
-        return 0.5 * (1 + math.cos(math.pi * (step - rise) / max(1, total - rise)))
-
-    return factor
-
-
-def make_deterministic(seed: int, threads: int) -> None:
-    """Fix what decides the bits of a result: the seed, the number of threads, deterministic kernels."""
-    torch.manual_seed(seed)
-    torch.set_num_threads(threads)
-    torch.use_deterministic_algorithms(True)
-
-
-def shape_of(cache: TensorCache) -> Shape:
-    """The ends of a model for this data."""
-    return Shape(cache.signal.shape[1], cache.metadata["window"], len(cache.metadata["classes"]))
-
-
-def describe(cache: TensorCache, params: TrainParams, own: Section, run: str, kept: dict) -> dict[str, Any]:
+def describe(cache: TensorCache, recipe: Recipe, run: str, kept: Figures) -> dict[str, Any]:
     """What `model.json` says beside the weights."""
     data = {key: cache.metadata[key] for key in ("dataset", "features", "classes", "sample_rate_hz", "window")}
+    sections = {name: section for name, section in recipe.as_json().items() if name != "models"}
     return {
         "run": run,
-        "model": params.model,
-        "model_params": own.model_dump(),
-        "train": params.model_dump(),
+        "model": recipe.train.model,
+        "model_params": recipe.model.model_dump(),
+        **sections,
         **data,
         "mean": cache.mean.tolist(),
         "std": cache.std.tolist(),
@@ -195,37 +142,54 @@ def describe(cache: TensorCache, params: TrainParams, own: Section, run: str, ke
     }
 
 
-def _record(cache: TensorCache, params: TrainParams, own: Section, run: str) -> AbstractContextManager[Run]:
+def _surroundings(cache: TensorCache, recipe: Recipe, ranks: Ranks, stop: Stop) -> Surroundings:
+    run, device = run_id(cache, recipe), choose_device()
+    under = {"torch": torch.__version__, "device": describe_device(device), "processes": ranks.world}
+    return Surroundings(device, ranks, Checkpoints(home() / "runs" / run / "checkpoints", run), stop, under)
+
+
+def _moved(before: dict[str, Any], now: dict[str, Any]) -> str | None:
+    """A word on what is not as it was when the run was interrupted; None when all is."""
+    changes = [f"{name} {before[name]} -> {value}" for name, value in now.items() if before[name] != value]
+    if not changes:
+        return None
+    print(f"warning: going on under {', '.join(changes)}: the last bits may differ", file=sys.stderr)
+    return ", ".join(changes)
+
+
+def _record(
+    cache: TensorCache, recipe: Recipe, where: Surroundings, moved: str | None
+) -> AbstractContextManager[Run]:
     settings = {"window": cache.metadata["window"], "stride": cache.metadata["stride"]}
+    train, run = recipe.train, where.checkpoints.run
     return start_run(
-        f"{params.model}-lr{params.lr:g}-seed{params.seed}",
+        f"{train.model}-lr{train.lr:g}-seed{train.seed}",
         {
             "dataset": cache.metadata["dataset"],
             "tensor_cache": settings | {"test": cache.metadata["split"]["test"]},
-            "train": params.model_dump(),
-            "models": {params.model: own.model_dump()},
+            **recipe.as_json(),
         },
         run_id=run,
         stage="train",
+        series=unfinished_series(run, "train"),
         data=describe_data(cache.metadata),
-        extra_tags={"model_name": params.model},
+        extra_tags={"model_name": train.model} | ({"moved": moved} if moved else {}),
+        device=f"{where.under['device']}, {where.under['processes']} processes",
     )
 
 
 @contextlib.contextmanager
 def _live(folder: Path) -> Iterator[OnEpoch]:
-    """DVCLive's writer, and one line per epoch on stdout."""
+    """DVCLive's writer."""
     from dvclive import Live  # imports DVC: not before it is needed
 
     # dvcyaml and save_dvc_exp: a stage edits neither dvc.yaml nor makes experiments; that is DVC's part.
     with Live(str(folder), dvcyaml=None, save_dvc_exp=False, report=None) as live:
 
-        def on_epoch(epoch: int, metrics: dict[str, float]) -> None:
-            for name, value in metrics.items():
+        def on_epoch(epoch: int, figures: Figures) -> None:
+            for name, value in figures.items():
                 live.log_metric(name, value)
             live.next_step()
-            figures = "  ".join(f"{name} {value:.4f}" for name, value in metrics.items() if name != "lr")
-            print(f"epoch {epoch:3d}  {figures}", flush=True)
 
         yield on_epoch
 

@@ -32,6 +32,19 @@ class TensorCache:
     metadata: dict[str, Any]
     """dataset, features, vectors, classes, window, stride, split, sample_rate_hz, digest, digests of its sources."""
 
+    def to(self, device: torch.device) -> TensorCache:
+        """The same cache with its tensors on a device; itself where they are there already."""
+        if self.signal.device == device:
+            return self
+        return TensorCache(
+            signal=self.signal.to(device),
+            label=self.label.to(device),
+            starts={name: starts.to(device) for name, starts in self.starts.items()},
+            mean=self.mean.to(device),
+            std=self.std.to(device),
+            metadata=self.metadata,
+        )
+
 
 def open_cache(folder: Path) -> TensorCache:
     """Open the cache in constant time, whatever its size; UserError when it is not there or not whole."""
@@ -60,6 +73,7 @@ class WindowDataset(torch.utils.data.Dataset):
     def __init__(self, cache: TensorCache, split: str):
         self.starts = cache.starts[split]
         self.window = cache.metadata["window"]
+        self._metadata = cache.metadata
         num_rows, self.channels = cache.signal.shape
         # Row t of the view is the window that starts at t, flattened; no byte is copied.
         shape = (num_rows - self.window + 1, self.window * self.channels)
@@ -74,6 +88,15 @@ class WindowDataset(torch.utils.data.Dataset):
         starts_B = self.starts.index_select(0, index_B)
         windows = self._windows.index_select(0, starts_B)
         return windows.view(-1, self.window, self.channels), self._labels.index_select(0, starts_B)
+
+    @property
+    def num_classes(self) -> int:
+        """Of the data as a whole."""
+        return len(self._metadata["classes"])
+
+    def labels(self) -> Tensor:
+        """Labels int64 [W] of all windows, in order."""
+        return self._labels.index_select(0, self.starts)
 
     def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
         start = self.starts[index]

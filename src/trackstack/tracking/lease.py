@@ -13,16 +13,20 @@ from trackstack.tracking.locks import try_lock, unlock, wait_for_lock
 LOCK_FILE, NOTE_FILE = "lease.lock", "lease.json"
 
 
-def take_lease(folder: Path) -> None:
+def take_lease(folder: Path, what: str | None = None, patience: float = 0.5) -> None:
     """Become the writer of the run in `folder`.
+
+    Args:
+        what: how an error names it; the run by default.
+        patience: seconds to wait for another holder; some, since `is_live` holds the lock for a moment when it looks.
 
     Raises:
         UserError: somebody else is; the line names host, process, SLURM job and working directory.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    # Patience, since `is_live` holds the lock for a moment when it looks.
-    if not wait_for_lock(folder / LOCK_FILE, patience=0.5):
-        raise UserError(f"run {folder.name}: {_holder(folder)} is at work on it; wait for its end, or stop it")
+    if not wait_for_lock(folder / LOCK_FILE, patience):
+        what = what or f"run {folder.name}"
+        raise UserError(f"{what}: {_holder(folder)} is at work on it; wait for its end, or stop it")
     note = {"host": socket.gethostname(), "pid": os.getpid(), "job": os.environ.get("SLURM_JOB_ID")}
     (folder / NOTE_FILE).write_text(json.dumps({**note, "folder": str(Path.cwd())}) + "\n")
 

@@ -7,6 +7,7 @@ with start_run("my-model", {"lr": 0.1}) as run:
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import shutil
 import subprocess
@@ -17,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from trackstack.digest import digest_file, digest_json, digest_path
+from trackstack.stopping import EXIT_INTERRUPTED
 from trackstack.tracking.attempts import RunFolder
 from trackstack.tracking.environment import destinations, environment, home, redact, tags
 from trackstack.tracking.journal import Journal, now
@@ -25,7 +27,6 @@ from trackstack.tracking.monitor import Monitor
 from trackstack.tracking.source import keep_source
 from trackstack.tracking.sync import read_note
 
-EXIT_INTERRUPTED = 75
 SYNC_WAIT_SECONDS = 60.0
 
 
@@ -130,7 +131,9 @@ def start_run(
         monitor.stop()
         run._end(status, error)
         give_back_lease(folder)
-        _wait_for_sync(run, child, whole=place.resolve() != Path.cwd().resolve())
+        _write_status_file(run, status, error)
+        if status != "interrupted":  # whoever asked for that does not want to wait: the child goes on, or sync does
+            _wait_for_sync(run, child, whole=place.resolve() != Path.cwd().resolve())
 
 
 def _source_tag(run: Run, place: Path, series: int | None) -> dict[str, str]:
@@ -146,6 +149,23 @@ def _how_it_ended(fault: BaseException) -> tuple[str, str | None]:
     interrupted = isinstance(fault, KeyboardInterrupt) or getattr(fault, "code", None) == EXIT_INTERRUPTED
     lines = f"{type(fault).__name__}: {fault}".strip().splitlines()
     return "interrupted" if interrupted else "failed", lines[-1]
+
+
+def _write_status_file(run: Run, status: str, error: str | None) -> None:
+    """Tell a wrapper how it ended: an exit code does not get through `dvc` as it was."""
+    if file := os.environ.get("TRACKSTACK_STATUS_FILE"):
+        partial = Path(f"{file}.partial")
+        partial.write_text(json.dumps({"status": status, "reason": redact(error), "run": run.id}) + "\n")
+        partial.replace(file)
+
+
+def unfinished_series(run_id: str, stage: str) -> int | None:
+    """The series of the last attempt of a stage at a run unless it finished: the next attempt belongs to it."""
+    folder = home() / "runs" / run_id
+    attempts = [a for a in RunFolder(folder).refresh() if a.start["stage"] == stage] if folder.exists() else []
+    if not attempts or (attempts[-1].end and attempts[-1].end["status"] == "finished"):
+        return None
+    return attempts[-1].start["series"]
 
 
 def series_of_model(run_id: str, model_folder: Path) -> int | None:

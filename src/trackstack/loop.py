@@ -1,0 +1,301 @@
+"""The training loop: deterministic, resumable at any step, alone or as one of several processes.
+
+Everything random at a step follows from the seed and the number of that step, so that a position is two numbers: the
+steps taken, and the epochs whose figures are known.
+"""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from trackstack import UserError
+from trackstack.augment import Augment
+from trackstack.checkpoint import Checkpoints
+from trackstack.device import autocast
+from trackstack.distributed import Ranks, globalize
+from trackstack.loader import load, resident
+from trackstack.losses import LOSSES
+from trackstack.metrics import METRICS
+from trackstack.models import MODELS, Shape, build_model
+from trackstack.params import Section, TrainParams
+from trackstack.saved_model import load_start_weights, predict_logits
+from trackstack.stopping import Interrupted, Stop
+from trackstack.windows import TensorCache, WindowDataset
+
+Figures = dict[str, float]
+OnEpoch = Callable[[int, Figures], None]
+OnStep = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What decides the trained weights beside the data: `train`, and the sections that it chooses."""
+
+    train: TrainParams
+    model: Section
+    loss: Section
+    metric: Section
+
+    @classmethod
+    def choose(cls, train: TrainParams, models: dict, losses: dict, metrics: dict) -> Recipe:
+        """Take the chosen sections out of those of `params.yaml`; UserError names what is wrong."""
+        return cls(
+            train,
+            MODELS.params(train.model, models),
+            LOSSES.params(train.loss, losses),
+            METRICS.params(train.metric, metrics),
+        )
+
+    def as_json(self) -> dict[str, Any]:
+        """As in `params.yaml`, with the chosen sections alone."""
+        train = self.train
+        return {
+            "train": train.model_dump(),
+            "models": {train.model: self.model.model_dump()},
+            "losses": {train.loss: self.loss.model_dump()},
+            "metrics": {train.metric: self.metric.model_dump()},
+        }
+
+
+@dataclass
+class Surroundings:
+    """Where a loop runs, which does not change what comes out of it but for the last bits."""
+
+    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+    ranks: Ranks = field(default_factory=Ranks)
+    checkpoints: Checkpoints | None = None
+    stop: Stop | None = None
+    under: dict[str, Any] = field(default_factory=dict)
+    """Versions and device, as a checkpoint says them."""
+    on_epoch: OnEpoch = lambda epoch, figures: None
+    """Called in the first process with the figures of each epoch, those of a resumed run included."""
+    on_step: OnStep = lambda step, total: None
+
+
+class Trainer:
+    """One training, from its first step or from a checkpoint on."""
+
+    def __init__(self, cache: TensorCache, recipe: Recipe, where: Surroundings):
+        self.params, self.recipe, self.where = recipe.train, recipe, where
+        device = where.device
+        on_device = resident(cache, device)
+        self.windows = {name: WindowDataset(on_device, name) for name in ("train", "val")}
+        torch.manual_seed(self.params.seed)
+        model = build_model(self.params.model, recipe.model, shape_of(cache))
+        if self.params.init_from:
+            model.load_state_dict(model.state_dict() | load_start_weights(self.params.init_from, model))
+        self.model = globalize(model, where.ranks).to(device)
+        self._forward = torch.compile(self.model) if self.params.compile else self.model
+        counts_K = class_counts(cache)
+        self.loss = LOSSES.module(self.params.loss).Loss(recipe.loss, counts_K).to(device)
+        self.augment = Augment(cache, self.params.augment, device)
+        self.generator = torch.Generator(device)
+        self.optimizer = torch.optim.AdamW(parameter_groups(self.model, self.params.weight_decay), lr=self.params.lr)
+        self.steps_per_epoch = len(batches(torch.arange(len(self.windows["train"])), self.params.batch_size))
+        self.factor = warmup_cosine(self.params, self.steps_per_epoch)
+        self.step = 0
+        self.history: list[Figures] = []
+        self.best_weights: dict[str, Tensor] = {}
+        # On the device, since a look at them would wait for the step to end.
+        self.loss_sum = torch.zeros((), device=device)
+        self.finite_steps = torch.zeros((), dtype=torch.int64, device=device)
+
+    def fit(self) -> tuple[nn.Module, Figures]:
+        """Train to the end; return the model of the kept epoch, and that epoch's figures.
+
+        Raises:
+            UserError: the loss is not finite.
+            Interrupted: a stop was asked for; a checkpoint is written.
+        """
+        for epoch, figures in enumerate(self.history):
+            self._report(epoch, figures)
+        while len(self.history) < self.params.epochs and not out_of_patience(self.history, self.params.patience):
+            self._train_epoch()
+            self._end_epoch()
+        epoch = best_epoch(self.history) if self.params.keep == "best" else len(self.history) - 1
+        if self.best_weights:
+            self.model.load_state_dict(self.best_weights)
+        return self.model, {"epoch": epoch, **self.history[epoch]}
+
+    def _train_epoch(self) -> None:
+        """The steps that this epoch still lacks."""
+        epoch, ranks = len(self.history), self.where.ranks
+        order_W = epoch_order(len(self.windows["train"]), self.params.seed, epoch).to(self.where.device)
+        parts = batches(order_W, self.params.batch_size)[self.step - epoch * self.steps_per_epoch :]
+        self.model.train()
+        shares = [part[ranks.share(len(part))] for part in parts]
+        loaded = load(self.windows["train"], shares, self.where.device)
+        for part, (windows_BLC, labels_B) in zip(parts, loaded, strict=True):
+            self._pause()
+            self._train_step(windows_BLC, labels_B, len(part))
+            self.where.on_step(self.step, self.params.epochs * self.steps_per_epoch)
+        self._pause()
+
+    def _train_step(self, windows_BLC: Tensor, labels_B: Tensor, total: int) -> None:
+        ranks = self.where.ranks
+        seed = step_seed(self.params.seed, self.step)
+        torch.manual_seed(seed)  # for dropout
+        rows = ranks.begin_batch(total)
+        windows_BLC = self.augment(windows_BLC, self.generator.manual_seed(seed + 1), rows, total)
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.params.lr * self.factor(self.step)
+        self.optimizer.zero_grad()
+        with autocast(self.where.device, self.params.precision):
+            loss = self.loss(self._forward(windows_BLC).float(), labels_B).sum() / total
+        loss.backward()
+        mean_loss = ranks.sum_gradients(self.model, loss)
+        if self.params.clip_norm > 0:
+            nn.utils.clip_grad_norm_(self.model.parameters(), self.params.clip_norm)
+        self.optimizer.step()
+        self.loss_sum += mean_loss * total
+        self.finite_steps += self.loss_sum.isfinite()
+        self.step += 1
+
+    def _end_epoch(self) -> None:
+        """Figures of the epoch, for the record; UserError when training has diverged."""
+        epoch = len(self.history)
+        self._refuse_infinite_loss()
+        figures = {"train_loss": self.loss_sum.item() / len(self.windows["train"])}
+        figures |= self.validate() | {"lr": self.params.lr * self.factor(epoch * self.steps_per_epoch)}
+        self._report(epoch, figures)
+        for name, value in figures.items():
+            if not math.isfinite(value):
+                raise diverged(f"the {name} of epoch {epoch} is {value}", figures["lr"])
+        self.history.append(figures)
+        if self.params.keep == "best" and best_epoch(self.history) == epoch:
+            self.best_weights = copy.deepcopy(self.model.state_dict())
+        self.loss_sum.zero_()
+
+    def validate(self) -> Figures:
+        """Cross-entropy, accuracy and the chosen metric of the validation split, alike in all processes."""
+        logits_WK, labels_W = predict_logits(
+            self.model, self.windows["val"], self.where.device, self.params.precision, self.where.ranks, self._pause
+        )
+        metric = METRICS.module(self.params.metric).metric
+        figures = split_metrics(logits_WK, labels_W, "val")
+        return figures | {f"val_{self.params.metric}": metric(self.recipe.metric, logits_WK, labels_W)}
+
+    def _report(self, epoch: int, figures: Figures) -> None:
+        if self.where.ranks.rank == 0:
+            self.where.on_epoch(epoch, figures)
+
+    def _pause(self) -> None:
+        """Between two steps: write a checkpoint when it is time, end when it is asked for."""
+        where = self.where
+        reason = where.stop.reason() if where.stop else None
+        stopping = where.ranks.any(reason is not None)
+        first = where.checkpoints is not None and where.ranks.rank == 0
+        if first and (stopping or where.checkpoints.due()):
+            self._refuse_infinite_loss()
+            where.checkpoints.save(self.step, self.state())
+        if stopping:
+            raise Interrupted(reason or "another process was asked to stop")
+
+    def state(self) -> dict[str, Any]:
+        """What a checkpoint holds."""
+        return {
+            "model": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "loss_sum": self.loss_sum,
+            "history": self.history,
+            "best_weights": self.best_weights,
+            "under": self.where.under,
+        }
+
+    def restore(self, step: int, state: dict[str, Any]) -> None:
+        """Go on from a checkpoint."""
+        self.model.load_state_dict(state["model"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.loss_sum.copy_(state["loss_sum"])
+        self.finite_steps.fill_(step)
+        self.step, self.history, self.best_weights = step, state["history"], state["best_weights"]
+
+    def _refuse_infinite_loss(self) -> None:
+        finite = int(self.finite_steps)
+        if finite < self.step:
+            raise diverged(f"the loss of step {finite} is not finite", self.params.lr * self.factor(finite))
+
+
+def diverged(what: str, lr: float) -> UserError:
+    """The error of a training whose numbers have become infinite."""
+    return UserError(
+        f"params.yaml: {what}, at a learning rate of {lr:.3g}; lower train.lr, set train.clip_norm, or look at "
+        "train.weight_decay and train.augment"
+    )
+
+
+def shape_of(cache: TensorCache) -> Shape:
+    """The ends of a model for this data."""
+    return Shape(cache.signal.shape[1], cache.metadata["window"], len(cache.metadata["classes"]))
+
+
+def class_counts(cache: TensorCache) -> Tensor:
+    """Training windows per class, int64 [K]."""
+    windows = WindowDataset(cache, "train")
+    return torch.bincount(windows.labels(), minlength=len(cache.metadata["classes"]))
+
+
+def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
+    """Weight decay for matrices and kernels, none for biases and norms, which it would only hold back."""
+    return [
+        {"params": [p for p in model.parameters() if p.ndim > 1], "weight_decay": weight_decay},
+        {"params": [p for p in model.parameters() if p.ndim <= 1], "weight_decay": 0.0},
+    ]
+
+
+def step_seed(seed: int, step: int) -> int:
+    """The seed of everything random at a step."""
+    return int.from_bytes(hashlib.blake2b(f"{seed} step {step}".encode(), digest_size=4).digest())
+
+
+def epoch_order(count: int, seed: int, epoch: int) -> Tensor:
+    """The order of the training windows in an epoch: int64 [W], the same on every device."""
+    text = f"{seed} epoch {epoch}".encode()
+    generator = torch.Generator().manual_seed(int.from_bytes(hashlib.blake2b(text, digest_size=4).digest()))
+    return torch.randperm(count, generator=generator)
+
+
+def batches(order_W: Tensor, batch_size: int) -> list[Tensor]:
+    """Cut an order of windows into batches; a rest of one joins the batch before, since batch norm needs two."""
+    parts = list(order_W.split(batch_size))
+    if len(parts) > 1 and len(parts[-1]) == 1:
+        parts[-2:] = [torch.cat(parts[-2:])]
+    return parts
+
+
+def warmup_cosine(params: TrainParams, steps_per_epoch: int) -> Callable[[int], float]:
+    """Factor of the peak learning rate at a step: a linear rise, then half a cosine down to 0."""
+    total = params.epochs * steps_per_epoch
+    rise = round(params.warmup * total)
+
+    def factor(step: int) -> float:
+        if step < rise:
+            return (step + 1) / rise
+        return 0.5 * (1 + math.cos(math.pi * (step - rise) / max(1, total - rise)))
+
+    return factor
+
+
+def split_metrics(logits_WK: Tensor, labels_W: Tensor, split: str) -> Figures:
+    """Cross-entropy and accuracy over a split, named `val_loss`, `val_accuracy`, ..."""
+    loss = nn.functional.cross_entropy(logits_WK, labels_W).item()
+    accuracy = (logits_WK.argmax(1) == labels_W).double().mean().item()
+    return {f"{split}_loss": loss, f"{split}_accuracy": accuracy}
+
+
+def best_epoch(history: list[Figures]) -> int:
+    """The epoch with the lowest validation loss; the first of equal ones."""
+    return min(range(len(history)), key=lambda epoch: history[epoch]["val_loss"])
+
+
+def out_of_patience(history: list[Figures], patience: int) -> bool:
+    """Whether the validation loss has not become lower for so many epochs; never with 0."""
+    return 0 < patience <= len(history) - 1 - best_epoch(history) if history else False
