@@ -1,77 +1,22 @@
-"""The command line: `trackstack --help`."""
+"""Look at the record: sync, lineage, diff and `trackstack runs`."""
 
 from __future__ import annotations
 
-import json
-import os
-import sys
-import time
-from importlib.metadata import version
-from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
-from typer.core import TyperGroup
 
-from trackstack import UserError, describe_os_error
+from trackstack import UserError
+from trackstack.cli.printing import Json, number, print_json, print_table, state, when
 
-
-class PlainErrors(TyperGroup):
-    """Prints a `UserError` as its line, without a traceback, and exits with 1."""
-
-    def invoke(self, context: Any) -> Any:
-        """Run the command that was typed."""
-        try:
-            return super().invoke(context)
-        except UserError as error:
-            typer.echo(error, err=True)
-        except OSError as error:
-            typer.echo(describe_os_error(error), err=True)
-        sys.exit(1)
-
-
-app = typer.Typer(cls=PlainErrors, no_args_is_help=True, pretty_exceptions_enable=False)
+commands = typer.Typer()
 runs = typer.Typer(no_args_is_help=True, help="Look at recorded runs.")
-app.add_typer(runs, name="runs")
+commands.add_typer(runs, name="runs")
 
-Json = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
 RunKey = Annotated[str, typer.Argument(metavar="RUN", help="A run's id, the beginning of it, or its name.")]
 
 
-def _print_version(wanted: bool) -> None:
-    if wanted:
-        typer.echo(f"trackstack {version('trackstack')}")
-        raise typer.Exit
-
-
-@app.callback()
-def _options(
-    _version: Annotated[
-        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
-    ] = False,
-) -> None:
-    """Data and experiment tracking on one DVC pipeline."""
-    _run_own_code()
-
-
-def _run_own_code() -> None:
-    """In a checkout, go on with its own code: one environment may serve several clones."""
-    own = Path("src/trackstack").resolve()
-    if own.is_dir() and own != Path(__file__).resolve().parent:
-        environment = {**os.environ, "PYTHONPATH": str(own.parent)}
-        os.execve(sys.executable, [sys.executable, "-P", "-m", "trackstack.cli", *sys.argv[1:]], environment)
-
-
-@app.command()
-def check() -> None:
-    """Hold params.yaml, the catalog and the raw files against each other; run nothing."""
-    from trackstack.check import check as check_all
-
-    for line in check_all():
-        typer.echo(line)
-
-
-@app.command()
+@commands.command()
 def sync(
     to: Annotated[str | None, typer.Option(help="One back end alone: sqlite, mlflow, tensorboard or wandb.")] = None,
     rev: Annotated[
@@ -108,7 +53,7 @@ def sync(
         raise UserError("\n".join(problems))
 
 
-@app.command()
+@commands.command()
 def lineage(run: RunKey, as_json: Json = False) -> None:
     """From a run back to its raw files, each link verified against what lies here; exit code 1 if one differs."""
     from trackstack.lineage import lineage as links_of
@@ -116,15 +61,15 @@ def lineage(run: RunKey, as_json: Json = False) -> None:
 
     links = list(links_of(run, home()))
     if as_json:
-        _print_json([link._asdict() for link in links])
+        print_json([link._asdict() for link in links])
     else:
         shown = [[link.what, link.where, link.identity[:12], link.verdict] for link in links]
-        _print_table(["what", "where", "recorded", "verdict"], shown)
+        print_table(["what", "where", "recorded", "verdict"], shown)
     if any(link.verdict not in ("matches", "not recorded") for link in links):
         raise typer.Exit(1)
 
 
-@app.command()
+@commands.command()
 def diff(
     a: Annotated[str, typer.Argument(metavar="A", help="A run.")],
     b: Annotated[str, typer.Argument(metavar="B", help="Another run.")],
@@ -142,15 +87,15 @@ def list_(as_json: Json = False) -> None:
 
     rows = list_runs(home())
     if as_json:
-        _print_json(rows)
+        print_json(rows)
         return
     shown = ("val_accuracy", "test_accuracy")
     table = [
-        [row["run"], row["name"], _state(row), _when(row["started"]), _number(row["seconds"])]
-        + [_number(row["metrics"].get(name)) for name in shown]
+        [row["run"], row["name"], state(row), when(row["started"]), number(row["seconds"])]
+        + [number(row["metrics"].get(name)) for name in shown]
         for row in rows
     ]
-    _print_table(["run", "name", "status", "started", "s", *shown], table)
+    print_table(["run", "name", "status", "started", "s", *shown], table)
 
 
 @runs.command()
@@ -161,13 +106,13 @@ def show(run: RunKey, as_json: Json = False) -> None:
 
     found = show_run(home(), run)
     if as_json:
-        _print_json(found)
+        print_json(found)
         return
     rows = [[name, found[name]] for name in ("run", "name", "status", "error", "user") if found[name] is not None]
     for part in ("metrics", "params", "tags", "data", "environment"):
         rows += [[f"{part}.{name}", value] for name, value in flatten(found[part] or {}).items()]
     rows += [[f"artifact {record['kind']}", record["path"]] for record in found["artifacts"]]
-    _print_table(["what", "value"], rows)
+    print_table(["what", "value"], rows)
 
 
 @runs.command()
@@ -180,10 +125,10 @@ def compare(
 
     rows = compare_runs(home(), keys)
     if as_json:
-        _print_json(rows)
+        print_json(rows)
         return
     header = list(rows[0]) if rows else ["what", "field"]
-    _print_table(header, [[row[name] for name in header] for row in rows])
+    print_table(header, [[row[name] for name in header] for row in rows])
 
 
 @runs.command()
@@ -196,37 +141,6 @@ def sql(
 
     header, rows = query(home() / "project.db", statement)
     if as_json:
-        _print_json([dict(zip(header, row, strict=True)) for row in rows])
+        print_json([dict(zip(header, row, strict=True)) for row in rows])
     else:
-        _print_table(header, rows)
-
-
-def _state(row: dict[str, Any]) -> str:
-    return row["status"] + (f", reproduced {row['reproduced']}x" if row["reproduced"] else "")
-
-
-def _when(seconds: float) -> str:
-    return time.strftime("%Y-%m-%d %H:%M", time.localtime(seconds))
-
-
-def _number(value: float | None) -> str:
-    return "" if value is None else f"{value:.4g}"
-
-
-def _print_json(value: Any) -> None:
-    typer.echo(json.dumps(value, indent=2, ensure_ascii=False))
-
-
-def _print_table(header: list[str], rows: list) -> None:
-    """A table that fits the terminal; in a pipe, columns wide enough for what they hold."""
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(*header, box=None, header_style="bold", pad_edge=False)
-    for row in rows:
-        table.add_row(*["" if value is None else str(value) for value in row])
-    Console(width=None if sys.stdout.isatty() else 400, highlight=False, markup=False).print(table)
-
-
-if __name__ == "__main__":
-    app()
+        print_table(header, rows)

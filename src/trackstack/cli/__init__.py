@@ -1,0 +1,68 @@
+"""The command line: `trackstack --help`."""
+
+from __future__ import annotations
+
+import os
+import sys
+from importlib.metadata import version
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from trackstack import UserError, describe_os_error
+from trackstack.cli.records import commands as records
+
+
+class PlainErrors(TyperGroup):
+    """Prints a `UserError` as its line, without a traceback, and exits with 1."""
+
+    def invoke(self, context: Any) -> Any:
+        """Run the command that was typed."""
+        try:
+            return super().invoke(context)
+        except UserError as error:
+            typer.echo(error, err=True)
+        except OSError as error:
+            typer.echo(describe_os_error(error), err=True)
+        sys.exit(1)
+
+
+app = typer.Typer(cls=PlainErrors, no_args_is_help=True, pretty_exceptions_enable=False)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"trackstack {version('trackstack')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    _version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """Data and experiment tracking on one DVC pipeline."""
+    _run_own_code()
+
+
+def _run_own_code() -> None:
+    """In a checkout, go on with its own code: one environment may serve several clones."""
+    own = Path("src/trackstack").resolve()
+    if own.is_dir() and own != Path(__file__).resolve().parents[1]:
+        environment = {**os.environ, "PYTHONPATH": str(own.parent)}
+        os.execve(sys.executable, [sys.executable, "-P", "-m", "trackstack.cli", *sys.argv[1:]], environment)
+
+
+@app.command()
+def check() -> None:
+    """Hold params.yaml, the catalog and the raw files against each other; run nothing."""
+    from trackstack.check import check as check_all
+
+    for line in check_all():
+        typer.echo(line)
+
+
+app.add_typer(records)

@@ -1,0 +1,43 @@
+"""How the commands print: tables for people, JSON for scripts."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from typing import Annotated, Any
+
+import typer
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
+
+
+def state(row: dict[str, Any]) -> str:
+    """The status of a run, with the times that it was reproduced."""
+    return row["status"] + (f", reproduced {row['reproduced']}x" if row["reproduced"] else "")
+
+
+def when(seconds: float) -> str:
+    """A time since 1970, in local time."""
+    return time.strftime("%Y-%m-%d %H:%M", time.localtime(seconds))
+
+
+def number(value: float | None) -> str:
+    """Four digits, or nothing."""
+    return "" if value is None else f"{value:.4g}"
+
+
+def print_json(value: Any) -> None:
+    """Print a value as JSON."""
+    typer.echo(json.dumps(value, indent=2, ensure_ascii=False))
+
+
+def print_table(header: list[str], rows: list) -> None:
+    """A table that fits the terminal; in a pipe, columns wide enough for what they hold."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(*header, box=None, header_style="bold", pad_edge=False)
+    for row in rows:
+        table.add_row(*["" if value is None else str(value) for value in row])
+    Console(width=None if sys.stdout.isatty() else 400, highlight=False, markup=False).print(table)
