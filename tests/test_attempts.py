@@ -100,6 +100,48 @@ def test_going_on_from_an_attempt_continues_its_series(runs):
     assert runs.summary() == [(1, "finished", 0, 2)]
 
 
+@pytest.mark.parametrize("first", ["interrupted", "failed", None])
+def test_a_run_that_was_gone_on_with_is_one_run_that_can_be_reproduced(runs, first):
+    runs.attempt([0.5], status=first)
+    assert runs.summary() == [(1, first or "lost", 0, 1)]
+    runs.attempt([0.5, 0.4], series=1, status=None)
+    assert runs.summary(live=True) == [(1, "running", 0, 3)]
+    runs.attempts -= 1
+    runs.attempt([0.5, 0.4], series=1)  # logs again what it goes on from
+    assert runs.summary() == [(1, "finished", 0, 3)]
+    assert runs.told()[0].series.error is None
+    runs.attempt([0.3], stage="evaluate", series=1)
+    assert runs.summary() == [(1, "finished", 0, 4)]
+    runs.attempt([0.5, 0.4])
+    runs.attempt([0.3], stage="evaluate", series=4)
+    assert runs.summary() == [(1, "finished", 1, 4)]
+
+
+def test_a_run_gone_on_with_reproduces_one_that_was_never_interrupted(runs):
+    runs.attempt([0.5, 0.4])
+    runs.attempt([0.5], status="interrupted")
+    assert runs.summary() == [(1, "finished", 0, 2)], "whether it will be equal nobody can tell yet"
+    runs.attempt([0.5, 0.4], series=2)
+    assert runs.summary() == [(1, "finished", 1, 2)]
+
+
+def test_a_run_gone_on_with_that_came_out_differently_is_kept_beside_the_first(runs):
+    runs.attempt([0.5, 0.4])
+    runs.attempt([0.5], status="interrupted")
+    runs.attempt([0.5, 0.3], series=2)
+    assert runs.summary() == [(1, "finished", 0, 2), (2, "finished", 0, 3)]
+
+
+def test_what_is_told_later_comes_behind_what_was_told_before(runs):
+    runs.attempt([0.5])
+    runs.attempt([0.1], stage="evaluate", series=1, status="failed")
+    runs.attempt([0.5])
+    runs.attempt([0.2], stage="evaluate", series=3, status="failed")
+    before = runs.told()[0].records
+    runs.attempt([0.3], stage="evaluate", series=1)
+    assert runs.told()[0].records[: len(before)] == before
+
+
 def test_without_an_end_a_run_is_running_or_lost(runs):
     runs.attempt([0.5], status=None)
     assert runs.summary(live=True) == [(1, "running", 0, 1)]

@@ -2,11 +2,11 @@
 
 The rules, for `train`, `evaluate` and every other stage alike:
 
-* An attempt that goes on from another one is part of its series.
+* An attempt that goes on from another one, which did not finish, is one execution with it.
 * `evaluate` is part of the series that trained its model.
-* An attempt at something that an earlier one of the same stage has finished is a re-execution. With equal figures
-  and artifacts it marks the earlier series as reproduced; otherwise it is a series of its own, beside it. Until it
-  has ended nobody can tell, and it is held back.
+* An execution of something that an earlier one of the same stage has finished is a re-execution. With equal figures
+  and artifacts it marks the earlier series as reproduced; otherwise it is a series of its own, beside it. While it
+  is running, or interrupted and may be gone on with, nobody can tell, and it is held back.
 """
 
 from __future__ import annotations
@@ -47,19 +47,36 @@ class Attempt:
             else:
                 self.points.append(record)
 
-    def figures(self) -> dict[Point, float]:
-        """Every point of every metric; the first record of a point counts."""
+
+@dataclass
+class Execution:
+    """Attempts at one stage of a series, each but the first going on from the one before."""
+
+    attempts: list[Attempt]
+
+    @property
+    def start(self) -> dict[str, Any]:
+        """The start record of its first attempt."""
+        return self.attempts[0].start
+
+    @property
+    def status(self) -> str | None:
+        """How its last attempt ended; None without an end."""
+        end = self.attempts[-1].end
+        return end and end["status"]
+
+    def outcome(self) -> tuple:
+        """What is compared between executions: figures and the digests of artifacts. NaN equals NaN.
+
+        Of the records of a point the first counts, of an artifact the last.
+        """
         found: dict[Point, float] = {}
-        for record in self.points:
+        for record in (record for attempt in self.attempts for record in attempt.points):
             if record["type"] == "metrics":
                 for name, value in record["values"].items():
                     found.setdefault((name, record["step"]), value)
-        return found
-
-    def outcome(self) -> tuple:
-        """What is compared between executions: figures and the digests of artifacts. NaN equals NaN."""
-        figures = sorted((name, step, repr(value)) for (name, step), value in self.figures().items())
-        return figures, sorted((record["name"], record["digest"]) for record in self.artifacts)
+        artifacts = {record["name"]: record["digest"] for one in self.attempts for record in one.artifacts}
+        return sorted((name, step, repr(value)) for (name, step), value in found.items()), sorted(artifacts.items())
 
 
 @dataclass
@@ -90,40 +107,61 @@ def tell(folder: Path, attempts: list[Attempt], live: bool) -> list[Told]:
     Args:
         live: whether a process is writing the run, so that a last attempt without an end is not lost.
     """
-    told: dict[int, Told] = {}
-    finished: dict[tuple[int, str], Attempt] = {}  # by series and stage: the first that finished
+    series: dict[int, Series] = {}
+    members: dict[int, list[Attempt]] = {}
+    finished: list[tuple[int, Execution]] = []  # with the series
     reproduces: dict[int, int] = {}  # a re-execution -> the series with equal results
-    for attempt in attempts:
-        start, running = attempt.start, live and attempt is attempts[-1] and attempt.end is None
-        is_root = start["series"] == attempt.number
+    for execution in _executions(attempts):
+        start, stage = execution.start, execution.start["stage"]
+        is_root = start["series"] == start["attempt"]
+        running = live and execution.attempts[-1] is attempts[-1] and execution.status is None
         target = reproduces.get(start["series"], start["series"])
-        rivals = {
-            series: rival
-            for (series, stage), rival in finished.items()
-            if stage == start["stage"] and (is_root or series == target)
-        }
-        if rivals and running:
+        rivals = [
+            (number, earlier)
+            for number, earlier in finished
+            if earlier.start["stage"] == stage
+            and earlier.attempts[-1].number < start["attempt"]  # else it was told before the other had finished
+            and (is_root or number == target)
+        ]
+        if rivals and (running or execution.status == "interrupted"):
             continue
         if rivals:
-            twin = next((series for series, rival in rivals.items() if rival.outcome() == attempt.outcome()), None)
+            twin = next((number for number, rival in rivals if rival.outcome() == execution.outcome()), None)
             if twin is not None:
-                reproduces[attempt.number] = twin
-                told[twin].series.reproduced += is_root
+                reproduces[start["attempt"]] = twin
+                series[twin].reproduced += is_root
                 continue
-            target = attempt.number
-        if target not in told:
-            told[target] = Told(Series(start["run"], target, folder, start), [])
-        _add(told[target], attempt, "running" if running else "lost")
-        if attempt.end and attempt.end["status"] == "finished":
-            finished.setdefault((target, start["stage"]), attempt)
-    return list(told.values())
+            target = start["attempt"]
+        if target not in series:
+            series[target] = Series(start["run"], target, folder, start)
+        members.setdefault(target, []).extend(execution.attempts)
+        if stage == series[target].start["stage"]:
+            _end(series[target], execution, "running" if running else "lost")
+        if execution.status == "finished":
+            finished.append((target, execution))
+    return [_told(one, sorted(members[number], key=lambda attempt: attempt.number)) for number, one in series.items()]
 
 
-def _add(told: Told, attempt: Attempt, without_end: str) -> None:
-    """Append an attempt to its series; how the run ended is for the stage to say that began the series."""
-    told.records += attempt.points
-    series = told.series
-    series.artifacts += attempt.artifacts
-    if attempt.start["stage"] == series.start["stage"]:
-        end = attempt.end or {"status": without_end}
-        series.status, series.error, series.finished = end["status"], end.get("error"), end.get("time")
+def _executions(attempts: list[Attempt]) -> list[Execution]:
+    latest: dict[tuple[int, str], Execution] = {}
+    executions = []
+    for attempt in attempts:
+        key = attempt.start["series"], attempt.start["stage"]
+        if key in latest and latest[key].status != "finished":
+            latest[key].attempts.append(attempt)
+        else:
+            latest[key] = Execution([attempt])
+            executions.append(latest[key])
+    return executions
+
+
+def _end(series: Series, execution: Execution, without_end: str) -> None:
+    """How the run ended, which is for the stage to say that began the series."""
+    end = execution.attempts[-1].end or {"status": without_end}
+    series.status, series.error, series.finished = end["status"], end.get("error"), end.get("time")
+
+
+def _told(series: Series, attempts: list[Attempt]) -> Told:
+    """Records in the order in which they were made: what comes later must come last, for back ends count them."""
+    series.artifacts = [record for attempt in attempts for record in attempt.artifacts]
+    return Told(series, [record for attempt in attempts for record in attempt.points])

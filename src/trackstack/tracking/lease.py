@@ -13,12 +13,13 @@ from trackstack.tracking.locks import try_lock, unlock, wait_for_lock
 LOCK_FILE, NOTE_FILE = "lease.lock", "lease.json"
 
 
-def take_lease(folder: Path, what: str | None = None, patience: float = 0.5) -> None:
+def take_lease(folder: Path, what: str | None = None, patience: float = 2.0) -> None:
     """Become the writer of the run in `folder`.
 
     Args:
         what: how an error names it; the run by default.
-        patience: seconds to wait for another holder; some, since `is_live` holds the lock for a moment when it looks.
+        patience: seconds to wait for another holder; some, since `is_live` holds the lock when it looks: for a
+            moment, unless the machine is busy.
 
     Raises:
         UserError: somebody else is; the line names host, process, SLURM job and working directory.

@@ -10,9 +10,7 @@ import contextlib
 import json
 import os
 import shutil
-import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -20,14 +18,12 @@ from typing import Any
 from trackstack.digest import digest_file, digest_json, digest_path
 from trackstack.stopping import EXIT_INTERRUPTED
 from trackstack.tracking.attempts import RunFolder
+from trackstack.tracking.child import longest_wait, start_child, wait_for_child
 from trackstack.tracking.environment import destinations, environment, home, redact, tags
 from trackstack.tracking.journal import Journal, now
 from trackstack.tracking.lease import give_back_lease, take_lease
 from trackstack.tracking.monitor import Monitor
 from trackstack.tracking.source import keep_source
-from trackstack.tracking.sync import read_note
-
-SYNC_WAIT_SECONDS = 60.0
 
 
 class Run:
@@ -99,7 +95,7 @@ def start_run(
     Raises:
         UserError: another process is at work on this run.
     """
-    params = params or {}
+    params, patience = params or {}, longest_wait()
     place = home()
     folder = place / "runs" / (run_id or _own_id(name, params))
     take_lease(folder)
@@ -119,7 +115,7 @@ def start_run(
         "destinations": destinations(place),
     }
     run._begin(redact(start))
-    child = _start_sync(folder) if start["destinations"] else None
+    child = start_child(folder) if start["destinations"] else None
     monitor = Monitor(run._log_system)
     status, error = "finished", None
     try:
@@ -132,8 +128,10 @@ def start_run(
         run._end(status, error)
         give_back_lease(folder)
         _write_status_file(run, status, error)
-        if status != "interrupted":  # whoever asked for that does not want to wait: the child goes on, or sync does
-            _wait_for_sync(run, child, whole=place.resolve() != Path.cwd().resolve())
+        if (
+            child and status != "interrupted"
+        ):  # whoever asked for that does not want to wait: the child or sync goes on
+            wait_for_child(child, folder, run.attempt, patience, whole=place.resolve() != Path.cwd().resolve())
 
 
 def _source_tag(run: Run, place: Path, series: int | None) -> dict[str, str]:
@@ -192,40 +190,3 @@ def _copy(path: Path, kept: Path) -> None:
         shutil.copytree(path, kept, copy_function=shutil.copyfile, dirs_exist_ok=True)
     else:
         shutil.copyfile(path, kept)
-
-
-def _start_sync(folder: Path) -> subprocess.Popen:
-    """The child that delivers this run. It outlives its parent until all is out, and no signal to us reaches it."""
-    package = Path(__file__).resolve().parents[2]
-    with (folder / "sync.log").open("a") as log:
-        return subprocess.Popen(
-            [sys.executable, "-P", "-m", "trackstack.tracking.sync", str(folder), str(os.getpid())],
-            cwd=folder,
-            env={**os.environ, "PYTHONPATH": str(package)},
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            start_new_session=True,
-        )
-
-
-def _wait_for_sync(run: Run, child: subprocess.Popen | None, whole: bool) -> None:
-    """Wait until the points of this attempt are out, bounded; then name the back ends that could not take them.
-
-    Args:
-        whole: wait for artifacts as well: our code and folder may be gone soon.
-    """
-    if child is None:
-        return
-    patience = float(os.environ.get("TRACKSTACK_SYNC_WAIT", SYNC_WAIT_SECONDS))
-    deadline = time.monotonic() + patience
-    while time.monotonic() < deadline and child.poll() is None:
-        if not whole and run.attempt in read_note(run.folder).get("ended", []):
-            break
-        time.sleep(0.02)
-    note = read_note(run.folder)
-    problems = note.get("problems", {})
-    if run.attempt not in note.get("ended", []):
-        problems = problems or {"sync": f"not done within {patience:.0f} s, it goes on by itself"}
-    for name, reason in problems.items():
-        print(f"warning: {name}: {reason}; nothing is lost: trackstack sync delivers it", file=sys.stderr)

@@ -2,7 +2,8 @@
 
 A run is delivered by one process at a time (a lock in its folder), a database is written by one process at a time
 (a lock beside it). How far each back end has come is noted in the run's `sync.json`; the note may lag behind, since
-sinks are idempotent. A back end that fails is named once and gets its backlog next time.
+sinks are idempotent. A back end that fails is named once and gets its backlog next time: while the run goes on only
+after some minutes, and after the others, since a server that hangs would hold them up.
 """
 
 from __future__ import annotations
@@ -19,11 +20,11 @@ from typing import Any
 from trackstack import UserError
 from trackstack.tracking.attempts import RunFolder, Told, tell
 from trackstack.tracking.lease import is_live
-from trackstack.tracking.locks import locked
+from trackstack.tracking.locks import locked, unlock, wait_for_lock
 from trackstack.tracking.sinks import Sink, open_sink
 
 SYNC_LOCK, SYNC_NOTE = "sync.lock", "sync.json"
-FOLLOW_SECONDS = 5.0
+FOLLOW_SECONDS, RETRY_SECONDS = 5.0, 300.0
 RUN_PATIENCE, DATABASE_PATIENCE = 60.0, 300.0
 
 
@@ -36,19 +37,32 @@ class Delivery:
         """By sink: why it could not take everything."""
         self._run = RunFolder(folder)
         self._sinks: dict[str, Sink] = {}
-        self._counts: dict[str, int] = read_note(folder).get("counts", {})
+        note = read_note(folder)
+        self._counts: dict[str, int] = note.get("counts", {})
+        self._ended: list[int] = note.get("ended", [])
         self._complete: dict[str, str] = {}
+        self._failed: dict[str, float] = {}
 
-    def points(self) -> list[Told]:
-        """Bring points and states of all series to every sink; return what there is."""
-        self.problems.clear()
+    def points(self, last: bool = True) -> list[Told]:
+        """Bring points and states of all series to every sink; return what there is.
+
+        Args:
+            last: ask a sink that failed a moment ago as well; its time-outs would hold up the others.
+        """
         attempts = self._run.refresh()
         told = tell(self.folder, attempts, is_live(self.folder))
-        for one in told:
-            for name, destination in one.series.start["destinations"].items():
-                if self.only in (None, name):
-                    self._attempt(name, lambda n=name, d=destination, o=one: self._deliver(n, d, o))
-        self._note([attempt.number for attempt in attempts if attempt.end])
+        since = time.monotonic() - RETRY_SECONDS
+        self.problems = {n: why for n, why in self.problems.items() if not last and self._failed[n] > since}
+        deliveries = [
+            (name, destination, one)
+            for one in told
+            for name, destination in one.series.start["destinations"].items()
+            if self.only in (None, name) and name not in self.problems
+        ]
+        for name, destination, one in sorted(deliveries, key=lambda delivery: delivery[0] in self._failed):
+            self._attempt(name, lambda n=name, d=destination, o=one: self._deliver(n, d, o))
+        self._ended = [attempt.number for attempt in attempts if attempt.end]
+        self._note()
         return told
 
     def artifacts(self, told: Iterable[Told]) -> None:
@@ -69,7 +83,7 @@ class Delivery:
         sink = self._sink(name, destination)
         state = json.dumps([told.series.status, told.series.reproduced])
         key = f"{name}:{told.series.key}"
-        with _writing(sink):
+        with self._writing(name, sink):
             if not sink.has(told.series):
                 self._counts[key] = 0
             elif self._counts.get(key) == len(told.records) and self._complete.get(key) == state:
@@ -79,7 +93,7 @@ class Delivery:
 
     def _deliver_artifacts(self, name: str, destination: dict[str, Any], told: Told) -> None:
         sink = self._sink(name, destination)
-        with _writing(sink):
+        with self._writing(name, sink):
             sink.deliver_artifacts(told.series)
 
     def _sink(self, name: str, destination: dict[str, Any]) -> Sink:
@@ -88,17 +102,31 @@ class Delivery:
             self._sinks[key] = open_sink(name, destination)
         return self._sinks[key]
 
+    @contextlib.contextmanager
+    def _writing(self, name: str, sink: Sink) -> Iterator[None]:
+        """Hold the lock of a sink's database; UserError when it is not to be had."""
+        path = sink.lock_file()
+        with contextlib.ExitStack() as stack:
+            if not stack.enter_context(locked(path, patience=0)):
+                self._note(name, waits=True)
+                if not stack.enter_context(locked(path, DATABASE_PATIENCE)):
+                    raise UserError(f"{path}: held by another process for {DATABASE_PATIENCE:.0f} s")
+                self._note(name)
+            yield
+
     def _attempt(self, name: str, action: Callable[[], None]) -> None:
+        self._note(name)
         try:
             action()
         except Exception as error:  # whatever a back end does, the others and the run go on
             reason = " ".join(str(error).split())[:300] or type(error).__name__
-            self.problems[name] = reason
+            self.problems[name], self._failed[name] = reason, time.monotonic()
 
-    def _note(self, ended: list[int]) -> None:
-        note = {"counts": self._counts, "ended": ended, "problems": self.problems}
+    def _note(self, doing: str | None = None, waits: bool = False) -> None:
+        """Say how far the delivery is and what it is at, for its next process and for a run that ends."""
+        note = {"counts": self._counts, "ended": self._ended, "problems": self.problems}
         partial = self.folder / f".{SYNC_NOTE}.partial"
-        partial.write_text(json.dumps(note) + "\n")
+        partial.write_text(json.dumps(note | {"pid": os.getpid(), "doing": doing, "waits": waits}) + "\n")
         partial.replace(self.folder / SYNC_NOTE)
 
 
@@ -119,40 +147,36 @@ def sync_run(folder: Path, only: str | None = None, patience: float = RUN_PATIEN
 
 def follow(folder: Path, parent: int) -> dict[str, str]:
     """Deliver a run while its writer lives, then what is left, then its files."""
-    with locked(folder / SYNC_LOCK, RUN_PATIENCE) as mine:
-        if not mine:
-            return {}
-        delivery = Delivery(folder)
-        while True:
-            alive = os.getppid() == parent and is_live(folder)
-            told = delivery.points()
-            if not alive:
-                break
-            _wait_for_end(folder, parent)
-        delivery.artifacts(told)
-        delivery.close()
+    while not wait_for_lock(folder / SYNC_LOCK, RUN_PATIENCE):
+        if not _is_written(folder, parent):
+            return {"sync": f"{folder.name} is being delivered by another process"}
+    delivery = Delivery(folder)
+    while _is_written(folder, parent):
+        delivery.points(last=False)
+        _wait_for_end(folder, parent)
+    delivery.artifacts(delivery.points())
+    delivery.close()
+    unlock(folder / SYNC_LOCK)
     return delivery.problems
+
+
+def _is_written(folder: Path, parent: int) -> bool:
+    return os.getppid() == parent and is_live(folder)
 
 
 def _wait_for_end(folder: Path, parent: int) -> None:
     """Sleep until the next delivery is due, or the writer has given its lease back."""
     until = time.monotonic() + FOLLOW_SECONDS
-    while time.monotonic() < until and os.getppid() == parent and is_live(folder):
+    while time.monotonic() < until and _is_written(folder, parent):
         time.sleep(0.05)
 
 
-@contextlib.contextmanager
-def _writing(sink: Sink) -> Iterator[None]:
-    """Hold the lock of a sink's database; UserError when it is not to be had."""
-    path = sink.lock_file()
-    with locked(path, DATABASE_PATIENCE) as mine:
-        if not mine:
-            raise UserError(f"{path}: held by another process for {DATABASE_PATIENCE:.0f} s")
-        yield
-
-
 def read_note(folder: Path) -> dict[str, Any]:
-    """How far the delivery of a run is: `counts`, `ended` attempts whose points are out, `problems`."""
+    """How far the delivery of a run is.
+
+    `counts` of records by sink and series, `ended` attempts whose points are out, `problems` by sink; `pid` of the
+    process that delivers, the sink that it is `doing`, and whether it `waits` for its turn there.
+    """
     try:
         return json.loads((folder / SYNC_NOTE).read_text())
     except (OSError, ValueError):
