@@ -8,84 +8,21 @@ import sqlite3
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import pytest
-from conftest import ROOT, command_environment
+from tracking_runs import (
+    SCRIPT,
+    children,
+    environment,
+    points,
+    record,
+    start,
+    statuses,
+    trackstack,
+    wait_until_nobody_delivers,
+)
 
 from trackstack.tracking.lease import is_live
-from trackstack.tracking.locks import locked
-
-SCRIPT = """
-import sys
-from trackstack.tracking.run import start_run
-
-name, epochs = sys.argv[1], int(sys.argv[2])
-with start_run(name, {"lr": 0.1, "name": name}) as run:
-    for epoch in range(epochs):
-        run.log({"train_loss": 1 / (epoch + 1), "val_loss": 2 / (epoch + 1), "val_accuracy": epoch / epochs}, step=epoch)
-"""
-
-
-def environment(home, sinks, **more):
-    return command_environment() | {
-        "PYTHONPATH": str(ROOT / "src"),
-        "TRACKSTACK_HOME": str(home),
-        "TRACKSTACK_SINKS": sinks,
-        **more,
-    }
-
-
-def start(home, sinks, *arguments, script=SCRIPT, **more):
-    home.mkdir(exist_ok=True)
-    file = home / "script.py"
-    if not file.exists() or file.read_text() != script:  # others may be reading it
-        file.write_text(script)
-    command = [sys.executable, "-P", "script.py", *arguments]
-    pipe = subprocess.PIPE
-    return subprocess.Popen(
-        command, cwd=home, env=environment(home, sinks, **more), stderr=pipe, stdout=pipe, text=True
-    )
-
-
-def record(home, sinks, *arguments, expect=0, **more):
-    process = start(home, sinks, *arguments, **more)
-    output, error = process.communicate(timeout=240)
-    assert process.returncode == expect, error
-    return output + error
-
-
-def trackstack(home, *arguments, expect=0, sinks="sqlite"):
-    command = [sys.executable, "-P", "-m", "trackstack.cli", *arguments]
-    done = subprocess.run(
-        command, cwd=home, env=environment(home, sinks), capture_output=True, text=True, timeout=240, check=False
-    )
-    assert done.returncode == expect, done.stdout + done.stderr
-    return done.stdout + done.stderr
-
-
-def wait_until_nobody_delivers(home):
-    """The child of a run may outlive it while it carries files; its lock tells."""
-    for folder in (home / "runs").iterdir():
-        with locked(folder / "sync.lock", patience=120) as mine:
-            assert mine
-
-
-def points(home):
-    connection = sqlite3.connect(home / "project.db")
-    rows = connection.execute(
-        "SELECT run_key, attempt, metric, epoch, value FROM points JOIN runs ON runs.id = run_id"
-    )
-    found = rows.fetchall()
-    connection.close()
-    return found
-
-
-def statuses(home):
-    connection = sqlite3.connect(home / "project.db")
-    found = connection.execute("SELECT status, reproduced FROM runs ORDER BY id").fetchall()
-    connection.close()
-    return found
 
 
 def test_a_person_s_own_script_is_recorded_in_ten_lines(tmp_path):
@@ -179,7 +116,7 @@ def test_a_killed_run_and_its_killed_child_leave_every_point_to_be_synced(tmp_pa
         while len(list(tmp_path.glob("runs/*/journal-1.jsonl"))) < number:
             assert process.poll() is None
         time.sleep(delay)  # the instant of the kill, not a wait for anything
-        for pid in (*_children(process.pid), process.pid):
+        for pid in (*children(process.pid), process.pid):
             os.kill(pid, signal.SIGKILL)
         process.communicate()
     trackstack(tmp_path, "sync")
@@ -194,13 +131,6 @@ def test_a_killed_run_and_its_killed_child_leave_every_point_to_be_synced(tmp_pa
     found = [point[:4] for point in points(tmp_path)]
     assert len(found) == len(set(found))
     assert set(found) == expected
-
-
-def _children(pid):
-    try:
-        return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
-    except FileNotFoundError:
-        return []
 
 
 def test_a_failed_run_says_why(tmp_path):

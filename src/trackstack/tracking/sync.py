@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from trackstack import UserError
+from trackstack import UserError, describe_os_error
 from trackstack.tracking.attempts import RunFolder, Told, tell
 from trackstack.tracking.lease import is_live
 from trackstack.tracking.locks import locked, unlock, wait_for_lock
@@ -119,7 +119,8 @@ class Delivery:
         try:
             action()
         except Exception as error:  # whatever a back end does, the others and the run go on
-            reason = " ".join(str(error).split())[:300] or type(error).__name__
+            text = describe_os_error(error) if isinstance(error, OSError) else str(error)
+            reason = " ".join(text.split())[:300] or type(error).__name__
             self.problems[name], self._failed[name] = reason, time.monotonic()
 
     def _note(self, doing: str | None = None, waits: bool = False) -> None:

@@ -1,0 +1,208 @@
+"""Back ends that fail while a real process trains: it ends well with one warning, and nothing is lost or doubled."""
+
+import contextlib
+import os
+import shlex
+import signal
+import socket
+import socketserver
+import subprocess
+import sys
+import sysconfig
+import threading
+import time
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+
+import pytest
+from tracking_runs import (
+    SCRIPT,
+    environment,
+    in_back_ends,
+    in_journals,
+    in_mlflow,
+    record,
+    start,
+    trackstack,
+    wait_until_nobody_delivers,
+)
+
+
+def warnings_of(output):
+    lines = output.splitlines()
+    assert all(line.startswith("warning: ") and "trackstack sync delivers it" in line for line in lines), output
+    return [line.removeprefix("warning: ").partition(":")[0] for line in lines]
+
+
+def train_in_namespace(home, sinks, mount):
+    """Train where something is mounted that nobody else sees and that is gone with the last process."""
+    if subprocess.run(["unshare", "--mount", "true"], capture_output=True, check=False).returncode:
+        pytest.skip("a file system can only be mounted by root")
+    (home / "script.py").write_text(SCRIPT)
+    command = f"{mount} && exec {shlex.quote(sys.executable)} -P script.py mine 5"
+    done = subprocess.run(
+        ["unshare", "--mount", "sh", "-c", command],
+        cwd=home,
+        env=environment(home, sinks),
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    wait_until_nobody_delivers(home)
+    return done.stderr
+
+
+@pytest.mark.parametrize(
+    ("mount", "reason"),
+    [
+        ("mount --bind disk disk && mount -o remount,bind,ro disk", "Read-only file system"),
+        ("mount -t tmpfs -o size=16k tmpfs disk", "database or disk is full"),
+    ],
+    ids=["read-only", "full"],
+)
+def test_a_disk_that_is_read_only_or_full_costs_one_warning(tmp_path, mount, reason):
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "project.db").symlink_to("disk/project.db")
+    output = train_in_namespace(tmp_path, "sqlite,tensorboard", mount)
+    assert warnings_of(output) == ["sqlite"]
+    assert reason in output
+    assert in_back_ends(tmp_path, ("tensorboard",)) == {"tensorboard": sorted(in_journals(tmp_path))}
+    for _ in range(2):
+        trackstack(tmp_path, "sync")
+        assert in_back_ends(tmp_path, ("sqlite",)) == {"sqlite": sorted(in_journals(tmp_path))}
+
+
+class Failing(BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_error(500)
+
+    do_POST = do_GET  # noqa: N815
+
+    def log_message(self, *_):
+        pass
+
+
+@contextlib.contextmanager
+def refusing():
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        yield closed.getsockname()[1]
+
+
+@contextlib.contextmanager
+def hanging():
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        yield silent.getsockname()[1]
+
+
+@contextlib.contextmanager
+def failing():
+    server = HTTPServer(("127.0.0.1", 0), Failing)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield server.server_port
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+@contextlib.contextmanager
+def mlflow_server(home):
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
+    command += ["--backend-store-uri", f"sqlite:///{home}/server.db", "--artifacts-destination", f"{home}/art"]
+    with (home / "log").open("w") as log:
+        process = subprocess.Popen(
+            command, cwd=home, env=environment(home, ""), stdout=log, stderr=log, start_new_session=True
+        )
+    try:
+        deadline = time.monotonic() + 120
+        while process.poll() is None and time.monotonic() < deadline:
+            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
+                break
+            threading.Event().wait(0.05)
+        yield port
+    finally:
+        process.terminate()
+        process.wait(30)
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+
+
+@contextlib.contextmanager
+def forwarding(port, to):
+    """What comes to a port goes on to another one: the server that was down is back."""
+
+    class Forward(socketserver.BaseRequestHandler):
+        def handle(self):
+            with socket.create_connection(("127.0.0.1", to)) as other:
+                back = threading.Thread(target=copy, args=(other, self.request), daemon=True)
+                back.start()
+                copy(self.request, other)
+                back.join()
+
+    def copy(source, target):
+        with contextlib.suppress(OSError):
+            while data := source.recv(65536):
+                target.sendall(data)
+            target.shutdown(socket.SHUT_WR)
+
+    class Server(socketserver.ThreadingTCPServer):
+        allow_reuse_address = daemon_threads = True
+        block_on_close = False
+
+    with Server(("127.0.0.1", port), Forward) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield
+        server.shutdown()
+
+
+def test_a_bad_tracking_server_costs_one_warning_and_a_good_one_gets_everything(tmp_path):
+    sinks = "sqlite,mlflow,tensorboard"
+    with refusing() as closed, hanging() as silent, failing() as broken:
+        ports = [closed, silent, broken]
+        processes = [
+            start(tmp_path, sinks, f"run-{port}", "5", MLFLOW_TRACKING_URI=f"http://127.0.0.1:{port}")
+            for port in ports
+        ]
+        outputs = [process.communicate(timeout=240) for process in processes]
+        assert [process.returncode for process in processes] == [0, 0, 0]
+        assert [warnings_of(error) for _, error in outputs] == [["mlflow"]] * 3
+        wait_until_nobody_delivers(tmp_path)
+    expected = sorted(in_journals(tmp_path))
+    assert in_back_ends(tmp_path, ("sqlite", "tensorboard")) == {"sqlite": expected, "tensorboard": expected}
+    with mlflow_server(tmp_path) as real, contextlib.ExitStack() as stack:
+        for port in ports:
+            stack.enter_context(forwarding(port, real))
+        for _ in range(2):
+            trackstack(tmp_path, "sync")
+        assert sorted(in_mlflow(tmp_path, f"http://127.0.0.1:{real}")) == expected
+
+
+def environment_without(package, folder):
+    """A real virtual environment that has everything but one package; its interpreter."""
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(folder)], check=True)
+    python = folder / "bin/python"
+    query = [str(python), "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"]
+    target = Path(subprocess.run(query, capture_output=True, text=True, check=True).stdout.strip())
+    for item in Path(sysconfig.get_path("purelib")).iterdir():
+        if not item.name.startswith(package):
+            (target / item.name).symlink_to(item)
+    return python
+
+
+def test_wandb_asked_for_and_not_installed_costs_one_warning(tmp_path, monkeypatch):
+    pytest.importorskip("wandb")
+    with monkeypatch.context() as patch:
+        patch.setattr(sys, "executable", str(environment_without("wandb", tmp_path / "without")))
+        output = record(tmp_path, "sqlite,wandb", "mine", "5")
+    assert warnings_of(output) == ["wandb"]
+    assert 'wandb is not installed; type: pip install "trackstack[wandb]"' in output
+    wait_until_nobody_delivers(tmp_path)
+    expected = sorted(in_journals(tmp_path))
+    for _ in range(2):
+        trackstack(tmp_path, "sync")
+        assert in_back_ends(tmp_path, ("sqlite", "wandb")) == {"sqlite": expected, "wandb": expected}
