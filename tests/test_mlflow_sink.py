@@ -499,6 +499,28 @@ def test_the_model_stays_out_when_it_should(setting, tags, in_database, tmp_path
     assert list(artifact_paths(seen)) == ["reports/report.html"]
 
 
+def test_a_promoted_model_arrives_and_is_registered_once(destination, tmp_path, monkeypatch):
+    import mlflow
+
+    monkeypatch.setenv("TRACKSTACK_LOG_MODELS", "promoted")
+    series = make_series(tmp_path, tags={"model_name": tmp_path.name})
+    add_model(series, "mlp")
+    deliver(destination, series, [])
+    sink = open_sink("mlflow", destination)
+    sink.deliver_artifacts(series)
+    series.promotion_file.write_text("{}")
+    for _ in range(2):
+        sink.deliver(series, [])
+        sink.deliver_artifacts(series)
+    seen = read(destination)
+    (version,) = seen.client.search_model_versions(f"name = '{tmp_path.name}'")
+    assert (version.run_id, version.tags["trackstack.run"]) == (seen.run.info.run_id, series.key)
+    assert seen.run.data.tags["trackstack.promoted"] == "true"
+    mlflow.set_tracking_uri(destination["uri"])
+    model = mlflow.pytorch.load_model(f"models:/{tmp_path.name}/1")
+    assert model(torch.zeros(2, 20, 3)).shape == (2, 2)
+
+
 def test_an_unknown_choice_of_models_is_one_clear_line(in_database, series, monkeypatch):
     monkeypatch.setenv("TRACKSTACK_LOG_MODELS", "some")
     deliver(in_database, series, [])

@@ -197,6 +197,7 @@ def test_runs_can_be_listed_shown_compared_and_queried(tmp_path):
     ("arguments", "expected"),
     [
         (["runs", "show", "nothing"], "nothing: no such run in"),
+        (["runs", "promote", "one"], "is finished and has no model to promote; expected a finished training"),
         (["runs", "sql", "SELEC 1"], 'near "SELEC": syntax error'),
         (["runs", "sql", "DELETE FROM runs"], "runs sql only reads"),
         (["sync", "--to", "excel"], "--to excel: no such back end; expected one of sqlite, mlflow"),
@@ -210,20 +211,27 @@ def test_a_mistake_is_one_line_and_changes_nothing(tmp_path, arguments, expected
     assert statuses(tmp_path) == [("finished", 0)]
 
 
-def test_the_pipeline_reports_train_and_evaluate_into_one_run(project, run):
-    environment = "TRACKSTACK_SINKS=sqlite,mlflow"
+def test_the_pipeline_reports_train_and_evaluate_into_one_run_that_can_be_promoted(project, run):
+    environment = "TRACKSTACK_SINKS=sqlite,mlflow TRACKSTACK_LOG_MODELS=promoted"
     for _ in range(2):
         run(project, f"{environment} dvc repro --force --no-run-cache")
     wait_until_nobody_delivers(project)
-    model = json.loads((project / "results/model/model.json").read_text())
+    key = json.loads((project / "results/model/model.json").read_text())["run"]
     connection = sqlite3.connect(project / "project.db")
     rows = connection.execute(
         "SELECT run_key, status, reproduced, datasets.name FROM runs JOIN datasets ON dataset_id = datasets.id"
     )
-    assert rows.fetchall() == [(model["run"], "finished", 1, "tiny")]
+    assert rows.fetchall() == [(key, "finished", 1, "tiny")]
     metrics = {name for (name,) in connection.execute("SELECT DISTINCT metric FROM metrics")}
     assert {"train_loss", "val_accuracy", "test_accuracy", "lr"} <= metrics
-    assert model["run"] in run(project, "git for-each-ref refs/trackstack").stdout
+    assert key in run(project, "git for-each-ref refs/trackstack").stdout
+
+    from mlflow.tracking import MlflowClient
+
+    client = MlflowClient(f"sqlite:///{project}/mlflow.db")
+    assert client.search_registered_models() == []
+    assert run(project, f"{environment} trackstack runs promote {key[:6]}").stdout == f"{key}: promoted\n"
+    assert [version.tags["trackstack.run"] for version in client.search_model_versions("name = 'cnn'")] == [key]
 
 
 @pytest.mark.parametrize("how", ["--temp", "--queue"])

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import getpass
 import sqlite3
 import subprocess
 from pathlib import Path
 from typing import Any
 
 from trackstack import UserError
+from trackstack.outputs import write_json
 from trackstack.tracking.attempts import RunFolder, Told, tell
+from trackstack.tracking.journal import now
 from trackstack.tracking.lease import is_live
 
 
@@ -67,6 +70,24 @@ def find_run(home: Path, key: str) -> Told:
     raise UserError(f"{key}: {len(found)} runs match ({which}); type more of the id")
 
 
+def promote_run(home: Path, key: str) -> Path:
+    """Note that the model of a run is the chosen one, and return the run's folder: a sync brings it to MLflow.
+
+    Raises:
+        UserError: no such run, or one that has no model for MLflow.
+    """
+    series = find_run(home, key).series
+    if series.status != "finished" or not any(record["kind"] == "model" for record in series.artifacts):
+        raise UserError(f"{series.key}: is {series.status} and has no model to promote; expected a finished training")
+    if "mlflow" not in series.start["destinations"]:
+        raise UserError(
+            f"{series.key}: was recorded without MLflow, which keeps promoted models; see TRACKSTACK_SINKS"
+        )
+    if not series.promoted:
+        write_json(series.promotion_file, {"time": now(), "user": getpass.getuser()})
+    return series.folder
+
+
 def query(database: Path, sql: str) -> tuple[list[str], list[tuple]]:
     """Column names and rows of one statement that only reads.
 
@@ -116,6 +137,7 @@ def _row(told: Told) -> dict[str, Any]:
         "name": series.start["name"],
         "status": series.status,
         "reproduced": series.reproduced,
+        "promoted": series.promoted,
         "error": series.error,
         "user": series.start["environment"].get("user"),
         "started": series.start["time"],

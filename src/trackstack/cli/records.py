@@ -132,6 +132,19 @@ def compare(
 
 
 @runs.command()
+def promote(run: RunKey) -> None:
+    """Choose the model of a run: MLflow gets it, and lists it among its registered models."""
+    from trackstack.runs import promote_run
+    from trackstack.tracking.environment import home
+    from trackstack.tracking.sync import sync_run
+
+    folder = promote_run(home(), run)
+    if problems := sync_run(folder):
+        raise UserError("\n".join(f"{folder.name}: promoted, but {name}: {why}" for name, why in problems.items()))
+    typer.echo(f"{folder.name}: promoted")
+
+
+@runs.command()
 def sql(
     statement: Annotated[str, typer.Argument(help="For instance: SELECT * FROM runs")], as_json: Json = False
 ) -> None:

@@ -44,6 +44,16 @@ class Series:
         """The run's id, with the number of the series unless it is the first."""
         return self.run if self.number == 1 else f"{self.run}-{self.number}"
 
+    @property
+    def promotion_file(self) -> Path:
+        """Is there when somebody has promoted this series, and says who and when."""
+        return self.folder / f"promoted-{self.number}.json"
+
+    @property
+    def promoted(self) -> bool:
+        """Whether its model was chosen among those of its kind."""
+        return self.promotion_file.exists()
+
 
 class Sink(Protocol):
     """A back end at one destination."""

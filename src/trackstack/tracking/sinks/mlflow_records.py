@@ -85,10 +85,10 @@ def to_points(began: float, records: list[dict[str, Any]]) -> Iterator[Point]:
             yield Point(name, step, milliseconds(record["time"]), value)
 
 
-def artifacts_digest(series: Series, models: str) -> str:
+def artifacts_digest(series: Series, with_model: bool) -> str:
     """Changes when there is something new to deliver."""
     known = sorted([artifact["kind"], artifact["path"], artifact["digest"]] for artifact in series.artifacts)
-    return hashlib.sha256(json.dumps([models, known]).encode()).hexdigest()[:16]
+    return hashlib.sha256(json.dumps([with_model, series.promoted, known]).encode()).hexdigest()[:16]
 
 
 def artifact_folder(artifact: dict[str, Any]) -> PurePosixPath:

@@ -7,9 +7,7 @@ MLflow stays deleted. MLflow's databases cannot hold infinities; it makes them t
 
 from __future__ import annotations
 
-import importlib
 import os
-import tempfile
 from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
@@ -17,8 +15,8 @@ from typing import Any
 
 from trackstack import UserError
 from trackstack.tracking.sinks import Series
+from trackstack.tracking.sinks.mlflow_model import log_model, register_model, takes_model
 from trackstack.tracking.sinks.mlflow_records import (
-    DIGEST_TAG,
     KEY_TAG,
     MAX_VALUE,
     Point,
@@ -43,7 +41,6 @@ SETTINGS = {
 """Environment variables for MLflow, unless they are set."""
 
 STATUS = {"running": "RUNNING", "finished": "FINISHED", "failed": "FAILED"}  # otherwise KILLED
-LOG_MODELS = ("all", "promoted", "none")
 DATABASES = ("sqlite", "postgresql", "mysql", "mssql")
 DELIVERED_TAG = "trackstack.artifacts"
 MAX_POINTS, MAX_PARAMS = 1000, 100
@@ -88,14 +85,14 @@ class MlflowSink:
         self._set_state(run, series, newest)
 
     def deliver_artifacts(self, series: Series) -> None:
-        """Upload reports, plots and files, and log the model."""
-        run = self._run(series)
-        delivered = artifacts_digest(series, models := log_models(series.start))
+        """Upload reports, plots and files, log the model where it is wanted, and register it when it is promoted."""
+        run, with_model = self._run(series), takes_model(series)
+        delivered = artifacts_digest(series, with_model)
         if run.info.lifecycle_stage == "deleted" or run.data.tags.get(DELIVERED_TAG) == delivered:
             return
         # The model comes last: it is what can fail.
         for artifact in sorted(series.artifacts, key=lambda artifact: artifact["kind"] == "model"):
-            if artifact["kind"] != "model" or models == "all":
+            if artifact["kind"] != "model" or with_model:
                 self._log_artifact(run, series, artifact)
         self._client.set_tag(run.info.run_id, DELIVERED_TAG, delivered)
 
@@ -195,6 +192,7 @@ class MlflowSink:
     def _set_state(self, run: Any, series: Series, newest: int) -> None:
         run_id, info, tags = run.info.run_id, run.info, run.data.tags
         wanted = {"trackstack.error": series.error, "trackstack.reproduced": series.reproduced}
+        wanted["trackstack.promoted"] = "true" if series.promoted else None
         for tag, value in wanted.items():
             if value and tags.get(tag) != str(value)[:MAX_VALUE]:
                 self._client.set_tag(run_id, tag, str(value)[:MAX_VALUE])
@@ -214,34 +212,13 @@ class MlflowSink:
         if not path.exists():
             raise UserError(f"{path}: no such file; MLflow has run {series.key} without this {artifact['kind']}")
         if artifact.get("loader"):
-            self._log_model(run, series, artifact)
+            logged = log_model(self._client, run, series, artifact)
+            if series.promoted:
+                register_model(self._client, run.info.run_id, logged, series)
         elif path.is_dir():
             self._client.log_artifacts(run.info.run_id, str(path), str(artifact_folder(artifact)))
         else:
             self._client.log_artifact(run.info.run_id, str(path), str(artifact_folder(artifact).parent))
-
-    def _log_model(self, run: Any, series: Series, artifact: dict[str, Any]) -> None:
-        """Log a model unless MLflow has it; one that a kill left half uploaded is completed."""
-        from mlflow.entities import LoggedModelOutput, LoggedModelStatus
-
-        run_id, experiment = run.info.run_id, run.info.experiment_id
-        logged = [
-            model
-            for model in self._client.search_logged_models([experiment], f"source_run_id = '{run_id}'")
-            if model.tags.get(DIGEST_TAG) == artifact["digest"]
-        ]
-        ready = [model for model in logged if model.status == LoggedModelStatus.READY]
-        tags = {DIGEST_TAG: artifact["digest"]}
-        model = (ready or logged or [None])[0] or self._client.create_logged_model(
-            experiment, name="model", source_run_id=run_id, tags=tags, params=run.data.params
-        )
-        if not ready:
-            with tempfile.TemporaryDirectory() as folder:
-                export_model(model, run_id, series, artifact, Path(folder, "model"))
-                self._client.log_model_artifacts(model.model_id, str(Path(folder, "model")))
-            self._client.finalize_logged_model(model.model_id, LoggedModelStatus.READY)
-        if model.model_id not in [output.model_id for output in run.outputs.model_outputs]:
-            self._client.log_outputs(run_id, [LoggedModelOutput(model.model_id, step=0)])
 
 
 def database_file(uri: str) -> Path | None:
@@ -279,50 +256,3 @@ def weight(run: Any) -> tuple[bool, int, int, str]:
     """The heaviest of several runs with one key is the one that was delivered to."""
     active = run.info.lifecycle_stage == "active"
     return active, len(run.data.metrics), len(run.data.params), run.info.run_id
-
-
-def log_models(start: dict[str, Any]) -> str:
-    """Which models MLflow takes."""
-    chosen = os.environ.get("TRACKSTACK_LOG_MODELS") or ("promoted" if "sweep" in start["tags"] else "all")
-    if chosen not in LOG_MODELS:
-        raise UserError(f"TRACKSTACK_LOG_MODELS is {chosen!r}; expected one of {', '.join(LOG_MODELS)}")
-    return chosen
-
-
-def export_model(logged: Any, run_id: str, series: Series, artifact: dict[str, Any], folder: Path) -> None:
-    """Write a model in MLflow's format without pickle, as a graph that takes batches of any size."""
-    import mlflow.pytorch
-    import numpy as np
-    import torch
-    from mlflow.models import Model, ModelSignature
-    from mlflow.types import Schema, TensorSpec
-
-    path = (series.folder / artifact["path"]).resolve()
-    module, function = artifact["loader"].split(":")
-    model, example = getattr(importlib.import_module(module), function)(path)
-    # torch.export takes a size of 1 for a constant.
-    example = np.concatenate([example, example])
-    with torch.inference_mode():
-        logits = model(torch.from_numpy(example)).numpy()
-    specs = [TensorSpec(array.dtype, (-1, *array.shape[1:])) for array in (example, logits)]
-    packages = series.start["environment"]["packages"]
-    try:
-        mlflow.pytorch.save_model(
-            model,
-            folder,
-            mlflow_model=Model(
-                logged.artifact_location, run_id, model_uuid=logged.model_id, model_id=logged.model_id
-            ),
-            signature=ModelSignature(Schema(specs[:1]), Schema(specs[1:])),
-            input_example=example,
-            # A local part, as in 2.13.0+cpu, is known to no index.
-            pip_requirements=[
-                f"{name}=={packages[name].partition('+')[0]}"
-                for name in ("mlflow", "torch", "numpy")
-                if name in packages
-            ],
-            serialization_format="pt2",
-        )
-    except Exception as error:
-        reason = str(error).strip().partition("\n")[0]
-        raise UserError(f"{path}: cannot be exported ({reason}); TRACKSTACK_LOG_MODELS=none leaves it out") from error

@@ -1,0 +1,99 @@
+"""Models in MLflow: exported without pickle, logged beside their run, and registered when the run is promoted."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from trackstack import UserError
+from trackstack.tracking.sinks import Series
+from trackstack.tracking.sinks.mlflow_records import DIGEST_TAG
+
+LOG_MODELS = ("all", "promoted", "none")
+
+
+def takes_model(series: Series) -> bool:
+    """Whether MLflow is to get the model of a series, by TRACKSTACK_LOG_MODELS."""
+    tags = series.start["tags"]
+    chosen = os.environ.get("TRACKSTACK_LOG_MODELS") or ("promoted" if "sweep" in tags else "all")
+    if chosen not in LOG_MODELS:
+        raise UserError(f"TRACKSTACK_LOG_MODELS is {chosen!r}; expected one of {', '.join(LOG_MODELS)}")
+    return chosen == "all" or (chosen == "promoted" and series.promoted)
+
+
+def log_model(client: Any, run: Any, series: Series, artifact: dict[str, Any]) -> Any:
+    """Log a model unless MLflow has it, and return it; one that a kill left half uploaded is completed."""
+    from mlflow.entities import LoggedModelOutput, LoggedModelStatus
+
+    run_id, experiment = run.info.run_id, run.info.experiment_id
+    logged = [
+        model
+        for model in client.search_logged_models([experiment], f"source_run_id = '{run_id}'")
+        if model.tags.get(DIGEST_TAG) == artifact["digest"]
+    ]
+    ready = [model for model in logged if model.status == LoggedModelStatus.READY]
+    tags = {DIGEST_TAG: artifact["digest"]}
+    model = (ready or logged or [None])[0] or client.create_logged_model(
+        experiment, name="model", source_run_id=run_id, tags=tags, params=run.data.params
+    )
+    if not ready:
+        with tempfile.TemporaryDirectory() as folder:
+            export_model(model, run_id, series, artifact, Path(folder, "model"))
+            client.log_model_artifacts(model.model_id, str(Path(folder, "model")))
+        client.finalize_logged_model(model.model_id, LoggedModelStatus.READY)
+    if model.model_id not in [output.model_id for output in run.outputs.model_outputs]:
+        client.log_outputs(run_id, [LoggedModelOutput(model.model_id, step=0)])
+    return model
+
+
+def register_model(client: Any, run_id: str, logged: Any, series: Series) -> None:
+    """Make a logged model a version in MLflow's registry, once, under the name of its kind, such as `cnn`."""
+    name = series.start["tags"].get("model_name") or series.start["name"]
+    if not client.search_registered_models(f"name = '{name}'"):
+        client.create_registered_model(name)
+    # By its place: an id would be looked up wherever this process's own MLFLOW_TRACKING_URI points.
+    source, tags = logged.artifact_location, {"trackstack.run": series.key}
+    if not any(version.source == source for version in client.search_model_versions(f"run_id = '{run_id}'")):
+        client.create_model_version(name, source, run_id, tags=tags, model_id=logged.model_id)
+
+
+def export_model(logged: Any, run_id: str, series: Series, artifact: dict[str, Any], folder: Path) -> None:
+    """Write a model in MLflow's format without pickle, as a graph that takes batches of any size."""
+    import mlflow.pytorch
+    import numpy as np
+    import torch
+    from mlflow.models import Model, ModelSignature
+    from mlflow.types import Schema, TensorSpec
+
+    path = (series.folder / artifact["path"]).resolve()
+    module, function = artifact["loader"].split(":")
+    model, example = getattr(importlib.import_module(module), function)(path)
+    # torch.export takes a size of 1 for a constant.
+    example = np.concatenate([example, example])
+    with torch.inference_mode():
+        logits = model(torch.from_numpy(example)).numpy()
+    specs = [TensorSpec(array.dtype, (-1, *array.shape[1:])) for array in (example, logits)]
+    packages = series.start["environment"]["packages"]
+    try:
+        mlflow.pytorch.save_model(
+            model,
+            folder,
+            mlflow_model=Model(
+                logged.artifact_location, run_id, model_uuid=logged.model_id, model_id=logged.model_id
+            ),
+            signature=ModelSignature(Schema(specs[:1]), Schema(specs[1:])),
+            input_example=example,
+            # A local part, as in 2.13.0+cpu, is known to no index.
+            pip_requirements=[
+                f"{name}=={packages[name].partition('+')[0]}"
+                for name in ("mlflow", "torch", "numpy")
+                if name in packages
+            ],
+            serialization_format="pt2",
+        )
+    except Exception as error:
+        reason = str(error).strip().partition("\n")[0]
+        raise UserError(f"{path}: cannot be exported ({reason}); TRACKSTACK_LOG_MODELS=none leaves it out") from error
