@@ -14,17 +14,20 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import Any
 
 from trackstack import UserError, describe_os_error
 from trackstack.tracking.attempts import RunFolder, Told, tell
+from trackstack.tracking.journal import journals
 from trackstack.tracking.lease import is_live
 from trackstack.tracking.locks import locked, unlock, wait_for_lock
 from trackstack.tracking.sinks import Sink, open_sink
 
 SYNC_LOCK, SYNC_NOTE = "sync.lock", "sync.json"
 FOLLOW_SECONDS, RETRY_SECONDS = 5.0, 300.0
+PREPARE_POLL_SECONDS = 0.1
 RUN_PATIENCE, DATABASE_PATIENCE = 60.0, 300.0
 
 
@@ -42,6 +45,7 @@ class Delivery:
         self._ended: list[int] = note.get("ended", [])
         self._complete: dict[str, str] = {}
         self._failed: dict[str, float] = {}
+        self._size = 0
 
     def points(self, last: bool = True) -> list[Told]:
         """Bring points and states of all series to every sink; return what there is.
@@ -65,14 +69,23 @@ class Delivery:
         self._note()
         return told
 
+    def prepare(self, told: Iterable[Told]) -> None:
+        """Do what takes long about the files, without a database's lock.
+
+        A stage that follows, such as `evaluate`, waits for its points alone: those that come meanwhile go out.
+        What fails here fails again in `artifacts`, and is reported there.
+        """
+        with ThreadPoolExecutor(1) as pool:
+            jobs = {pool.submit(job) for job in self._for_files(told, self._prepare) if job}
+            while wait(jobs, timeout=PREPARE_POLL_SECONDS).not_done:
+                if self._has_grown():
+                    self.points(last=False)
+
     def artifacts(self, told: Iterable[Told]) -> None:
         """Bring the files of ended series to every sink that has its points."""
-        for one in told:
-            if one.series.status == "running":
-                continue
-            for name, destination in one.series.start["destinations"].items():
-                if self.only in (None, name) and name not in self.problems:
-                    self._attempt(name, lambda n=name, d=destination, o=one: self._deliver_artifacts(n, d, o))
+        for _ in self._for_files(told, self._deliver_artifacts):
+            if self._has_grown():
+                self.points(last=False)
 
     def close(self) -> None:
         """Close all sinks."""
@@ -90,6 +103,18 @@ class Delivery:
                 return
             sink.deliver(told.series, told.records[self._counts.get(key, 0) :])
         self._counts[key], self._complete[key] = len(told.records), state
+
+    def _for_files(self, told: Iterable[Told], action: Callable[[str, dict[str, Any], Told], Any]) -> Iterator[Any]:
+        """What the action makes of each ended series and sink, None where it failed."""
+        for one in told:
+            for name, destination in one.series.start["destinations"].items():
+                if one.series.status != "running" and self.only in (None, name) and name not in self.problems:
+                    yield self._attempt(name, lambda n=name, d=destination, o=one: action(n, d, o))
+
+    def _prepare(self, name: str, destination: dict[str, Any], told: Told) -> Callable[[], None] | None:
+        sink = self._sink(name, destination)
+        with self._writing(name, sink):
+            return sink.prepare(told.series)
 
     def _deliver_artifacts(self, name: str, destination: dict[str, Any], told: Told) -> None:
         sink = self._sink(name, destination)
@@ -114,14 +139,21 @@ class Delivery:
                 self._note(name)
             yield
 
-    def _attempt(self, name: str, action: Callable[[], None]) -> None:
+    def _has_grown(self) -> bool:
+        """Whether anything was recorded since this was asked last."""
+        before, self._size = self._size, sum(path.stat().st_size for _, path in journals(self.folder))
+        return self._size != before
+
+    def _attempt(self, name: str, action: Callable[[], Any]) -> Any:
+        """What the action returns; None after an error, which is noted."""
         self._note(name)
         try:
-            action()
+            return action()
         except Exception as error:  # whatever a back end does, the others and the run go on
             text = describe_os_error(error) if isinstance(error, OSError) else str(error)
             reason = " ".join(text.split())[:300] or type(error).__name__
             self.problems[name], self._failed[name] = reason, time.monotonic()
+            return None
 
     def _note(self, doing: str | None = None, waits: bool = False) -> None:
         """Say how far the delivery is and what it is at, for its next process and for a run that ends."""
@@ -155,7 +187,8 @@ def follow(folder: Path, parent: int) -> dict[str, str]:
     while _is_written(folder, parent):
         delivery.points(last=False)
         _wait_for_end(folder, parent)
-    delivery.artifacts(delivery.points())
+    delivery.prepare(delivery.points())
+    delivery.artifacts(delivery.points(last=False))
     delivery.close()
     unlock(folder / SYNC_LOCK)
     return delivery.problems

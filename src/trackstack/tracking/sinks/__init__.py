@@ -8,6 +8,7 @@ delivers a run, and that one process at a time writes a database.
 from __future__ import annotations
 
 import importlib
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -69,6 +70,9 @@ class Sink(Protocol):
 
         May raise anything: the caller reports it once and delivers again later.
         """
+
+    def prepare(self, series: Series) -> Callable[[], None] | None:
+        """What takes long about the files of an ended series and needs no lock, to be called in a thread."""
 
     def deliver_artifacts(self, series: Series) -> None:
         """Take the files of an ended series; called after its points are everywhere."""

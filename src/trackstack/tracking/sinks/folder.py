@@ -80,6 +80,9 @@ class FolderSink:
         with self._writer(series) as writer:
             writer.write(records)
 
+    def prepare(self, series: Series) -> None:
+        """Nothing takes long."""
+
     def deliver_artifacts(self, series: Series) -> None:
         """Append the pictures and files, and close the series."""
         if series.key not in self._writers and self._is_complete(series, artifacts=True):

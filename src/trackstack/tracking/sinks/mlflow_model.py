@@ -13,6 +13,8 @@ from trackstack.tracking.sinks import Series
 from trackstack.tracking.sinks.mlflow_records import DIGEST_TAG
 
 LOG_MODELS = ("all", "promoted", "none")
+Exports = dict[str, tempfile.TemporaryDirectory]
+"""Exported models, in a folder `model`, by the id of MLflow's entry."""
 
 
 def takes_model(series: Series) -> bool:
@@ -24,28 +26,39 @@ def takes_model(series: Series) -> bool:
     return chosen == "all" or (chosen == "promoted" and series.promoted)
 
 
-def log_model(client: Any, run: Any, series: Series, artifact: dict[str, Any]) -> Any:
-    """Log a model unless MLflow has it, and return it; one that a kill left half uploaded is completed."""
-    from mlflow.entities import LoggedModelOutput, LoggedModelStatus
-
+def logged_model(client: Any, run: Any, artifact: dict[str, Any]) -> Any:
+    """MLflow's entry of a model, made when there is none: one that a kill left half uploaded is completed."""
     run_id, experiment = run.info.run_id, run.info.experiment_id
-    logged = [
-        model
-        for model in client.search_logged_models([experiment], f"source_run_id = '{run_id}'")
-        if model.tags.get(DIGEST_TAG) == artifact["digest"]
-    ]
-    ready = [model for model in logged if model.status == LoggedModelStatus.READY]
+    found = client.search_logged_models([experiment], f"source_run_id = '{run_id}'")
+    logged = [model for model in found if model.tags.get(DIGEST_TAG) == artifact["digest"]]
+    if logged:
+        return max(logged, key=is_ready)
     tags = {DIGEST_TAG: artifact["digest"]}
-    model = (ready or logged or [None])[0] or client.create_logged_model(
+    return client.create_logged_model(
         experiment, name="model", source_run_id=run_id, tags=tags, params=run.data.params
     )
-    if not ready:
-        with tempfile.TemporaryDirectory() as folder:
-            export_model(model, run_id, series, artifact, Path(folder, "model"))
+
+
+def is_ready(logged: Any) -> bool:
+    """Whether a model is whole in MLflow."""
+    from mlflow.entities import LoggedModelStatus
+
+    return logged.status == LoggedModelStatus.READY
+
+
+def log_model(client: Any, run: Any, series: Series, artifact: dict[str, Any], exports: Exports) -> Any:
+    """Log a model unless MLflow has it, and return its entry; an export that was made before is used up."""
+    from mlflow.entities import LoggedModelOutput, LoggedModelStatus
+
+    model = logged_model(client, run, artifact)
+    if not is_ready(model):
+        with exports.pop(model.model_id, None) or tempfile.TemporaryDirectory() as folder:
+            if not Path(folder, "model").exists():
+                export_model(model, run.info.run_id, series, artifact, Path(folder, "model"))
             client.log_model_artifacts(model.model_id, str(Path(folder, "model")))
         client.finalize_logged_model(model.model_id, LoggedModelStatus.READY)
     if model.model_id not in [output.model_id for output in run.outputs.model_outputs]:
-        client.log_outputs(run_id, [LoggedModelOutput(model.model_id, step=0)])
+        client.log_outputs(run.info.run_id, [LoggedModelOutput(model.model_id, step=0)])
     return model
 
 

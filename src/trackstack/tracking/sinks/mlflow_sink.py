@@ -8,6 +8,7 @@ MLflow stays deleted. MLflow's databases cannot hold infinities; it makes them t
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
@@ -15,7 +16,15 @@ from typing import Any
 
 from trackstack import UserError
 from trackstack.tracking.sinks import Series
-from trackstack.tracking.sinks.mlflow_model import log_model, register_model, takes_model
+from trackstack.tracking.sinks.mlflow_model import (
+    Exports,
+    export_model,
+    is_ready,
+    log_model,
+    logged_model,
+    register_model,
+    takes_model,
+)
 from trackstack.tracking.sinks.mlflow_records import (
     KEY_TAG,
     MAX_VALUE,
@@ -60,6 +69,7 @@ class MlflowSink:
         self._uri, self._artifacts, self._experiment = uri, artifacts, experiment
         self._database = database_file(uri)
         self._run_ids: dict[str, str] = {}
+        self._exports: Exports = {}
 
     def lock_file(self) -> Path | None:
         """Beside the database; a server guards its own."""
@@ -83,6 +93,23 @@ class MlflowSink:
         self._send(run.info.run_id, self._missing(run.info.run_id, points, latest))
         newest = max(point.time for point in (*latest, *points, Point("", 0, run.info.start_time, 0.0)))
         self._set_state(run, series, newest)
+
+    def prepare(self, series: Series) -> Callable[[], None] | None:
+        """The export of a model that MLflow lacks: some seconds."""
+        run = self._run(series)
+        if run.info.lifecycle_stage == "deleted" or not takes_model(series):
+            return None
+        models = [artifact for artifact in series.artifacts if artifact["kind"] == "model" and artifact.get("loader")]
+        logged = [(logged_model(self._client, run, artifact), artifact) for artifact in models]
+        lacking = [(model, artifact) for model, artifact in logged if not is_ready(model)]
+
+        def export() -> None:
+            for model, artifact in lacking:
+                folder = tempfile.TemporaryDirectory()
+                export_model(model, run.info.run_id, series, artifact, Path(folder.name, "model"))
+                self._exports[model.model_id] = folder
+
+        return export if lacking else None
 
     def deliver_artifacts(self, series: Series) -> None:
         """Upload reports, plots and files, log the model where it is wanted, and register it when it is promoted."""
@@ -212,7 +239,7 @@ class MlflowSink:
         if not path.exists():
             raise UserError(f"{path}: no such file; MLflow has run {series.key} without this {artifact['kind']}")
         if artifact.get("loader"):
-            logged = log_model(self._client, run, series, artifact)
+            logged = log_model(self._client, run, series, artifact, self._exports)
             if series.promoted:
                 register_model(self._client, run.info.run_id, logged, series)
         elif path.is_dir():

@@ -49,6 +49,9 @@ class SqliteSink:
             run_id = _put_run(connection, series)
             db.add_points(connection, points(run_id, records))
 
+    def prepare(self, series: Series) -> None:
+        """Nothing takes long."""
+
     def deliver_artifacts(self, series: Series) -> None:
         """Take the artifacts' paths and digests; of several records of a path the last describes the file."""
         with db.transaction(self._path) as connection:
