@@ -41,7 +41,9 @@ def longest_wait() -> float:
 def start_child(folder: Path) -> subprocess.Popen:
     """Start to deliver the run in `folder`.
 
-    The child outlives its parent until all is out, and no signal from the terminal reaches it.
+    The child outlives its parent until all is out. In a process group of its own no signal from the terminal reaches
+    it; not in a session of its own, since where the kernel shares out the CPU by sessions (autogroup), its low
+    priority would count for nothing against the trainer.
     """
     package = Path(__file__).resolve().parents[2]
     with (folder / "sync.log").open("a") as log:
@@ -52,7 +54,7 @@ def start_child(folder: Path) -> subprocess.Popen:
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
-            start_new_session=True,
+            process_group=0,
         )
 
 

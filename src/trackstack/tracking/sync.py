@@ -12,6 +12,7 @@ import contextlib
 import json
 import os
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
@@ -184,14 +185,22 @@ def follow(folder: Path, parent: int) -> dict[str, str]:
         if not _is_written(folder, parent):
             return {"sync": f"{folder.name} is being delivered by another process"}
     delivery = Delivery(folder)
-    while _is_written(folder, parent):
-        delivery.points(last=False)
-        _wait_for_end(folder, parent)
-    delivery.prepare(delivery.points())
+    with ThreadPoolExecutor(1, initializer=_step_back) as background:
+        while _is_written(folder, parent):
+            background.submit(delivery.points, last=False).result()
+            _wait_for_end(folder, parent)
+    told = delivery.points()  # at full priority, since the writer waits for it
+    _step_back()
+    delivery.prepare(told)
     delivery.artifacts(delivery.points(last=False))
     delivery.close()
     unlock(folder / SYNC_LOCK)
     return delivery.problems
+
+
+def _step_back() -> None:
+    """Give this thread, and what it starts, the lowest priority. There is no way back without privileges."""
+    os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 19)
 
 
 def _is_written(folder: Path, parent: int) -> bool:
@@ -219,7 +228,6 @@ def read_note(folder: Path) -> dict[str, Any]:
 
 def main() -> None:
     """The child of a run: `python -m trackstack.tracking.sync RUN_FOLDER PARENT`."""
-    os.nice(19)
     folder, parent = Path(sys.argv[1]), int(sys.argv[2])
     try:
         problems = follow(folder, parent)
