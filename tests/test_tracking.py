@@ -1,5 +1,6 @@
 """Runs recorded by real processes, delivered to real back ends, and read back with the back ends' own clients."""
 
+import importlib.util
 import json
 import os
 import re
@@ -11,9 +12,13 @@ import time
 
 import pytest
 from tracking_runs import (
+    EVERYTHING,
     SCRIPT,
     children,
     environment,
+    in_journals,
+    in_mlflow,
+    in_sqlite,
     points,
     record,
     start,
@@ -162,7 +167,8 @@ def test_a_series_that_gets_through_does_not_hide_one_that_did_not(tmp_path):
 
 def test_secrets_reach_no_record(tmp_path):
     secret = "s3cr3t-value-of-a-key"
-    record(tmp_path, "sqlite,tensorboard", secret, "2", "--api-key", secret, X_API_KEY=secret, MY_PASSWORD=secret)
+    sinks = ",".join(EVERYTHING if importlib.util.find_spec("wandb") else EVERYTHING[:-1])
+    record(tmp_path, sinks, secret, "2", "--api-key", secret, X_API_KEY=secret, MY_PASSWORD=secret)
     wait_until_nobody_delivers(tmp_path)
     (tmp_path / "script.py").unlink()
     for file in tmp_path.rglob("*"):
@@ -200,6 +206,8 @@ def test_runs_can_be_listed_shown_compared_and_queried(tmp_path):
         (["runs", "promote", "one"], "is finished and has no model to promote; expected a finished training"),
         (["runs", "sql", "SELEC 1"], 'near "SELEC": syntax error'),
         (["runs", "sql", "DELETE FROM runs"], "runs sql only reads"),
+        (["runs", "sql", "VACUUM INTO 'copy.db'"], "runs sql only reads"),
+        (["runs", "sql", "ATTACH 'copy.db' AS other"], "runs sql only reads"),
         (["sync", "--to", "excel"], "--to excel: no such back end; expected one of sqlite, mlflow"),
     ],
 )
@@ -209,6 +217,21 @@ def test_a_mistake_is_one_line_and_changes_nothing(tmp_path, arguments, expected
     assert expected in output
     assert len(output.splitlines()) == 1
     assert statuses(tmp_path) == [("finished", 0)]
+    assert not (tmp_path / "copy.db").exists()
+
+
+def test_a_database_of_a_newer_schema_is_one_line_and_not_touched(tmp_path):
+    record(tmp_path, "sqlite", "one", "2")
+    connection = sqlite3.connect(tmp_path / "project.db")
+    connection.execute("PRAGMA user_version = 99")
+    connection.close()
+    wait_until_nobody_delivers(tmp_path)
+    before = (tmp_path / "project.db").read_bytes()
+    answer = json.loads(trackstack(tmp_path, "sync", "--json", expect=1))
+    assert answer["runs"] == 1
+    assert len(answer["problems"]) == 1
+    assert "schema version 99, but this trackstack knows versions up to 1; update trackstack" in answer["problems"][0]
+    assert (tmp_path / "project.db").read_bytes() == before
 
 
 def test_the_pipeline_reports_train_and_evaluate_into_one_run_that_can_be_promoted(project, run):
@@ -239,25 +262,27 @@ def test_experiments_in_other_folders_arrive_in_the_same_home(project, run, how)
     start = " && dvc queue start -j 1; while dvc queue status | grep -qE 'Queued|Running'; do sleep 0.5; done"
     run(
         project,
-        f"export TRACKSTACK_SINKS=sqlite; dvc exp run {how} -n my-exp -S train.lr=0.01{start if how == '--queue' else ''}",
+        f"export TRACKSTACK_SINKS=sqlite,mlflow; dvc exp run {how} -n my-exp -S train.lr=0.01{start if how == '--queue' else ''}",
     )
     wait_until_nobody_delivers(project)
     rows = json.loads(run(project, "trackstack runs list --json").stdout)
     assert [row["name"] for row in rows] == ["my-exp"]
     assert "test_accuracy" in rows[0]["metrics"]
+    assert sorted(in_mlflow(project)) == sorted(in_sqlite(project)) == sorted(in_journals(project))
     assert f"refs/trackstack/{rows[0]['run']}" in run(project, "git for-each-ref refs/trackstack").stdout
 
 
 def test_records_that_were_lost_are_rebuilt_from_what_dvc_holds(project, run):
     run(project, "dvc exp run -n slow -S train.lr=0.01 && git checkout -q . && dvc checkout -q")
     before = {row["run"]: row["metrics"] for row in json.loads(run(project, "trackstack runs list --json").stdout)}
-    run(project, "rm -rf runs project.db")
-    output = run(project, "TRACKSTACK_SINKS=sqlite trackstack sync --all-exps").stdout
+    run(project, "rm -rf runs project.db mlflow.db")
+    output = run(project, "TRACKSTACK_SINKS=sqlite,mlflow trackstack sync --all-exps").stdout
     assert output.count("rebuilt from") == 2
     after = {row["run"]: row["metrics"] for row in json.loads(run(project, "trackstack runs list --json").stdout)}
     for name, metrics in before.items():
         assert after[name] == pytest.approx(metrics)
     assert len(statuses(project)) == 2
+    assert sorted(in_mlflow(project)) == sorted(in_sqlite(project))
     assert "has its record" in run(project, "trackstack sync --rev slow").stdout
 
 

@@ -97,11 +97,16 @@ def query(database: Path, sql: str) -> tuple[list[str], list[tuple]]:
     if not database.exists():
         raise UserError(f"{database}: no such database; trackstack sync makes it from the journals")
     connection = sqlite3.connect(f"file:{database}?mode=ro", uri=True, timeout=60)
+    # VACUUM INTO and ATTACH make another file even where the database itself can only be read.
+    connection.set_authorizer(
+        lambda action, *_: sqlite3.SQLITE_DENY if action == sqlite3.SQLITE_ATTACH else sqlite3.SQLITE_OK
+    )
     try:
         cursor = connection.execute(sql)
         return [column[0] for column in cursor.description or []], cursor.fetchall()
     except (sqlite3.Error, sqlite3.Warning) as error:
-        reason = "runs sql only reads" if "readonly" in str(error) else str(error)
+        writes = any(word in str(error) for word in ("readonly", "authoriz"))
+        reason = "runs sql only reads" if writes else str(error)
         raise UserError(f"{database}: {reason}; the tables are datasets, runs and metrics") from None
     finally:
         connection.close()

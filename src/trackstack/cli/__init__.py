@@ -12,6 +12,7 @@ import typer
 from typer.core import TyperGroup
 
 from trackstack import UserError, describe_os_error
+from trackstack.cli.printing import Json, print_json
 from trackstack.cli.records import commands as records
 
 
@@ -57,10 +58,13 @@ def _run_own_code() -> None:
 
 
 @app.command()
-def check() -> None:
+def check(as_json: Json = False) -> None:
     """Hold params.yaml, the catalog and the raw files against each other; run nothing."""
     from trackstack.check import check as check_all
 
+    if as_json:
+        print_json(list(check_all()))
+        return
     for line in check_all():
         typer.echo(line)
 

@@ -23,6 +23,7 @@ def sync(
         list[str] | None, typer.Option(help="Rebuild the record of this commit or experiment from its outputs.")
     ] = None,
     all_exps: Annotated[bool, typer.Option(help="Rebuild the records of HEAD and of every DVC experiment.")] = False,
+    as_json: Json = False,
 ) -> None:
     """Bring every recorded run to its back ends: what was down, killed or lost before."""
     from trackstack.rebuild import experiment_names, rebuild
@@ -33,13 +34,14 @@ def sync(
 
     if to not in (None, *SINKS):
         raise UserError(f"--to {to}: no such back end; expected one of {', '.join(SINKS)}")
-    problems = []
+    problems, rebuilt = [], []
     for revision in [*(rev or []), *(["HEAD", *experiment_names()] if all_exps else [])]:
         try:
             run, written = rebuild(revision, home())
-            typer.echo(
-                f"{run}: rebuilt from {revision[:10]}" if written else f"{run}: {revision[:10]} has its record"
-            )
+            rebuilt += [run] * written
+            if not as_json:
+                what = "rebuilt from {}" if written else "{} has its record"
+                typer.echo(f"{run}: {what.format(revision[:10])}")
         except UserError as error:
             problems.append(str(error))
     folders = run_folders(home())
@@ -48,6 +50,9 @@ def sync(
             problems += [f"{folder.name}: {sink}: {reason}" for sink, reason in sync_run(folder, to).items()]
         except UserError as error:
             problems.append(str(error))
+    if as_json:
+        print_json({"runs": len(folders), "rebuilt": rebuilt, "problems": problems})
+        raise typer.Exit(bool(problems))
     typer.echo(f"{len(folders)} run{'' if len(folders) == 1 else 's'} looked at, {len(problems)} problems")
     if problems:
         raise UserError("\n".join(problems))
