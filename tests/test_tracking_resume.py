@@ -63,3 +63,17 @@ def test_a_delivery_that_hangs_does_not_keep_the_next_attempt_from_its_record(tm
     wait_until_ended(tmp_path / "runs/r0123456789ab", attempt=2)  # by its own child, which waited for the first one's
     assert statuses(tmp_path) == [("finished", 0)]
     assert in_back_ends(tmp_path, ("sqlite",)) == {"sqlite": sorted(in_journals(tmp_path))}
+
+
+def test_figures_that_come_later_without_any_file_reach_every_back_end(tmp_path):
+    pytest.importorskip("wandb")
+    sinks = "sqlite,tensorboard,wandb"
+    record(tmp_path, sinks, "0", "5", "0", script=SCRIPT)
+    wait_until_nobody_delivers(tmp_path)
+    measured = SCRIPT.replace("series=series", 'series=series, stage="evaluate"').replace('"loss"', '"test_loss"')
+    record(tmp_path, sinks, "1", "2", "0", script=measured)
+    wait_until_nobody_delivers(tmp_path)
+    expected = sorted(in_journals(tmp_path))
+    assert {name for _, name, _, _ in expected} == {"loss", "test_loss"}
+    for name, found in in_back_ends(tmp_path, ("sqlite", "tensorboard", "wandb")).items():
+        assert found == expected, name

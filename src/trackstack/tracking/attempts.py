@@ -164,4 +164,6 @@ def _end(series: Series, execution: Execution, without_end: str) -> None:
 def _told(series: Series, attempts: list[Attempt]) -> Told:
     """Records in the order in which they were made: what comes later must come last, for back ends count them."""
     series.artifacts = [record for attempt in attempts for record in attempt.artifacts]
-    return Told(series, [record for attempt in attempts for record in attempt.points])
+    records = [record for attempt in attempts for record in attempt.points]
+    series.num_records = len(records)
+    return Told(series, records)

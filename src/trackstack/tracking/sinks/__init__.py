@@ -37,6 +37,8 @@ class Series:
     """Time of the end."""
     reproduced: int = 0
     """How often the run was executed again with equal results."""
+    num_records: int = 0
+    """How many metrics and system records it has so far."""
     artifacts: list[dict[str, Any]] = field(default_factory=list)
     """Artifact records so far; their paths are relative to `folder`."""
 

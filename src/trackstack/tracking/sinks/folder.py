@@ -136,6 +136,7 @@ def _state(series: Series) -> dict[str, Any]:
         "status": series.status,
         "error": series.error,
         "finished": series.finished,
+        "num_records": series.num_records,  # a later stage may add figures and nothing else
         "artifacts": series.artifacts,
     }
 
