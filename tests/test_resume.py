@@ -6,10 +6,11 @@ import shutil
 import signal
 import sqlite3
 import subprocess
+import sys
 import time
 
 import pytest
-from conftest import command_environment, edit_yaml, run_in
+from conftest import ROOT, command_environment, edit_yaml, run_in
 
 COMMAND = "exec env PYTHONPATH=src python -P stages/train.py data/cache results/model results/live"
 
@@ -193,7 +194,27 @@ def test_too_little_memory_is_one_line_and_the_run_can_go_on(project):
     end(begin(project), 0)
 
 
-def test_two_signals_end_a_training_that_a_person_wants_gone(long_project):
+def test_the_docs_own_loop_goes_on_to_the_same_weights(tmp_path):
+    command = [sys.executable, "-P", str(ROOT / "docs/own_loop.py")]
+    more = {"PYTHONPATH": str(ROOT / "src"), "TRACKSTACK_SINKS": "sqlite"}
+    weights = []
+    for home in (tmp_path / "one", tmp_path / "two"):
+        home.mkdir()
+        environment = command_environment() | more
+        if home.name == "two":
+            done = subprocess.run(command, cwd=home, env=environment | {"TRACKSTACK_DEADLINE": "1"}, check=False)
+            assert done.returncode == 75
+        done = subprocess.run(command, cwd=home, env=environment, capture_output=True, text=True, check=True)
+        weights.append(done.stdout)
+        connection = sqlite3.connect(home / "project.db")
+        assert connection.execute("SELECT status FROM runs").fetchall() == [("finished",)]
+        assert connection.execute("SELECT count(*) FROM points WHERE metric = 'train_loss'").fetchall() == [(20,)]
+        connection.close()
+    assert weights[0] == weights[1]
+    assert len((ROOT / "docs/own_loop.py").read_text().splitlines()) <= 40
+
+
+def test_ctrl_c_stops_a_training_like_any_request(long_project):
     process = begin(long_project)
     wait_for_epoch(process, 1)
     os.kill(process.pid, signal.SIGINT)

@@ -25,7 +25,7 @@ from trackstack.stage import leave_it_to_another
 from trackstack.stopping import Interrupted, Stop
 from trackstack.tracking.data import describe_data
 from trackstack.tracking.environment import home
-from trackstack.tracking.run import Run, start_run, unfinished_series
+from trackstack.tracking.run import Run, start_run
 from trackstack.windows import TensorCache, open_cache
 
 STAGE_SCRIPT = Path("stages/train.py")
@@ -171,7 +171,6 @@ def _record(
         },
         run_id=run,
         stage="train",
-        series=unfinished_series(run, "train"),
         data=describe_data(cache.metadata),
         extra_tags={"model_name": train.model} | ({"moved": moved} if moved else {}),
         device=f"{where.under['device']}, {where.under['processes']} processes",

@@ -69,4 +69,13 @@ def check(as_json: Json = False) -> None:
         typer.echo(line)
 
 
+@app.command()
+def repair() -> None:
+    """After a kill: end stages that lost their dvc, and restore what was cut short. Then dvc repro goes on."""
+    from trackstack.repair import repair as repair_all
+
+    for line in repair_all():
+        typer.echo(line)
+
+
 app.add_typer(records)

@@ -87,7 +87,8 @@ def start_run(
         params: whatever decides the result, as JSON values; equal name, parameters and script are the same run.
         run_id: the id, where somebody else computes it.
         stage: what part of a run this is; `evaluate` reports into the run of its model.
-        series: the attempt that this one belongs to; its own by default.
+        series: the attempt that this one belongs to; by default one that did not finish, which it goes on from, or
+            else its own.
         data: the dataset version: name, version, path, num_samples, description, digests.
         extra_tags: added to commit, experiment and job.
         device: of the computation, for the environment.
@@ -99,6 +100,7 @@ def start_run(
     place = home()
     folder = place / "runs" / (run_id or _own_id(name, params))
     take_lease(folder)
+    series = series or _unfinished_series(folder, stage)
     run = Run(folder, Journal(folder))
     start = {
         "type": "start",
@@ -128,10 +130,20 @@ def start_run(
         run._end(status, error)
         give_back_lease(folder)
         _write_status_file(run, status, error)
-        if (
-            child and status != "interrupted"
-        ):  # whoever asked for that does not want to wait: the child or sync goes on
+        # Whoever interrupts does not want to wait: the child goes on, or sync does.
+        if child and status != "interrupted":
             wait_for_child(child, folder, run.attempt, patience, whole=place.resolve() != Path.cwd().resolve())
+
+
+def _unfinished_series(folder: Path, stage: str) -> int | None:
+    """The series of a stage's last attempt at the run, unless that finished."""
+    # Without a checkpoint a stage does the same again; a person's own script may not.
+    if stage == "run" and not any(folder.glob("checkpoints/*")):
+        return None
+    attempts = [attempt for attempt in RunFolder(folder).refresh() if attempt.start["stage"] == stage]
+    if not attempts or (attempts[-1].end and attempts[-1].end["status"] == "finished"):
+        return None
+    return attempts[-1].start["series"]
 
 
 def _source_tag(run: Run, place: Path, series: int | None) -> dict[str, str]:
@@ -155,15 +167,6 @@ def _write_status_file(run: Run, status: str, error: str | None) -> None:
         partial = Path(f"{file}.partial")
         partial.write_text(json.dumps({"status": status, "reason": redact(error), "run": run.id}) + "\n")
         partial.replace(file)
-
-
-def unfinished_series(run_id: str, stage: str) -> int | None:
-    """The series of the last attempt of a stage at a run unless it finished: the next attempt belongs to it."""
-    folder = home() / "runs" / run_id
-    attempts = [a for a in RunFolder(folder).refresh() if a.start["stage"] == stage] if folder.exists() else []
-    if not attempts or (attempts[-1].end and attempts[-1].end["status"] == "finished"):
-        return None
-    return attempts[-1].start["series"]
 
 
 def series_of_model(run_id: str, model_folder: Path) -> int | None:

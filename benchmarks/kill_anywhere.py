@@ -1,0 +1,192 @@
+"""Kill `dvc repro` anywhere, over and over: does it always end with the bytes of an undisturbed run?
+
+    python benchmarks/kill_anywhere.py [--kills 50] [--seed 0]
+
+Each time a copy of a small project is reproduced from nothing. In one phase after the other, at an instant drawn
+over that phase, `dvc` alone, the running stage alone, or the whole group is killed. Then what the docs say:
+`trackstack repair` and `dvc repro`. A phase is a stage, or DVC's own work around it: hashing, links, lock writing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from pathlib import Path
+
+import psutil
+import yaml
+
+ROOT = Path(__file__).resolve().parent.parent
+OUTPUTS = ("data/ingested", "data/processed", "data/cache", "results")
+VICTIMS = ("dvc", "stage", "group")
+
+
+def environment(project: Path) -> dict[str, str]:
+    """A run cache would answer for a stage that ran before the kill, so each copy has an empty one of its own."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("DVC_", "TRACKSTACK_"))}
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    return kept | {"PATH": path, "TRACKSTACK_SINKS": "", "TRACKSTACK_CHECKPOINT_SECONDS": "0.5"}
+
+
+def make_project(folder: Path) -> Path:
+    """The checkout as it is committed, with two epochs on the small dataset, nothing of it reproduced yet."""
+    project = folder / "origin"
+    subprocess.run(["git", "clone", "--quiet", str(ROOT), str(project)], check=True)
+    params = yaml.safe_load((project / "params.yaml").read_text())
+    params["dataset"] = "sensor_v1"
+    params["train"] |= {"epochs": 3, "batch_size": 256, "threads": 1}
+    params["tensor_cache"] |= {"stride": 100}
+    (project / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
+    run(project, "dvc config cache.type copy && dvc pull -q data/raw/sensor_v1.dvc")
+    run(project, "git -c user.name=b -c user.email=b@localhost commit -qam Small")
+    return project
+
+
+def run(project: Path, command: str) -> str:
+    """The output of a command, which must succeed."""
+    done = subprocess.run(
+        command, shell=True, cwd=project, env=environment(project), capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        sys.exit(f"{command}: exit code {done.returncode}\n{done.stdout}\n{done.stderr}")
+    return done.stdout
+
+
+def digests(project: Path) -> dict[str, str]:
+    """Every output's digest, and that of dvc.lock."""
+    files = [file for folder in OUTPUTS for file in sorted((project / folder).rglob("*")) if file.is_file()]
+    found = {str(file.relative_to(project)): file.read_bytes() for file in files if not file.name.startswith(".")}
+    # The order of its stages is that in which they ran.
+    found["dvc.lock"] = json.dumps(yaml.safe_load((project / "dvc.lock").read_text()), sort_keys=True).encode()
+    return {name: hashlib.sha256(content).hexdigest() for name, content in found.items()}
+
+
+def begin(project: Path) -> subprocess.Popen:
+    """`dvc repro`, in a process group of its own."""
+    quiet = subprocess.DEVNULL
+    return subprocess.Popen(
+        ["dvc", "repro"], cwd=project, env=environment(project), stdout=quiet, stderr=quiet, start_new_session=True
+    )
+
+
+def phase_lengths(project: Path) -> dict[str, float]:
+    """Seconds of each phase of an undisturbed `dvc repro`."""
+    lengths: dict[str, float] = {}
+    process, before = begin(project), time.monotonic()
+    while process.poll() is None:
+        phase, now = phase_of(process, project), time.monotonic()
+        lengths[phase] = lengths.get(phase, 0) + now - before
+        before = now
+    if process.returncode:
+        sys.exit(f"dvc repro: exit code {process.returncode}")
+    return lengths
+
+
+def kill_once(project: Path, wanted: str, delay: float, victim: str) -> str | None:
+    """Kill `dvc repro` some seconds into a phase, and name the one that was hit; None when it had ended before."""
+    process = begin(project)
+    while process.poll() is None and phase_of(process, project) != wanted:
+        time.sleep(0.002)
+    time.sleep(delay)  # the instant, not a wait
+    if process.poll() is not None:
+        return None
+    phase, inside = phase_of(process, project), stage_processes(process)
+    if victim == "group":
+        os.killpg(process.pid, signal.SIGKILL)
+    elif victim == "stage" and inside:
+        inside[-1].kill()
+    else:
+        process.kill()
+    process.wait()
+    return phase
+
+
+def phase_of(process: subprocess.Popen, project: Path) -> str:
+    """The stage that is executed; else what DVC's work follows, told by the last output that lies there."""
+    if inside := stage_processes(process):
+        return stage_of(inside[0])
+    there = [stage for stage, output in LAST_OUTPUT.items() if (project / output).exists()]
+    return f"dvc after {there[-1]}" if there else "dvc before ingest"
+
+
+def stage_processes(process: subprocess.Popen) -> list[psutil.Process]:
+    """The shell of a stage and what it started."""
+    try:
+        return [child for child in psutil.Process(process.pid).children(recursive=True) if stage_of(child)]
+    except psutil.NoSuchProcess:
+        return []
+
+
+def stage_of(process: psutil.Process) -> str | None:
+    """The stage that a process executes."""
+    try:
+        words = " ".join(process.cmdline()).split()
+    except psutil.Error:
+        return None
+    scripts = [Path(word) for word in words if word.startswith("stages/")]
+    return scripts[0].stem if scripts else None
+
+
+LAST_OUTPUT = {
+    "ingest": "data/ingested/manifest.json",
+    "parquet": "data/processed/profile.json",
+    "tensor_cache": "data/cache/tensors.safetensors",
+    "train": "results/model/model.json",
+    "evaluate": "results/evaluation/metrics.json",
+}
+
+
+def fresh_copy(origin: Path, folder: Path) -> Path:
+    """A copy of the project without any output."""
+    copy = folder / "copy"
+    shutil.rmtree(copy, ignore_errors=True)
+    shutil.copytree(origin, copy, symlinks=True)
+    for output in OUTPUTS:
+        shutil.rmtree(copy / output, ignore_errors=True)
+    (copy / "dvc.lock").unlink(missing_ok=True)
+    return copy
+
+
+def main() -> None:
+    """Kill, mend, reproduce and compare; exit code 1 when a single byte differs."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--kills", type=int, default=50)
+    parser.add_argument("--seed", type=int, default=0)
+    arguments = parser.parse_args()
+    draw, hit, bad = random.Random(arguments.seed), Counter(), 0
+    with tempfile.TemporaryDirectory() as name:
+        origin = make_project(Path(name))
+        undisturbed = fresh_copy(origin, Path(name))
+        lengths = phase_lengths(undisturbed)
+        expected = digests(undisturbed)
+        print(f"undisturbed: {sum(lengths.values()):.1f} s, {len(expected)} files", flush=True)
+        while hit.total() < arguments.kills:
+            copy, victim = fresh_copy(origin, Path(name)), VICTIMS[hit.total() % len(VICTIMS)]
+            wanted = list(lengths)[hit.total() % len(lengths)]
+            delay = draw.uniform(0, lengths[wanted])
+            if (phase := kill_once(copy, wanted, delay, victim)) is None:
+                continue
+            hit[phase] += 1
+            repaired = run(copy, "trackstack repair").strip().replace("\n", "; ")
+            run(copy, "dvc repro")
+            same = digests(copy) == expected
+            bad += not same
+            verdict = "same bytes" if same else "DIFFERENT"
+            print(f"{hit.total():3d}  {victim:6s} in {phase:20s} {verdict}  {repaired}", flush=True)
+    missed = sorted(set(lengths) - set(hit))
+    print(f"{arguments.kills} kills, {bad} with other bytes; phases hit: {dict(hit)}; missed: {missed}")
+    sys.exit(bool(bad or missed))
+
+
+if __name__ == "__main__":
+    main()
