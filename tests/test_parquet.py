@@ -7,17 +7,22 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from conftest import TINY_ENTRY, write_tiny_recordings
+from conftest import ROOT, TINY_ENTRY, write_tiny_recordings
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from trackstack import UserError, csv_lines, parquet
 from trackstack.catalog import Dataset
+from trackstack.csv_rows import Block, first_line_for_polars
+from trackstack.csv_rows import parse_block as parse_one
 from trackstack.ingest import build_manifest
+from trackstack.outputs import write_json
 from trackstack.params import ParquetParams
-from trackstack.parquet import Block, convert, parse_block
+from trackstack.parquet import convert
+from trackstack.profile import Profile, block_moments
 
 STRICT = ParquetParams(compression="zstd", max_rejected=0)
 LENIENT = ParquetParams(compression="zstd", max_rejected=1000)
@@ -43,6 +48,16 @@ def convert_folder(raw, out, params=STRICT, **changes):
     rows = sum(content.count(b"\n") - content.endswith(b"\n") for content in contents)
     convert(build_manifest("tiny", entry(rows, **changes), raw), raw, out, params)
     return pl.read_parquet(out / "rows.parquet")
+
+
+def parse_block(lines, header, contract, first_line=2):
+    """What becomes of the lines of a file: the rows and the rejected ones."""
+    num_lines = lines.count(b"\n") + (not lines.endswith(b"\n"))
+    content = first_line_for_polars(header) + lines
+    part = parse_one(Block(Path("a.csv"), first_line, num_lines, header, content), contract)
+    assert part.rows.height == len(part.lines)
+    assert sorted([*part.lines, *(row.line for row in part.rejected)]) == [*range(first_line, first_line + num_lines)]
+    return part.rows, part.rejected
 
 
 def rejected(out):
@@ -109,7 +124,9 @@ def test_small_blocks_give_the_same_rows_and_nearly_the_same_profile(tmp_path, m
     assert pq.ParquetFile(tmp_path / "parts/rows.parquet").num_row_groups > 20
     profiles = [json.loads((tmp_path / name / "profile.json").read_text()) for name in ("whole", "parts")]
     for column in ("ax", "ay", "az"):
-        assert profiles[0]["columns"][column] == pytest.approx(profiles[1]["columns"][column], rel=1e-12)
+        one, other = (profile["columns"][column] for profile in profiles)
+        assert one.pop("quantiles") == other.pop("quantiles")
+        assert one == pytest.approx(other, rel=1e-12)
 
 
 def test_the_profile_describes_the_accepted_rows(tmp_path):
@@ -122,9 +139,14 @@ def test_the_profile_describes_the_accepted_rows(tmp_path):
         "min": values.min(),
         "max": values.max(),
         "mean": values.mean(),
+        "nulls": 0,
         "std": values.std(),
     }
+    quantiles = profile["columns"]["ay"].pop("quantiles")
     assert profile["columns"]["ay"] == pytest.approx(expected)
+    at = np.quantile(values, [float(name) for name in quantiles], method="inverted_cdf")
+    assert list(quantiles.values()) == at.tolist()
+    assert profile["quantiles_of_rows"] == 480
     assert profile["classes"] == {"up": 240, "down": 240}
     assert profile["groups"] == {"1": 120, "2": 120, "3": 120, "4": 120}
     assert profile["rows"] == {"read": 480, "accepted": 480, "rejected": 0}
@@ -282,10 +304,10 @@ def test_the_longest_line_is_accepted_and_of_a_longer_one_the_rest_is_dropped(
     for block in (1, 20, 38, 39, 40, 41, 42, 60, 1000):
         monkeypatch.setattr(parquet, "BLOCK_BYTES", block)
         blocks = list(parquet.read_blocks(manifest, raw))
-        assert all(len(one.content) <= block + 43 for one in blocks)
-        parsed = [parse_block(one, manifest.contract) for one in blocks]
-        assert sum(rows.height for rows, _ in parsed) == accepted
-        found = [(row.line, row.reason) for _, bad in parsed for row in bad]
+        assert all(len(one.content) <= len(b"0,1,2,3,4,5\n") + block + 43 for one in blocks)
+        parsed = [parse_one(one, manifest.contract) for one in blocks]
+        assert sum(part.rows.height for part in parsed) == accepted
+        found = [(row.line, row.reason) for part in parsed for row in part.rejected]
         overlong = [(3, "longer than 40 bytes")] * (3 - accepted)
         assert found == [*overlong, (5, "1 fields, expected 6")]
 
@@ -329,7 +351,7 @@ def test_accepted_and_rejected_rows_are_what_was_read_in_order(items):
     lines = [item if isinstance(item, str) else f"{item},1,0.5,1,2,up" for item in items]
     contract = Dataset.model_validate(TINY_ENTRY).contract()
     content = ("\n".join(lines) + "\n").encode()
-    rows, bad = parse_block(Block(Path("a.csv"), 2, HEADER.split(","), content), contract)
+    rows, bad = parse_block(content, HEADER.split(","), contract)
     assert rows["recording"].to_list() == [item for item in items if not isinstance(item, str)]
     assert [row.line for row in bad] == [n for n, item in enumerate(items, start=2) if isinstance(item, str)]
 
@@ -368,13 +390,188 @@ def test_any_lines_give_the_same_in_one_block_and_one_by_one(pieces):
     lines = content.removesuffix(b"\n").split(b"\n")
     contract = Dataset.model_validate(TINY_ENTRY | {"extra": ["side"]}).contract()
     header = [*HEADER.split(","), "side"]
-    rows, bad = parse_block(Block(Path("a.csv"), 2, header, content), contract)
+    rows, bad = parse_block(content, header, contract)
     assert rows.height + len(bad) == len(lines)
-    single = [
-        parse_block(Block(Path("a.csv"), number, header, line + b"\n"), contract)
-        for number, line in enumerate(lines, start=2)
-    ]
+    single = [parse_block(line + b"\n", header, contract, number) for number, line in enumerate(lines, start=2)]
     # A CR before the end of the content ends no line: there is no LF after it.
     if not content.endswith(b"\r"):
         assert bad == [row for _, more in single for row in more]
-        assert rows.drop("__segment__").equals(pl.concat([one for one, _ in single]).drop("__segment__"))
+        assert rows.equals(pl.concat([one for one, _ in single]))
+
+
+RANGE = {"features": [{"name": "ax", "range": [-1, 0.1]}, {"name": "ay"}, {"name": "az"}]}
+MISSING = {"features": [{"name": "ax", "missing": "mean", "range": [0, 9]}, {"name": "ay"}, {"name": "az"}]}
+TIME = {"time": "t"}
+TIMED = "recording,subject,ax,ay,az,label,t"
+
+
+def came_back(line):
+    return f"it ended in line {line}; the rows of one recording stand together"
+
+
+def not_later(value):
+    return f"not later than {value}, an earlier row's"
+
+
+@pytest.mark.parametrize("filler", ["", "1,1,0.05,1,2,no"], ids=["clean block", "block with a fault"])
+@pytest.mark.parametrize(
+    ("entry", "value", "reason"),
+    [
+        (RANGE, "-1", None),
+        (RANGE, "0.1", None),
+        (RANGE, "-1.001", "expected a number from -1 to 0.1"),
+        (RANGE, "2", "expected a number from -1 to 0.1"),
+        (RANGE, "", "expected a value"),
+        (RANGE, "nan", "expected a number from -1 to 0.1"),
+        (MISSING, "", None),
+        (MISSING, " ", None),
+        (MISSING, "nan", None),
+        (MISSING, "NA", "expected a number from 0 to 9"),
+        (MISSING, "inf", "expected a number from 0 to 9"),
+        (MISSING, "10", "expected a number from 0 to 9"),
+    ],
+)
+def test_ranges_and_missing_values_go_by_the_catalog(tmp_path, entry, value, reason, filler):
+    other = [filler] if filler else []
+    raw = write_csv(tmp_path / "raw", f"1,1,{value},1,2,up", "1,1,0.05,1,2,down", *other)
+    rows = convert_folder(raw, tmp_path / "out", LENIENT, **entry)
+    assert rows["label"].to_list() == [*([0] if reason is None else []), 1]
+    bad = [row for row in rejected(tmp_path / "out") if row[1] == "2"]
+    assert bad == ([] if reason is None else [["a.csv", "2", "ax", value, reason]])
+
+
+@pytest.mark.parametrize("block", [1, 1000])
+@pytest.mark.parametrize(("value", "accepted"), [("3", [3, 1]), ("", [None, 1]), (None, [1])])
+def test_a_missing_last_value_is_told_from_a_missing_field(tmp_path, monkeypatch, value, accepted, block):
+    monkeypatch.setattr(parquet, "BLOCK_BYTES", block)
+    line = "1,1,0.5,1,up" + ("" if value is None else f",{value}")
+    raw = write_csv(tmp_path / "raw", line, "1,1,0.5,1,up,1", header="recording,subject,ax,ay,label,az")
+    entry = {"features": [{"name": "ax"}, {"name": "ay"}, {"name": "az", "missing": "mean"}]}
+    assert convert_folder(raw, tmp_path / "out", LENIENT, **entry)["az"].to_list() == accepted
+
+
+@pytest.mark.parametrize("block", [1, 40, 1000])
+@pytest.mark.parametrize(
+    ("rows", "bad"),
+    [
+        # (recording, t) of each row, and what becomes of those that are rejected
+        ([(1, 1), (1, 2), (2, 1), (2, 1.5)], {}),
+        ([(1, 1), (2, 1), (1, 2), (1, 3), (2, 2)], {4: came_back(2), 5: came_back(2)}),
+        ([(1, 1), (2, 1), (3, 1), (2, 2), (3, 2), (1, 9)], {5: came_back(3), 7: came_back(2)}),
+        ([(1, 1), (1, 1), (1, 2)], {3: not_later("1.0")}),
+        ([(1, 5), (1, 1), (1, 5), (1, 6)], {3: not_later("5.0"), 4: not_later("5.0")}),
+        ([(1, 5), (2, 1), (2, 0.5)], {4: not_later("1.0")}),
+    ],
+)
+def test_rows_of_a_series_stand_together_and_its_time_rises(tmp_path, monkeypatch, rows, bad, block):
+    monkeypatch.setattr(parquet, "BLOCK_BYTES", block)
+    lines = [f"{recording},1,0.5,1,2,up,{t}" for recording, t in rows]
+    raw = write_csv(tmp_path / "raw", *lines, header=TIMED)
+    write_bytes(raw, (tmp_path / "raw/a.csv").read_bytes(), "b.csv")  # another file may number them alike
+    accepted = convert_folder(raw, tmp_path / "out", LENIENT, **TIME)
+    one_file = {int(line): reason for file, line, _, _, reason in rejected(tmp_path / "out") if file == "b.csv"}
+    assert one_file == bad
+    assert len(rejected(tmp_path / "out")) == 2 * len(bad)
+    good = [row for line, row in enumerate(rows, start=2) if line not in bad]
+    assert accepted.select("recording", "t").rows() == good + good
+
+
+def test_order_is_not_looked_at_in_rows_that_are_rejected_anyway(tmp_path):
+    lines = ["1,1,0.5,1,2,up,1", "2,1,bad,1,2,up,1", "1,1,0.5,1,2,up,2", "1,1,bad,1,2,up,9", "1,1,0.5,1,2,up,3"]
+    raw = write_csv(tmp_path / "raw", *lines, header=TIMED)
+    rows = convert_folder(raw, tmp_path / "out", LENIENT, **TIME)
+    assert rows["t"].to_list() == [1, 2, 3]
+    assert rows["__segment__"].to_list() == [1, 2, 3]
+
+
+@pytest.mark.parametrize("suffix", [".gz", ".zst"])
+def test_a_compressed_file_gives_the_same_rows(tmp_path, suffix):
+    write_tiny_recordings(tmp_path / "raw")
+    plain = convert_folder(tmp_path / "raw", tmp_path / "plain")
+    packed = tmp_path / "packed"
+    packed.mkdir()
+    for file in (tmp_path / "raw").iterdir():
+        half = len(file.read_bytes()) // 2
+        with (packed / f"{file.name}{suffix}").open("wb") as target:
+            for part in (file.read_bytes()[:half], file.read_bytes()[half:]):  # members one after another
+                sink = pa.BufferOutputStream()
+                with pa.CompressedOutputStream(sink, {".gz": "gzip", ".zst": "zstd"}[suffix]) as stream:
+                    stream.write(part)
+                target.write(sink.getvalue())
+    manifest = build_manifest("tiny", entry(480), packed)
+    assert [file.bytes for file in manifest.files] == [(packed / file.name).stat().st_size for file in manifest.files]
+    convert(manifest, packed, tmp_path / "out", STRICT)
+    assert pl.read_parquet(tmp_path / "out/rows.parquet").equals(plain)
+
+
+@pytest.mark.parametrize("damage", [lambda content: content[:-20], lambda content: b"no archive" + content])
+@pytest.mark.parametrize("suffix", [".gz", ".zst"])
+def test_a_damaged_archive_is_one_line(tmp_path, suffix, damage):
+    sink = pa.BufferOutputStream()
+    with pa.CompressedOutputStream(sink, {".gz": "gzip", ".zst": "zstd"}[suffix]) as stream:
+        stream.write(f"{HEADER}\n{GOOD}\n".encode())
+    raw = write_bytes(tmp_path / "raw", damage(sink.getvalue().to_pybytes()), f"a.csv{suffix}")
+    with pytest.raises(UserError, match=rf"^{raw}/a\.csv\{suffix}: cannot be read: ") as caught:
+        build_manifest("tiny", entry(1), raw)
+    assert len(str(caught.value).splitlines()) == 1
+
+
+CONVERT = """
+import sys
+from pathlib import Path
+from trackstack import parquet
+from trackstack.ingest import read_manifest
+from trackstack.params import ParquetParams
+
+parquet.BLOCK_BYTES = 100_000
+manifest, raw, out = map(Path, sys.argv[1:])
+parquet.convert(read_manifest(manifest), raw, out, ParquetParams(compression="zstd", max_rejected=10**6))
+"""
+
+
+def test_one_two_and_four_threads_make_the_same_files(tmp_path, run):
+    lines = [f"{number // 500},{number % 3},{number / 7:.6f},1,2,up" for number in range(40_000)]
+    lines[777::5000] = ["bad"] * len(lines[777::5000])
+    raw = write_csv(tmp_path / "raw", *lines)
+    write_json(tmp_path / "manifest.json", build_manifest("tiny", entry(40_000), raw).model_dump(mode="json"))
+    (tmp_path / "convert.py").write_text(CONVERT)
+    contents = set()
+    for threads in (1, 2, 4):
+        run(
+            tmp_path,
+            f"env POLARS_MAX_THREADS={threads} PYTHONPATH={ROOT / 'src'} python convert.py manifest.json raw out{threads}",
+        )
+        files = sorted((tmp_path / f"out{threads}").iterdir())
+        contents.add(tuple((file.name, file.read_bytes()) for file in files))
+    assert len(contents) == 1
+
+
+def test_a_block_of_bare_line_ends_is_cut_so_that_memory_stays_bounded(tmp_path, monkeypatch):
+    monkeypatch.setattr(parquet, "BLOCK_LINES", 1000)
+    raw = write_bytes(tmp_path / "raw", f"{HEADER}\n{GOOD}\n".encode() + b"\n" * 5500 + GOOD.encode())
+    manifest = build_manifest("tiny", entry(5502), raw)
+    blocks = list(parquet.read_blocks(manifest, raw))
+    assert [block.num_lines for block in blocks] == [1000] * 5 + [502]
+    assert [block.first_line for block in blocks] == [2, 1002, 2002, 3002, 4002, 5002]
+    convert(manifest, raw, tmp_path / "out", ParquetParams(compression="zstd", max_rejected=9999))
+    assert [int(row[1]) for row in rejected(tmp_path / "out")] == list(range(3, 5503))
+
+
+def test_quantiles_of_many_rows_are_those_of_a_sample_that_blocks_do_not_change(monkeypatch):
+    monkeypatch.setattr("trackstack.profile.MAX_SAMPLED_VALUES", 3 * 2000)
+    monkeypatch.setattr("trackstack.profile.MIN_SAMPLED_ROWS", 1)
+    contract = entry(1).contract()
+    values = np.random.default_rng(0).normal(size=50_000).astype(np.float32)
+    columns = dict.fromkeys(("ax", "ay", "az"), values) | {"label": np.zeros(50_000, np.int16)}
+    rows = pl.DataFrame(columns | {"subject": np.ones(50_000, np.int32)})
+    found = []
+    for size in (50_000, 7000, 999):
+        profile = Profile(contract)
+        for part in rows.iter_slices(size):
+            profile.add(part, block_moments(part, contract))
+        found.append((profile.as_json()["columns"]["ax"]["quantiles"], profile.as_json()["quantiles_of_rows"]))
+    assert found[0] == found[1] == found[2]
+    quantiles, num_rows = found[0]
+    assert 1000 < num_rows <= 2000
+    ranks = [float((values <= value).mean()) for value in quantiles.values()]
+    assert ranks == pytest.approx([float(name) for name in quantiles], abs=0.04)

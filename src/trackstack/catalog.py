@@ -9,12 +9,12 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, model_validator
 
 from trackstack import UserError
-from trackstack.params import Count, Index, Positive, Section, load_yaml, validate
+from trackstack.params import Count, Index, Number, Positive, Section, load_yaml, validate
 
 CATALOG_FILE = Path("data/catalog.yaml")
 
 Column = Annotated[str, Field(min_length=1)]
-ColumnType = Literal["int8", "int16", "int32", "int64", "text"]
+ColumnType = Literal["int8", "int16", "int32", "int64", "float64", "text"]
 # YAML reads a class called 1 or 2 as a number.
 ClassName = Annotated[str, BeforeValidator(lambda value: str(value) if type(value) is int else value)]
 
@@ -24,6 +24,17 @@ class Feature(Section):
 
     name: Column
     unit: str = ""
+    range: tuple[Number, Number] | None = None
+    """Lowest and highest value that a sensor can have measured, both allowed."""
+    missing: Literal["reject", "mean"] = "reject"
+    """What becomes of a row whose field is empty or NaN: `reject` sets it aside; `mean` keeps it, null in Parquet and
+    the mean of the training rows in the tensor cache."""
+
+    @model_validator(mode="after")
+    def _range_is_one(self) -> Feature:
+        if self.range is not None and self.range[0] >= self.range[1]:
+            raise ValueError(f"range is {list(self.range)}; expected the lowest value, then the highest")
+        return self
 
 
 class Vector(Section):
@@ -44,10 +55,13 @@ class Contract(Section):
     """The column (a person, a machine, a site) whose values are never split across train, val and test."""
     series: Column | None = None
     """The column whose value changes where a recording ends; without it every row is a sample."""
+    time: Column | None = None
+    """The column of timestamps, numbers that rise from row to row within a series; kept like an extra column."""
     extra: tuple[Column, ...] = ()
     """Columns that are kept in Parquet and not used for training."""
     types: dict[str, ColumnType] = Field(default_factory=dict)
-    """Types of group, series and extra columns, where int32 (group, series) or text (extra) will not do."""
+    """Types of group, series, time and extra columns, where int32 (group, series), float64 (time) or text (extra)
+    will not do."""
     sample_rate_hz: Positive | None = None
     vectors: tuple[Vector, ...] = ()
 
@@ -67,11 +81,17 @@ class Contract(Section):
         unknown = sorted(set(self.types) - set(self.id_columns()))
         if unknown:
             raise ValueError(f"types may name {', '.join(self.id_columns())}; not {', '.join(unknown)}")
+        if self.time and not self.series:
+            raise ValueError("time needs a series, within which it rises")
+        if self.time and self.id_type(self.time) == "text":
+            raise ValueError(f"types.{self.time} is 'text'; expected a number, since it is the time")
+        if no_names := [name for name in (self.group, self.series) if name and self.id_type(name) == "float64"]:
+            raise ValueError(f"types.{no_names[0]} is 'float64'; expected an integer or text, which name things")
         return self
 
     def id_columns(self) -> list[str]:
-        """Group, series and extra columns: everything but features and label."""
-        return [self.group, *([self.series] if self.series else []), *self.extra]
+        """Group, series, time and extra columns: everything but features and label."""
+        return [*(name for name in (self.group, self.series, self.time) if name), *self.extra]
 
     def feature_names(self) -> list[str]:
         """The feature columns, in the order of the tensors' channels."""
@@ -82,8 +102,9 @@ class Contract(Section):
         return [*self.id_columns(), *self.feature_names(), self.label]
 
     def id_type(self, column: str) -> ColumnType:
-        """The type of a group, series or extra column."""
-        return self.types.get(column, "text" if column in self.extra else "int32")
+        """The type of a group, series, time or extra column."""
+        default = "text" if column in self.extra else "float64" if column == self.time else "int32"
+        return self.types.get(column, default)
 
 
 class Dataset(Contract):

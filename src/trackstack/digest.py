@@ -39,6 +39,11 @@ def digest_arrays(arrays: dict[str, np.ndarray]) -> str:
     digest = hashlib.sha256()
     for name in sorted(arrays):
         array = np.ascontiguousarray(arrays[name])
-        digest.update(f"{name}:{array.dtype.str}:{array.shape}\n".encode())
+        digest.update(array_heading(name, array.dtype, array.shape))
         digest.update(array.data)
     return digest.hexdigest()
+
+
+def array_heading(name: str, dtype: np.dtype, shape: tuple[int, ...]) -> bytes:
+    """What goes before an array's bytes into the digest of arrays, for one who writes them piece by piece."""
+    return f"{name}:{dtype.str}:{shape}\n".encode()

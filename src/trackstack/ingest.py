@@ -6,11 +6,12 @@ import codecs
 import hashlib
 from pathlib import Path
 
+import xxhash
 from pydantic import BaseModel, ValidationError
 
 from trackstack import UserError
 from trackstack.catalog import Contract, Dataset
-from trackstack.csv_lines import LineError, read_line, split_fields, with_unix_ends
+from trackstack.csv_lines import LineError, count_lines, open_csv, read_line, split_fields, with_unix_ends
 from trackstack.digest import digest_json
 from trackstack.outputs import SEGMENT_COLUMN, write_json
 
@@ -24,7 +25,10 @@ class RawFile(BaseModel, frozen=True):
     name: str
     rows: int
     bytes: int
+    """On disk, as the digest is: a compressed file stays one."""
     sha256: str
+    xxh3: str = ""
+    """XXH3-128: tells `parquet` at no cost that the file is still the one that `ingest` saw."""
 
 
 class Manifest(BaseModel, frozen=True):
@@ -152,27 +156,26 @@ def _names(raw: Path) -> set[str]:
 
 def _inspect(file: Path, contract: Contract, dataset: Dataset) -> RawFile:
     """Read a file once: its header, then the number of its lines and its digest."""
-    digest, lines, size, last = hashlib.sha256(), 0, 0, b""
     try:
-        with file.open("rb") as stream:
-            check_header(file, read_line(stream), contract)
-            stream.seek(0)
+        sha256, xxh3 = hashlib.sha256(), xxhash.xxh3_128()
+        with open_csv(file, sha256, xxh3) as (stream, on_disk):
+            last = read_line(stream)
+            check_header(file, last, contract)
+            lines = last.count(b"\n")
             while chunk := stream.read(CHUNK_BYTES):
-                digest.update(chunk)
-                lines += chunk.count(b"\n")
-                size += len(chunk)
-                last = chunk[-1:]
+                lines += count_lines(chunk)
+                last = chunk
+            on_disk.finish()
     except FileNotFoundError:  # the folder lists it: DVC may link files to its cache
         raise UserError(f"{file}: a link to a file that is gone; {_restore(file.parent)}") from None
-    except OSError as error:
-        raise UserError(f"{file}: cannot be read: {error.strerror}") from None
-    rows = lines - 1 + (last != b"\n")
+    rows = lines - 1 + (not last.endswith(b"\n"))
     expected = rows if dataset.files is None else dataset.files[file.name]
     if rows != expected:
         raise UserError(
             f"{file}: {rows:,} rows, expected {expected:,} (data/catalog.yaml); {_meant_or_not(file.parent)}"
         )
-    return RawFile(name=file.name, rows=rows, bytes=size, sha256=digest.hexdigest())
+    digests = {"sha256": sha256.hexdigest(), "xxh3": xxh3.hexdigest()}
+    return RawFile(name=file.name, rows=rows, bytes=on_disk.num_bytes, **digests)
 
 
 def _restore(raw: Path) -> str:

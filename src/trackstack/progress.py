@@ -1,31 +1,46 @@
-"""How far a training is: a bar with the remaining time on a terminal, one line per epoch everywhere."""
+"""Progress of long work on a terminal; in a log, and in a pipe, only what is worth a line."""
 
 from __future__ import annotations
 
+import contextlib
 import sys
+from collections.abc import Callable, Iterator
 from types import TracebackType
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
-from rich.progress import Progress as Bar
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeRemainingColumn,
+    TransferSpeedColumn,
+)
 
 
-class Progress:
-    """Tells the steps and epochs of a training."""
+@contextlib.contextmanager
+def progress(what: str, total: int) -> Iterator[Callable[[int], object]]:
+    """Yield a function that takes the number of bytes that were done, so far and all in all."""
+    columns = (BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
+    console = Console(stderr=True)
+    quiet = not sys.stderr.isatty()
+    with Progress("{task.description}", *columns, console=console, transient=True, disable=quiet) as bar:
+        task = bar.add_task(what, total=total)
+        yield lambda done: bar.update(task, completed=done)
+
+
+class TrainingProgress:
+    """A bar of steps with the remaining time on a terminal; one line per epoch everywhere."""
 
     def __init__(self) -> None:
-        columns = (
-            TextColumn("training"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("steps"),
-            TimeRemainingColumn(),
-        )
-        self._bar = Bar(*columns, console=Console(highlight=False), transient=True, disable=not sys.stdout.isatty())
+        columns = (BarColumn(), MofNCompleteColumn(), TextColumn("steps"), TimeRemainingColumn())
+        quiet = not sys.stdout.isatty()
+        self._bar = Progress(*columns, console=Console(highlight=False), transient=True, disable=quiet)
         self._task = self._bar.add_task("training", total=None)
         self._began_at: int | None = None
 
-    def __enter__(self) -> Progress:
+    def __enter__(self) -> TrainingProgress:
         self._bar.start()
         return self
 

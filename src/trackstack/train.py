@@ -18,7 +18,7 @@ from trackstack.digest import digest_file, digest_json
 from trackstack.distributed import Ranks, join
 from trackstack.loop import Figures, OnEpoch, Recipe, Surroundings, Trainer
 from trackstack.params import TrainParams
-from trackstack.progress import Progress
+from trackstack.progress import TrainingProgress
 from trackstack.saved_model import save_model
 from trackstack.sources import imported_sources
 from trackstack.stage import leave_it_to_another
@@ -86,7 +86,7 @@ def _train_as_first(
     print(f"run {run}: {recipe.train.model}, {_sizes(cache)}, on {where.under['device']}", flush=True)
     found = where.checkpoints.load()
     moved = _moved(found[1]["under"], where.under) if found else None
-    with _record(cache, recipe, where, moved) as record, _live(live_folder) as log_live, Progress() as progress:
+    with _record(cache, recipe, where, moved) as record, _live(live_folder) as log_live, TrainingProgress() as progress:
 
         def on_epoch(epoch: int, figures: Figures) -> None:
             record.log(figures, step=epoch)

@@ -1,0 +1,200 @@
+"""The tensor cache beside its peers: opening it, one shuffled epoch from memory, one from a cold disk.
+
+    python benchmarks/cache.py [--rounds 7] [--large-gb 4] [--skip-cold]
+
+`open`: torch.load, torch.load(mmap) and safetensors on the same tensors, at 40 MB and at 4 GB. `epoch`: 40,000
+windows of 200 x 6, stride 50. `cold`: the large cache after the system was told to forget it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import tempfile
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+sys.path[:0] = [str(Path(__file__).resolve().parent), str(Path(__file__).resolve().parent.parent / "src")]
+
+import numpy as np
+import torch
+from measuring import alternate, best, machine, print_table, ratio, timed
+from safetensors import safe_open
+from torch.utils.data import DataLoader
+
+from trackstack.cold_shuffle import shuffle_from_disk
+from trackstack.outputs import CACHE_FILE, SPLITS
+from trackstack.tensor_cache import Tensor, write_tensors
+from trackstack.windows import TensorCache, WindowDataset, open_cache
+
+WINDOW, STRIDE, CHANNELS = 200, 50, 6
+NUM_WINDOWS = 40_000
+PIECE_ROWS = 1_000_000
+
+
+def write_cache(folder: Path, rows: int) -> Path:
+    """A cache of noise as `tensor_cache` writes it; all windows are in the training split."""
+    folder.mkdir()
+    starts = np.arange(0, rows - WINDOW + 1, STRIDE, dtype=np.int64)
+    random = np.random.default_rng(0)
+    sizes = [min(PIECE_ROWS, rows - begin) for begin in range(0, rows, PIECE_ROWS)]
+    tensors = {
+        "signal": Tensor("F32", (rows, CHANNELS), (random.normal(size=(size, CHANNELS)) for size in sizes)),
+        "label": Tensor("I64", (rows,), (np.zeros(size, np.int64) for size in sizes)),
+        "mean": Tensor("F32", (CHANNELS,), [np.zeros(CHANNELS)]),
+        "std": Tensor("F32", (CHANNELS,), [np.ones(CHANNELS)]),
+    }
+    for name in SPLITS:
+        chosen = starts if name == "train" else starts[:1]
+        tensors[f"starts_{name}"] = Tensor("I64", chosen.shape, [chosen])
+    write_tensors(folder / CACHE_FILE, tensors, {"window": WINDOW, "stride": STRIDE})
+    return folder
+
+
+def open_with_safetensors(file: Path) -> dict[str, torch.Tensor]:
+    """The library alone: every tensor, no metadata, no check."""
+    with safe_open(file, framework="pt") as tensors:
+        return {name: tensors.get_tensor(name) for name in tensors.keys()}  # noqa: SIM118 (no dict)
+
+
+def compare_opening(folder: Path, rounds: int) -> list[list[str]]:
+    """A row of the table per way."""
+    file = folder / CACHE_FILE
+    pickled = folder / "cache.pt"
+    torch.save(open_with_safetensors(file), pickled)
+    few = max(1, int(2e8 / file.stat().st_size))  # reading everything takes long
+    ways = {
+        "ours": lambda: timed(lambda: open_cache(folder), 200),
+        "safetensors": lambda: timed(lambda: open_with_safetensors(file), 200),
+        "torch.load(mmap=True)": lambda: timed(lambda: torch.load(pickled, mmap=True), 20),
+        "torch.load (the guide's way)": lambda: timed(lambda: torch.load(pickled), few),
+    }
+    found = alternate(ways, rounds)
+    pickled.unlink()
+    size = f"{file.stat().st_size / 1e6:,.0f} MB"
+    return [
+        [size, name, f"{best(results) * 1e3:.3f}", f"{ratio(found['ours'], results):.3f}"]
+        for name, results in found.items()
+    ]
+
+
+class Materialised(torch.utils.data.Dataset):
+    """The guide's dataset: windows as they are, one by one."""
+
+    def __init__(self, windows: torch.Tensor, labels: torch.Tensor):
+        self.windows, self.labels = windows, labels
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __getitem__(self, index: int) -> tuple[torch.Tensor, torch.Tensor]:
+        return self.windows[index], self.labels[index]
+
+
+def run_through(batches: Iterable) -> None:
+    """Take every batch and let it go."""
+    for _ in batches:
+        pass
+
+
+def compare_epochs(cache: TensorCache, batch_size: int, rounds: int) -> list[list[str]]:
+    """A row of the table per way."""
+    dataset = WindowDataset(cache, "train")
+    windows, labels = dataset.batch(torch.arange(len(dataset)))
+    copy = torch.empty_like(windows)
+    one_by_one = Materialised(windows, labels)
+
+    def loader(data: torch.utils.data.Dataset, workers: int = 0) -> Callable[[], dict]:
+        return lambda: timed(lambda: run_through(DataLoader(data, batch_size, shuffle=True, num_workers=workers)))
+
+    ways = {
+        "ours": lambda: timed(
+            lambda: run_through(dataset.batch(index_B) for index_B in torch.randperm(len(dataset)).split(batch_size)),
+        ),
+        "copy of the materialised windows": lambda: timed(lambda: copy.copy_(windows)),
+        "indexing materialised windows": lambda: timed(
+            lambda: run_through(
+                (windows[index_B], labels[index_B]) for index_B in torch.randperm(len(labels)).split(batch_size)
+            )
+        ),
+        "DataLoader, __getitems__": loader(dataset),
+        "DataLoader (the guide's way)": loader(one_by_one),
+        "DataLoader, 2 workers": loader(one_by_one, 2),
+    }
+    for way in ways.values():
+        way()  # warm
+    found = alternate(ways, rounds)
+    return [
+        [str(batch_size), name, f"{best(results) * 1e3:.1f}", f"{ratio(found['ours'], results):.2f}"]
+        for name, results in found.items()
+    ]
+
+
+def forget(file: Path) -> None:
+    """Drop a file from the page cache."""
+    descriptor = os.open(file, os.O_RDONLY)
+    os.fsync(descriptor)
+    os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
+    os.close(descriptor)
+
+
+def compare_cold(folder: Path, rounds: int, batch_size: int = 64) -> list[list[str]]:
+    """Windows per second from a cold disk; a full shuffle takes so long that it is tried on a part."""
+    file = folder / CACHE_FILE
+
+    def read() -> dict:
+        forget(file)
+        with file.open("rb", buffering=0) as stream:
+            result = timed(lambda: run_through(iter(lambda: stream.read(8 << 20), b"")))
+        return result | {"windows": (file.stat().st_size // (CHANNELS * 4 * STRIDE))}
+
+    def ours(part: int, full: bool) -> dict:
+        forget(file)
+        dataset = WindowDataset(open_cache(folder), "train")
+        generator = torch.Generator().manual_seed(0)
+        if full:
+            batches = torch.randperm(len(dataset), generator=generator)[: len(dataset) // part].split(batch_size)
+        else:
+            batches = shuffle_from_disk(dataset, file, batch_size, generator)
+        result = timed(lambda: run_through(dataset.batch(index_B) for index_B in batches))
+        return result | {"windows": len(dataset) // part}
+
+    ways = {
+        "ours, in runs": lambda: ours(1, full=False),
+        "full shuffle (1/20 of it)": lambda: ours(20, full=True),
+        "plain read of the file": read,
+    }
+    found = alternate(ways, rounds)
+    for results in found.values():
+        for result in results:
+            result["seconds"] /= result["windows"]
+    return [
+        [name, f"{1 / best(results):,.0f}", f"{ratio(found['ours, in runs'], results):.2f}"]
+        for name, results in found.items()
+    ]
+
+
+def main() -> None:
+    """Write the caches, and compare."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--large-gb", type=float, default=4)
+    parser.add_argument("--skip-cold", action="store_true")
+    options = parser.parse_args()
+    print(machine())
+    with tempfile.TemporaryDirectory() as name:
+        small = write_cache(Path(name) / "small", 1_250_000)
+        large = write_cache(Path(name) / "large", int(options.large_gb * 1e9 / 32))
+        rows = compare_opening(small, options.rounds) + compare_opening(large, min(options.rounds, 3))
+        print_table("Opening a tensor cache", ["size", "way", "ms", "ours / it"], rows)
+        cache = open_cache(write_cache(Path(name) / "epoch", STRIDE * (NUM_WINDOWS - 1) + WINDOW))
+        rows = compare_epochs(cache, 64, options.rounds) + compare_epochs(cache, 512, options.rounds)
+        print_table("One shuffled epoch from memory", ["batch", "way", "ms", "ours / it"], rows)
+        if not options.skip_cold:
+            rows = compare_cold(large, min(options.rounds, 3))
+            print_table("One epoch from a cold disk", ["way", "windows per s", "ours / it, time per window"], rows)
+
+
+if __name__ == "__main__":
+    main()

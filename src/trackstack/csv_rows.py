@@ -1,0 +1,257 @@
+"""Lines of CSV to typed rows; what breaks the contract is set aside with its line, column, value and reason.
+
+What becomes of a line depends on it alone, not on its neighbours: a block without a fault is parsed in one go, and
+one with faults again, its odd lines one by one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import polars as pl
+
+from trackstack.catalog import Contract, Feature
+from trackstack.csv_lines import (
+    LineError,
+    is_plain,
+    join_fields,
+    line_lengths,
+    longest_field,
+    split_fields,
+    with_unix_ends,
+)
+from trackstack.profile import Moments, block_moments
+
+MAX_SHOWN = 80
+
+TYPES = {
+    "int8": pl.Int8,
+    "int16": pl.Int16,
+    "int32": pl.Int32,
+    "int64": pl.Int64,
+    "float64": pl.Float64,
+    "text": pl.String,
+}
+
+
+class Rejected(NamedTuple):
+    """Why a row was set aside."""
+
+    file: str
+    line: int
+    """Counted from 1, the header included."""
+    column: str
+    value: str
+    reason: str
+
+
+class Block(NamedTuple):
+    """Whole lines of one file, without its header."""
+
+    file: Path
+    first_line: int
+    num_lines: int
+    header: list[str]
+    content: bytes
+    """`first_line_for_polars`, then the lines: put together once, since a copy costs as much as reading."""
+
+
+class Part(NamedTuple):
+    """What became of a block."""
+
+    rows: pl.DataFrame
+    """The rows that keep the contract, in order, in one chunk: columns as in `Contract.columns`."""
+    lines: np.ndarray
+    """int64, the number of each row's line in its file."""
+    moments: dict[str, Moments]
+    """Of the features of these rows: what shows that they are in order, and goes into the profile."""
+    rejected: list[Rejected]
+    """The other lines, in order."""
+
+    @classmethod
+    def of(cls, rows: pl.DataFrame, lines: np.ndarray, rejected: list[Rejected], contract: Contract) -> Part:
+        """Describe rows that were checked."""
+        return cls(rows, lines, block_moments(rows, contract), rejected)
+
+
+def first_line_for_polars(header: list[str]) -> bytes:
+    """A header of our own: polars takes a byte order mark, an empty line or the magic number of a compressed file in
+    the first line for more than text, and which row comes first is an accident of the block."""
+    return ",".join(map(str, range(len(header)))).encode() + b"\n"
+
+
+def parse_block(block: Block, contract: Contract) -> Part:
+    """Parse a block: the rows that keep the contract, and why the others do not."""
+    content = with_unix_ends(block.content)
+    if is_plain(content):
+        with contextlib.suppress(pl.exceptions.PolarsError):
+            rows = _finish(_parse(content, block.header, contract, lenient=False), contract)
+            lines = np.arange(block.first_line, block.first_line + rows.height)
+            part = Part.of(rows, lines, [], contract)
+            whole = len(lines) == block.num_lines and not _may_lack_a_field(block, content, rows, contract)
+            if whole and _is_faultless(part, contract):
+                return part
+    return _parse_with_faults(block, content.removeprefix(first_line_for_polars(block.header)), contract)
+
+
+def _parse_with_faults(block: Block, content: bytes, contract: Contract) -> Part:
+    """The slow way: odd lines are looked at one by one, the others by the same parser, asked to go on."""
+    lengths = line_lengths(content)
+    ends = np.cumsum(lengths + 1) - 1
+    begins = ends - lengths
+    whole = np.ones(len(ends), bool)
+    pieces, rejected, at = [], [], 0
+    for index in np.flatnonzero(_odd_lines(content, lengths, ends, len(block.header))).tolist():
+        line = content[begins[index] : ends[index]]
+        pieces.append(content[at : begins[index]])
+        at = int(ends[index]) + 1
+        try:
+            pieces.append(_normal_line(line, len(block.header)) + b"\n")
+        except LineError as reason:
+            whole[index] = False
+            shown = line[: 4 * MAX_SHOWN].decode("utf-8", "replace").replace("\r", "\\r")[:MAX_SHOWN]
+            rejected.append(Rejected(block.file.name, block.first_line + index, "row", shown, str(reason)))
+    pieces.append(content[at:])
+    parsed = _parse(b"".join([first_line_for_polars(block.header), *pieces]), block.header, contract, lenient=True)
+    numbers = np.flatnonzero(whole)
+    assert parsed.height == len(numbers), "a line is a row once those with another field count are out"
+
+    def fields(index: int) -> list[str]:
+        number = numbers[index]
+        return split_fields(content[begins[number] : ends[number]])
+
+    rows = _finish(parsed, contract)
+    faults = enumerate(_faults(block.header, contract))
+    first = pl.min_horizontal(pl.when(fault).then(pl.lit(at, pl.Int32)) for at, fault in faults)
+    column_of = {
+        index: column
+        for index, column in enumerate(rows.select(first.alias("column"))["column"].to_list())
+        if column is not None
+    }
+    for index, column in _misread_as_missing(parsed, block.header, contract, fields):
+        column_of[index] = min(column, column_of.get(index, column))
+    for index, column in column_of.items():
+        rejected.append(_explain(block, int(numbers[index]), column, fields(index)[column], contract))
+    rejected.sort(key=lambda row: row.line)
+    good = np.ones(rows.height, bool)
+    good[list(column_of)] = False
+    return Part.of(rows.filter(good).rechunk(), block.first_line + numbers[good], rejected, contract)
+
+
+def _parse(content: bytes, header: list[str], contract: Contract, *, lenient: bool) -> pl.DataFrame:
+    """Typed columns of the lines of a block; lenient: a value that does not parse becomes null."""
+    types = {column: TYPES[contract.id_type(column)] for column in contract.id_columns()}
+    types |= dict.fromkeys(contract.feature_names(), pl.Float32)
+    types[contract.label] = pl.String if lenient else pl.Enum(contract.classes)
+    schema = {str(number): types[column] for number, column in enumerate(header)}
+    quote = '"' if b'"' in content else None
+    rows = pl.read_csv(io.BytesIO(content), schema=schema, ignore_errors=lenient, quote_char=quote)
+    return rows.rename(dict(zip(schema, header, strict=True)))
+
+
+def _finish(rows: pl.DataFrame, contract: Contract) -> pl.DataFrame:
+    """Columns in the contract's order, the label as the number of its class (null when it is none), one chunk.
+
+    How many chunks the parser makes depends on the number of its threads, and the order of sums on the chunks.
+    """
+    label = pl.col(contract.label).cast(pl.Enum(contract.classes), strict=False).to_physical().cast(pl.Int16)
+    may_miss = [pl.col(feature.name).fill_nan(None) for feature in contract.features if feature.missing == "mean"]
+    return rows.with_columns(label, *may_miss).select(contract.columns()).rechunk()
+
+
+def _is_faultless(part: Part, contract: Contract) -> bool:
+    """Whether no row has a fault: the same answer as from `_faults`, from extremes that are needed anyway."""
+    for feature in contract.features:
+        found, (low, high) = part.moments[feature.name], feature.range or (-np.inf, np.inf)
+        if found.nulls and feature.missing == "reject":
+            return False
+        if found.count and not (np.float32(low) <= found.low and found.high <= np.float32(high)):
+            return False
+        if np.isinf([found.low, found.high]).any() and found.count:
+            return False
+    others = [*contract.id_columns(), contract.label]
+    return not part.rows.select(pl.any_horizontal(_faults(others, contract)).any()).item()
+
+
+def _faults(header: list[str], contract: Contract) -> list[pl.Expr]:
+    """For each column of a file: where its value breaks the contract; null is a missing value."""
+    features = {feature.name: feature for feature in contract.features}
+    return [_fault(column, features.get(column), contract) for column in header]
+
+
+def _fault(column: str, feature: Feature | None, contract: Contract) -> pl.Expr:
+    value = pl.col(column)
+    if feature is not None:
+        good = value.is_finite()
+        if feature.range is not None:
+            # In the precision of the values: 0.1 lies within 0.1 to 1.
+            good &= value.is_between(*(pl.lit(bound, pl.Float32) for bound in feature.range))
+        return (~good).fill_null(feature.missing == "reject")
+    if column != contract.label and contract.id_type(column) == "text":
+        return (value == "").fill_null(True)
+    if column != contract.label and contract.id_type(column) == "float64":
+        return (~value.is_finite()).fill_null(True)
+    return value.is_null()
+
+
+def _may_lack_a_field(block: Block, content: bytes, rows: pl.DataFrame, contract: Contract) -> bool:
+    """Whether a missing last value may be a missing field: the parser makes null of both."""
+    last = block.header[-1]
+    if last not in contract.feature_names() or not rows[last].null_count():
+        return False
+    return b'"' in content or content.count(b",") != (1 + block.num_lines) * (len(block.header) - 1)
+
+
+def _misread_as_missing(parsed: pl.DataFrame, header: list[str], contract: Contract, fields) -> list[tuple[int, int]]:
+    """(Row, column) of values that may be missing and are not: the lenient parser makes null of any text."""
+    found = []
+    for feature in contract.features:
+        if feature.missing == "mean":
+            column = header.index(feature.name)
+            nulls = parsed[feature.name].is_null().arg_true().to_list()
+            found += [(index, column) for index in nulls if fields(index)[column].strip()]
+    return found
+
+
+def _odd_lines(content: bytes, lengths: np.ndarray, ends: np.ndarray, num_fields: int) -> np.ndarray:
+    """Which lines a parser may not split as `split_fields` does, or which have another number of fields."""
+    letters = np.frombuffer(content, np.uint8)
+    num_commas = np.diff(np.searchsorted(np.flatnonzero(letters == ord(",")), ends), prepend=0)
+    odd = (num_commas != num_fields - 1) | (lengths > longest_field())
+    for letter in (b'"', b"\r"):
+        if letter in content:
+            odd[np.searchsorted(ends, np.flatnonzero(letters == ord(letter)))] = True
+    try:
+        content.decode()
+    except UnicodeDecodeError:
+        odd[np.searchsorted(ends, np.flatnonzero(letters >= 0x80))] = True
+    return odd
+
+
+def _normal_line(line: bytes, num_fields: int) -> bytes:
+    """The line as any parser reads it alike; LineError when it is no row at all."""
+    fields = split_fields(line)
+    if len(fields) != num_fields:
+        raise LineError(f"{len(fields)} fields, expected {num_fields}")
+    return join_fields(fields) if b'"' in line else line
+
+
+def _explain(block: Block, number: int, column: int, value: str, contract: Contract) -> Rejected:
+    """Say what is wrong with a value of a faulty row."""
+    name = block.header[column]
+    features = {feature.name: feature for feature in contract.features}
+    if not value.strip():
+        reason = "expected a value"
+    elif name == contract.label:
+        reason = f"expected one of {', '.join(contract.classes)}"
+    elif name not in features:
+        reason = f"expected {contract.id_type(name)}"
+    elif (bounds := features[name].range) is not None:
+        reason = f"expected a number from {bounds[0]:g} to {bounds[1]:g}"
+    else:
+        reason = "expected a finite number"
+    return Rejected(block.file.name, block.first_line + number, name, value[:MAX_SHOWN], reason)
