@@ -6,7 +6,7 @@ export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help venv data check repro test lint format lock clean
+.PHONY: help venv data check repro test bench lint format lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' Makefile
@@ -21,6 +21,9 @@ repro: check ## environment, sample data, whole pipeline; ends with the metrics
 
 test: venv ## the whole test suite
 	pytest --numprocesses 2
+
+bench: venv ## the data path beside its peers: tables and a picture (15 minutes)
+	python benchmarks/data_path.py
 
 lint: venv ## ruff (check and format) and shellcheck
 	ruff check .

@@ -114,7 +114,7 @@ def prepare_duckdb(raw: Path, out: Path) -> Callable[[], object]:
     types = {"recording": "INTEGER", "subject": "INTEGER", **dict.fromkeys(FLOATS, "FLOAT"), "label": "SMALLINT"}
     source = f"read_csv('{raw}/*.csv', header=true, columns={types})"
     target = f"'{out}/duckdb.parquet' (FORMAT parquet, COMPRESSION zstd)"
-    return lambda: duckdb.sql(f"COPY (SELECT * FROM {source}) TO {target}")
+    return lambda: duckdb.execute(f"COPY (SELECT * FROM {source}) TO {target}")
 
 
 def prepare_pandas(raw: Path, out: Path) -> Callable[[], object]:

@@ -95,6 +95,8 @@ def test_every_fault_has_its_own_line(params_file):
         ),
         ("a: 1\na: 2\n", "line 2: not valid YAML: the key 'a' is there twice"),
         ("a:\n  b: 1\n  b: 2\n", "line 3: not valid YAML: the key 'b' is there twice"),
+        ("[a, b]: 1\n", "line 1: not valid YAML: found unhashable key"),
+        ("a: 2026-13-45\n", "not valid YAML: ValueError: month must be in 1..12"),
     ],
 )
 def test_a_file_that_is_no_yaml_mapping_is_one_line(params_file, text, expected):

@@ -168,6 +168,8 @@ class _Loader(yaml.SafeLoader):
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
         seen: set[Any] = set()
         for key, _ in node.value:
+            if not isinstance(key, yaml.ScalarNode):
+                continue  # a list or a mapping: refused below
             if key.value in seen:
                 raise yaml.MarkedYAMLError(
                     problem=f"the key {key.value!r} is there twice", problem_mark=key.start_mark
@@ -196,6 +198,9 @@ def load_yaml(path: Path) -> Any:
         raise UserError(f"{path}: line {line}: not valid YAML: {error.problem}") from None
     except yaml.YAMLError as error:
         raise UserError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
+    except (ArithmeticError, LookupError, RecursionError, TypeError, ValueError) as error:
+        # PyYAML's own way to say that a date or a number is none.
+        raise UserError(f"{path}: not valid YAML: {type(error).__name__}: {' '.join(str(error).split())}") from None
 
 
 def validate(model: type[T], values: Any, source: Path, prefix: str = "") -> T:

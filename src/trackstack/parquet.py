@@ -36,6 +36,7 @@ from trackstack.series_order import SeriesOrder
 BLOCK_BYTES = 8 << 20
 BLOCK_LINES = 1 << 17  # so that a block of empty lines does not become millions of rejected rows at once
 FIRST_LINE = 2  # the header is line 1
+MAX_THREADS = 8  # rows are written by one: more parsers would wait for it, each with a block in memory
 
 ID_TYPES = {
     "int8": pa.int8(),
@@ -81,7 +82,7 @@ def convert(manifest: Manifest, raw: Path, out: Path, params: ParquetParams) -> 
         first = rejected.first
         raise UserError(
             f"{raw / first.file}, line {first.line}: {first.column} is {first.value!r}; {first.reason} "
-            f"({rejected.count:,} rows rejected, {why}; all are in {out / REJECTED_FILE})"
+            f"({rejected.count:,} row{'s' * (rejected.count > 1)} rejected, {why}; all are in {out / REJECTED_FILE})"
         )
 
 
@@ -114,7 +115,7 @@ def accepted_rows(
         return block, parse_block(block, contract)
 
     segment, order = 0, SeriesOrder(contract)
-    for block, parsed in _map_in_order(parse, read_blocks(manifest, raw), pl.thread_pool_size()):
+    for block, parsed in _map_in_order(parse, read_blocks(manifest, raw), min(pl.thread_pool_size(), MAX_THREADS)):
         if block.first_line == FIRST_LINE:
             segment += 1
             order.begin_file()

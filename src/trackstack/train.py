@@ -86,7 +86,8 @@ def _train_as_first(
     print(f"run {run}: {recipe.train.model}, {_sizes(cache)}, on {where.under['device']}", flush=True)
     found = where.checkpoints.load()
     moved = _moved(found[1]["under"], where.under) if found else None
-    with _record(cache, recipe, where, moved) as record, _live(live_folder) as log_live, TrainingProgress() as progress:
+    record, live, progress = _record(cache, recipe, where, moved), _live(live_folder), TrainingProgress()
+    with record as record, live as log_live, progress:
 
         def on_epoch(epoch: int, figures: Figures) -> None:
             record.log(figures, step=epoch)
