@@ -118,14 +118,14 @@ class Trainer:
         for epoch, figures in enumerate(self.history):
             self._report(epoch, figures)
         while len(self.history) < self.params.epochs and not out_of_patience(self.history, self.params.patience):
-            self._train_epoch()
-            self._end_epoch()
+            self.train_epoch()
+            self.end_epoch()
         epoch = best_epoch(self.history) if self.params.keep == "best" else len(self.history) - 1
         if self.best_weights:
             self.model.load_state_dict(self.best_weights)
         return self.model, {"epoch": epoch, **self.history[epoch]}
 
-    def _train_epoch(self) -> None:
+    def train_epoch(self) -> None:
         """The steps that this epoch still lacks."""
         epoch, ranks = len(self.history), self.where.ranks
         order_W = epoch_order(len(self.windows["train"]), self.params.seed, epoch).to(self.where.device)
@@ -135,11 +135,12 @@ class Trainer:
         loaded = load(self.windows["train"], shares, self.where.device)
         for part, (windows_BLC, labels_B) in zip(parts, loaded, strict=True):
             self._pause()
-            self._train_step(windows_BLC, labels_B, len(part))
+            self.train_step(windows_BLC, labels_B, len(part))
             self.where.on_step(self.step, self.params.epochs * self.steps_per_epoch)
         self._pause()
 
-    def _train_step(self, windows_BLC: Tensor, labels_B: Tensor, total: int) -> None:
+    def train_step(self, windows_BLC: Tensor, labels_B: Tensor, total: int) -> None:
+        """One step on this process's windows float32 [B, L, C] and labels int64 [B] of a batch of `total`."""
         ranks = self.where.ranks
         seed = step_seed(self.params.seed, self.step)
         torch.manual_seed(seed)  # for dropout
@@ -159,7 +160,7 @@ class Trainer:
         self.finite_steps += self.loss_sum.isfinite()
         self.step += 1
 
-    def _end_epoch(self) -> None:
+    def end_epoch(self) -> None:
         """Figures of the epoch, for the record; UserError when training has diverged."""
         epoch = len(self.history)
         self._refuse_infinite_loss()

@@ -41,9 +41,7 @@ def stage(*sections: str) -> Iterator[Params]:
     Args:
         sections: what of `params.yaml` the stage depends on, as in `dvc.yaml`.
     """
-    # Threads that spin while they wait make training many times slower where another process wants the core.
-    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
-    os.environ.update(PINNED_ENVIRONMENT)
+    pin_environment()
     try:
         _refuse_foreign_code(Path.cwd())
         be_the_only_one()
@@ -58,6 +56,13 @@ def stage(*sections: str) -> Iterator[Params]:
     except OSError as error:
         print(describe_os_error(error), file=sys.stderr)
         sys.exit(1)
+
+
+def pin_environment() -> None:
+    """Set what torch reads when it is imported."""
+    os.environ.update(PINNED_ENVIRONMENT)
+    # Threads that spin while they wait make training many times slower where another process wants the core.
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 
 def be_the_only_one() -> None:

@@ -1,0 +1,149 @@
+"""What loading, precision, checkpoints and going on cost a training, on the device that is there.
+
+    python benchmarks/training.py                    (TRACKSTACK_DEVICE=cpu where a GPU should not be taken)
+
+Three figures, each a ratio within this run:
+* loading: steps per second of an epoch as it is, against the same loop on one batch that lies on the device already;
+* precision: steps per second in bf16 against float32;
+* checkpoints: the time of writing one, as a share of the 60 s between two.
+And one check: a training that is stopped and gone on with ends with the weights of one that was not.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import statistics
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT / "src"))
+
+from trackstack.stage import pin_environment
+
+pin_environment()
+
+import torch
+
+from trackstack.checkpoint import DEFAULT_SECONDS, Checkpoints
+from trackstack.device import choose_device, describe_device, make_deterministic
+from trackstack.loop import Recipe, Surroundings, Trainer
+from trackstack.params import load_params
+from trackstack.windows import open_cache
+
+ROUNDS = 5
+
+
+def trainer(device: torch.device, **changes: object) -> Trainer:
+    """A training of params.yaml's model on the pipeline's cache."""
+    params = load_params(ROOT / "params.yaml")
+    recipe = Recipe.choose(
+        params.train.model_copy(update={"epochs": 1000, **changes}), params.models, params.losses, params.metrics
+    )
+    make_deterministic(recipe.train.threads)
+    return Trainer(open_cache(ROOT / "data/cache"), recipe, Surroundings(device))
+
+
+def seconds(work: object, device: torch.device) -> float:
+    """Of a function, the device's part included."""
+    began = time.perf_counter()
+    work()
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    return time.perf_counter() - began
+
+
+def epoch_as_it_is(one: Trainer) -> None:
+    """Shuffled, gathered, augmented and trained."""
+    one.train_epoch()
+    one.step = 0
+
+
+def epoch_on_one_batch(one: Trainer) -> None:
+    """As many steps on windows that lie on the device."""
+    size = one.params.batch_size
+    windows_BLC, labels_B = one.windows["train"].batch(torch.arange(size, device=one.windows["train"].starts.device))
+    windows_BLC, labels_B = windows_BLC.to(one.where.device), labels_B.to(one.where.device)
+    one.model.train()
+    for _ in range(one.steps_per_epoch):
+        one.train_step(windows_BLC, labels_B, size)
+    one.step = 0
+
+
+def compare_loading(device: torch.device, batch_size: int) -> None:
+    """Alternate both kinds of epoch."""
+    one = trainer(device, batch_size=batch_size)
+    epoch_as_it_is(one)  # kernels are chosen and memory is taken in the first
+    real, resident = [], []
+    for _ in range(ROUNDS):
+        real.append(seconds(lambda: epoch_as_it_is(one), device))
+        resident.append(seconds(lambda: epoch_on_one_batch(one), device))
+    ratio = statistics.median(r / e for e, r in zip(real, resident, strict=True))
+    rate = one.steps_per_epoch / statistics.median(real)
+    print(f"loading, batch {batch_size:4d}: {rate:8.1f} steps/s, {ratio:.3f} of one resident batch")
+
+
+def compare_precision(device: torch.device, batch_size: int) -> None:
+    """Alternate float32 and bf16."""
+    both = [trainer(device, batch_size=batch_size, precision=precision) for precision in ("float32", "bf16")]
+    times: list[list[float]] = [[], []]
+    for one in both:
+        epoch_as_it_is(one)
+    for _ in range(ROUNDS):
+        for one, spent in zip(both, times, strict=True):
+            spent.append(seconds(lambda one=one: epoch_as_it_is(one), device))
+    ratio = statistics.median(wide / half for wide, half in zip(*times, strict=True))
+    print(f"precision, batch {batch_size:4d}: bf16 takes {ratio:.2f} times as many steps per second as float32")
+
+
+def checkpoint_share(device: torch.device) -> None:
+    """The median time of a checkpoint, for the default model."""
+    one = trainer(device)
+    epoch_as_it_is(one)
+    with tempfile.TemporaryDirectory() as folder:
+        checkpoints = Checkpoints(Path(folder), "r0")
+        spent = [seconds(lambda n=n: checkpoints.save(n, one.state()), device) for n in range(1, 21)]
+        size = max(file.stat().st_size for file in Path(folder).iterdir()) / 2**20
+    median = statistics.median(spent)
+    print(f"checkpoint: {1000 * median:.1f} ms for {size:.1f} MB, {median / DEFAULT_SECONDS:.3%} of the training")
+
+
+def going_on_is_exact(device: torch.device) -> bool:
+    """Train three epochs at once, and with a break in the second."""
+    whole = trainer(device)
+    for _ in range(3):
+        whole.train_epoch()
+        whole.end_epoch()
+    first = trainer(device)
+    first.train_epoch()
+    first.end_epoch()
+    with tempfile.TemporaryDirectory() as folder:
+        checkpoints = Checkpoints(Path(folder), "r0")
+        checkpoints.save(first.step, first.state())
+        second = trainer(device)
+        second.restore(*checkpoints.load())
+    for _ in range(2):
+        second.train_epoch()
+        second.end_epoch()
+    same = all(torch.equal(a, second.model.state_dict()[name]) for name, a in whole.model.state_dict().items())
+    print(f"stopped and gone on with: {'the same weights' if same else 'OTHER WEIGHTS'}")
+    return same
+
+
+def main() -> None:
+    """Print a line per figure; exit code 1 when going on changes a bit."""
+    device = choose_device()
+    cores = len(os.sched_getaffinity(0))
+    print(f"{describe_device(device)}, {cores} cores, torch {torch.__version__}, Python {platform.python_version()}")
+    for batch_size in (64, 512):
+        compare_loading(device, batch_size)
+        compare_precision(device, batch_size)
+    checkpoint_share(device)
+    sys.exit(not going_on_is_exact(device))
+
+
+if __name__ == "__main__":
+    main()
