@@ -2,11 +2,13 @@
 SHELL := /bin/bash
 VENV := .venv$(if $(SLURM_CLUSTER_NAME),-$(SLURM_CLUSTER_NAME))
 PYTHON ?= python3
+# slurm/site.env names another CUDA build where the cluster's GPUs need it.
+TORCH_INDEX := $(if $(TORCH_BUILD),--extra-index-url https://download.pytorch.org/whl/$(TORCH_BUILD))
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help venv data check repro test bench lint format lock clean
+.PHONY: help venv data check repro test ui bench lint format lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' Makefile
@@ -22,13 +24,16 @@ repro: check ## environment, sample data, whole pipeline; ends with the metrics
 test: venv ## the whole test suite
 	pytest --numprocesses 2
 
+ui: venv ## MLflow and TensorBoard, in the browser
+	trackstack ui
+
 bench: venv ## the data path beside its peers: tables and a picture (15 minutes)
 	python benchmarks/data_path.py
 
 lint: venv ## ruff (check and format) and shellcheck
 	ruff check .
 	ruff format --check .
-	git ls-files -z '*.sh' .ci/run | xargs -0 shellcheck
+	git ls-files -z '*.sh' '*.env' .ci/run | xargs -0 shellcheck
 
 format: venv ## let ruff mend what it can
 	ruff check --fix .
@@ -50,7 +55,7 @@ $(VENV)/.installed: requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("make: Python >= 3.11 is needed, not " + sys.version.split()[0] + "; try: make PYTHON=python3.12")'
 	@echo "Installing the packages of requirements.lock into $(VENV): a minute or two"
 	@$(PYTHON) -m venv $(VENV)
-	@python -m pip install --quiet --requirement requirements.lock
+	@python -m pip install --quiet --requirement requirements.lock $(TORCH_INDEX)
 	@python -m pip install --quiet --no-deps --editable .
 	@touch $@
 

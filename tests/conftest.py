@@ -6,8 +6,9 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -62,13 +63,15 @@ def command_environment() -> dict[str, str]:
     return environment
 
 
-def run_in(folder: Path, command: str | list[str], expect: int | None = 0) -> subprocess.CompletedProcess:
+def run_in(
+    folder: Path, command: str | list[str], expect: int | None = 0, env: dict[str, str] | None = None
+) -> subprocess.CompletedProcess:
     """Run a command and return it with its output as text; any exit code but `expect` fails the test."""
     done = subprocess.run(
         command,
         shell=isinstance(command, str),
         cwd=folder,
-        env=command_environment(),
+        env=env or command_environment(),
         capture_output=True,
         text=True,
         stdin=subprocess.DEVNULL,
@@ -156,3 +159,21 @@ def sample(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for item in yaml.safe_load((objects / pointer[:2] / pointer[2:]).read_text()):
         shutil.copy(objects / item["md5"][:2] / item["md5"][2:], folder / item["relpath"])
     return folder
+
+
+@pytest.fixture(scope="session")
+def booted_cluster() -> Iterator[Any]:
+    """A real Slurm of two nodes, one per process of the tests; see `cluster`."""
+    import slurm_cluster  # which needs this file
+
+    if reason := slurm_cluster.missing():
+        pytest.skip(reason)
+    with slurm_cluster.running_cluster() as booted:
+        yield booted
+
+
+@pytest.fixture
+def cluster(booted_cluster: Any) -> Iterator[Any]:
+    """A real Slurm with an empty queue, see `slurm_cluster.Cluster`."""
+    yield booted_cluster
+    booted_cluster.empty()

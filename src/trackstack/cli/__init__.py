@@ -12,6 +12,7 @@ import typer
 from typer.core import TyperGroup
 
 from trackstack import UserError, describe_os_error
+from trackstack.cli.cluster import commands as cluster
 from trackstack.cli.printing import Json, print_json
 from trackstack.cli.records import commands as records
 
@@ -21,6 +22,7 @@ class PlainErrors(TyperGroup):
 
     def invoke(self, context: Any) -> Any:
         """Run the command that was typed."""
+        _run_own_code()  # before the command is looked up: an older installation may not know it
         try:
             return super().invoke(context)
         except UserError as error:
@@ -46,7 +48,6 @@ def _options(
     ] = False,
 ) -> None:
     """Data and experiment tracking on one DVC pipeline."""
-    _run_own_code()
 
 
 def _run_own_code() -> None:
@@ -79,3 +80,4 @@ def repair() -> None:
 
 
 app.add_typer(records)
+app.add_typer(cluster)

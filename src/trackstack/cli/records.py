@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -81,7 +82,7 @@ def diff(
     as_json: Json = False,
 ) -> None:
     """Parameters, data, source files and figures in which two runs differ."""
-    compare([a, b], as_json)
+    compare([a, b], as_json=as_json)
 
 
 @runs.command("list")
@@ -122,13 +123,24 @@ def show(run: RunKey, as_json: Json = False) -> None:
 
 @runs.command()
 def compare(
-    keys: Annotated[list[str], typer.Argument(metavar="RUN...", help="Two runs or more.")], as_json: Json = False
+    keys: Annotated[
+        list[str] | None, typer.Argument(metavar="RUN...", help="Two runs or more; with --plot all, by default.")
+    ] = None,
+    plot: Annotated[Path | None, typer.Option(help="Draw them into this file: .png, .svg or .pdf.")] = None,
+    metric: Annotated[str, typer.Option(help="What to draw.")] = "val_accuracy",
+    as_json: Json = False,
 ) -> None:
     """Parameters, data, source files and figures in which runs differ."""
-    from trackstack.runs import compare_runs
+    from trackstack.runs import compare_runs, list_runs
     from trackstack.tracking.environment import home
 
-    rows = compare_runs(home(), keys)
+    every = [row["run"] for row in list_runs(home()) if metric in row["metrics"]] if plot and not keys else []
+    rows = compare_runs(home(), keys or every)
+    if plot:
+        from trackstack.plots import plot_comparison
+
+        typer.echo(f"{plot}: {metric} over {plot_comparison(rows, metric, plot)} parameters")
+        return
     if as_json:
         print_json(rows)
         return

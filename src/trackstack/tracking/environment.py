@@ -79,6 +79,7 @@ def tags() -> dict[str, str]:
         "dvc_exp": os.environ.get("DVC_EXP_NAME"),
         "slurm_job_id": os.environ.get("SLURM_JOB_ID"),
         "slurm_array_task": os.environ.get("SLURM_ARRAY_TASK_ID"),
+        "sweep": os.environ.get("TRACKSTACK_SWEEP"),
         "slurm_cluster": os.environ.get("SLURM_CLUSTER_NAME"),
         "command": " ".join(sys.argv),
     }

@@ -1,0 +1,149 @@
+"""Slurm's commands as functions: submit, look, requeue. What Slurm refuses is one line that says what to do."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import time
+from collections.abc import Iterable
+from pathlib import Path
+
+from trackstack import UserError
+
+SITE = "slurm/site.env"
+KILL_ON_INVALID_DEPENDENCY = "--kill-on-invalid-dep=yes"
+HINTS = {
+    "invalid partition": "sinfo lists those there are",
+    "invalid account": f"set SBATCH_ACCOUNT, or edit {SITE}",
+    "no account": f"set SBATCH_ACCOUNT, or edit {SITE}",
+    "unable to contact": "is this a login node of the cluster?",
+    "node configuration is not available": "ask for less; sinfo -o '%P %l %c %m %G' shows what the partitions have",
+}
+
+
+def sbatch_command(script: str, arguments: Iterable[str] = (), **options: str | int | bool) -> list[str]:
+    """The command line of a submission; `job_name="x"` becomes `--job-name=x`, True a flag."""
+    flags = [
+        f"--{name.replace('_', '-')}" + ("" if value is True else f"={value}")
+        for name, value in options.items()
+        if value not in (None, False)
+    ]
+    return ["sbatch", "--parsable", *flags, script, *arguments]
+
+
+def submit(command: list[str], dependency: str = "", without: Iterable[str] = ()) -> str:
+    """Submit a job and return its id.
+
+    Args:
+        command: from `sbatch_command`.
+        dependency: what it waits for; when that cannot come true any more, the job is cancelled.
+        without: environment variables that this submission must not see.
+
+    Raises:
+        UserError: Slurm is not here, or refuses.
+    """
+    environment = {name: value for name, value in os.environ.items() if name not in without}
+    behind = [f"--dependency={dependency}", KILL_ON_INVALID_DEPENDENCY] if dependency else []
+    return _slurm([*command[:2], *behind, *command[2:]], environment).strip().split(";")[0]
+
+
+def show_submission(variable: str, command: list[str], dependency: str = "", without: Iterable[str] = ()) -> str:
+    """A submission as a line for a shell that keeps the job's id in a variable.
+
+    Args:
+        dependency: may name the variables of earlier lines: `afterok:$job1`.
+    """
+    unset = [name for name in without if name in os.environ]
+    prefix = ["env", *(part for name in unset for part in ("-u", name))] if unset else []
+    behind = [f'--dependency="{dependency}"', KILL_ON_INVALID_DEPENDENCY] if dependency else []
+    return f"{variable}=$({' '.join([shlex.join([*prefix, *command[:2]]), *behind, shlex.join(command[2:])])})"
+
+
+def active_tasks(jobs: Iterable[str]) -> dict[str, str]:
+    """State by id of those jobs and array tasks (`123`, `124_0`) that are queued or running still."""
+    wanted = sorted(set(jobs))
+    if not wanted:
+        return {}
+    # A list of ids fails as a whole when one of them is forgotten, so ask for all of the user's.
+    lines = _slurm(["squeue", "--noheader", "--me", "--array", "--format=%i %F %T"]).splitlines()
+    rows = [line.split() for line in lines]
+    return {task: state for task, job, state in rows if job in wanted}
+
+
+def job_field(job: str, field: str) -> str | None:
+    """One field of `scontrol show job`, None where there is no such job or Slurm does not answer."""
+    done = subprocess.run(
+        ["scontrol", "show", "job", "--oneliner", job], capture_output=True, text=True, check=False, timeout=60
+    )
+    match = re.search(rf"(?:^|\s){field}=(.*?)(?=\s+[\w:/]+=|$)", done.stdout)
+    return match[1] if match else None
+
+
+def requeue(job: str) -> bool:
+    """Put a running job back into the queue; False, with a word, when Slurm refuses."""
+    done = subprocess.run(["scontrol", "requeue", job], capture_output=True, text=True, check=False, timeout=60)
+    if done.returncode:
+        print(f"not requeued: {' '.join(done.stderr.split())}", flush=True)
+    return done.returncode == 0
+
+
+def release(job: str) -> None:
+    """Let a job go that was submitted with --hold."""
+    _slurm(["scontrol", "release", job])
+
+
+def cancel(job: str) -> None:
+    """End a job."""
+    _slurm(["scancel", job])
+
+
+def end_of_job(job: str) -> float | None:
+    """When the job's time limit ends it, in seconds since 1970; None without a limit."""
+    if known := os.environ.get("SLURM_JOB_END_TIME"):
+        return float(known)
+    found = job_field(job, "EndTime")  # versions before 23.02 set no variable
+    try:
+        return time.mktime(time.strptime(found or "", "%Y-%m-%dT%H:%M:%S"))
+    except ValueError:
+        return None
+
+
+def largest_array() -> int:
+    """The most tasks that one job array may have here."""
+    match = re.search(r"^MaxArraySize\s*=\s*(\d+)", _slurm(["scontrol", "show", "config"]), re.MULTILINE)
+    return int(match[1]) if match else 1001
+
+
+def job_name() -> str | None:
+    """The id of the job, or of the array task, that this process belongs to: `123`, `124_0`."""
+    job, array, task = (os.environ.get(f"SLURM_{name}") for name in ("JOB_ID", "ARRAY_JOB_ID", "ARRAY_TASK_ID"))
+    return f"{array}_{task}" if array else job
+
+
+def refuse_without_slurm(instead: str) -> None:
+    """UserError where Slurm's commands are not installed."""
+    if shutil.which("sbatch") is None:
+        raise UserError(f"sbatch: not found, so there is no Slurm here; {instead}")
+
+
+def refuse_without_script(script: Path) -> None:
+    """UserError unless this is the root of a checkout."""
+    if not script.exists():
+        raise UserError(f"{script}: no such file; run this from the root of the checkout")
+
+
+def _slurm(command: list[str], environment: dict[str, str] | None = None) -> str:
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment, timeout=120)
+    except FileNotFoundError:
+        raise UserError(f"{command[0]}: not found, so there is no Slurm here") from None
+    except subprocess.TimeoutExpired:
+        raise UserError(f"{command[0]}: no answer within 120 s; the controller may be down: sinfo") from None
+    if done.returncode:
+        reason = "; ".join(line.split(": ", 2)[-1] for line in done.stderr.strip().splitlines()) or "failed"
+        hint = next((hint for part, hint in HINTS.items() if part in reason.lower()), None)
+        raise UserError(f"{command[0]} refused: {reason}" + (f"; {hint}" if hint else ""))
+    return done.stdout

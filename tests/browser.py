@@ -1,0 +1,85 @@
+"""Drive a real Chromium over its debugging pipe: open a page, wait until it shows something, take a picture."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import json
+import os
+import shutil
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+
+
+class Page:
+    """A page in a headless browser."""
+
+    def __init__(self, to: int, back: int):
+        self._to, self._back, self._number, self._rest = to, back, 0, b""
+        target = self._call("Target.createTarget", {"url": "about:blank"})["targetId"]
+        self._session = None
+        self._session = self._call("Target.attachToTarget", {"targetId": target, "flatten": True})["sessionId"]
+
+    def open(self, url: str) -> None:
+        """Go to an address."""
+        self._call("Page.navigate", {"url": url})
+
+    def evaluate(self, expression: str) -> Any:
+        """The value of a JavaScript expression."""
+        return self._call("Runtime.evaluate", {"expression": expression, "returnByValue": True})["result"].get(
+            "value"
+        )
+
+    def until(self, expression: str, seconds: float = 120) -> None:
+        """Wait until an expression holds; it fails the test when it does not."""
+        deadline = time.monotonic() + seconds
+        while not self.evaluate(expression):
+            assert time.monotonic() < deadline, f"{expression}\n{self.evaluate('document.body.innerText')}"
+            time.sleep(0.3)
+
+    def picture(self, path: Path) -> None:
+        """Write what is seen as a PNG."""
+        path.write_bytes(base64.b64decode(self._call("Page.captureScreenshot", {"format": "png"})["data"]))
+
+    def _call(self, method: str, params: dict[str, Any]) -> dict[str, Any]:
+        self._number += 1
+        message = {"id": self._number, "method": method, "params": params}
+        session = getattr(self, "_session", None)
+        os.write(self._to, json.dumps(message | ({"sessionId": session} if session else {})).encode() + b"\0")
+        while True:
+            while b"\0" not in self._rest:
+                self._rest += os.read(self._back, 1 << 20)
+            answer, _, self._rest = self._rest.partition(b"\0")
+            told = json.loads(answer)
+            if told.get("id") == self._number:
+                assert "error" not in told, told
+                return told["result"]
+
+
+@contextlib.contextmanager
+def page(folder: Path) -> Iterator[Page]:
+    """A page in a browser of its own, with its profile in `folder`."""
+    (read_to, to), (back, write_back) = os.pipe(), os.pipe()
+    # Chromium reads commands from descriptor 3 and answers on 4.
+    command = f'exec "$0" "$@" 3<&{read_to} 4>&{write_back}'
+    options = ["--headless=new", "--no-sandbox", "--disable-gpu", "--remote-debugging-pipe", "--window-size=1400,900"]
+    process = subprocess.Popen(
+        ["bash", "-c", command, str(BROWSER), *options, f"--user-data-dir={folder}"],
+        pass_fds=(read_to, write_back),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    os.close(read_to)
+    os.close(write_back)
+    try:
+        yield Page(to, back)
+    finally:
+        process.terminate()
+        process.wait(20)
+        os.close(to)
+        os.close(back)
