@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -103,43 +104,59 @@ def _parse_with_faults(block: Block, content: bytes, contract: Contract) -> Part
     lengths = line_lengths(content)
     ends = np.cumsum(lengths + 1) - 1
     begins = ends - lengths
-    whole = np.ones(len(ends), bool)
-    pieces, rejected, at = [], [], 0
-    for index in np.flatnonzero(_odd_lines(content, lengths, ends, len(block.header))).tolist():
-        line = content[begins[index] : ends[index]]
-        pieces.append(content[at : begins[index]])
-        at = int(ends[index]) + 1
-        try:
-            pieces.append(_normal_line(line, len(block.header)) + b"\n")
-        except LineError as reason:
-            whole[index] = False
-            shown = line[: 4 * MAX_SHOWN].decode("utf-8", "replace").replace("\r", "\\r")[:MAX_SHOWN]
-            rejected.append(Rejected(block.file.name, block.first_line + index, "row", shown, str(reason)))
-    pieces.append(content[at:])
-    parsed = _parse(b"".join([first_line_for_polars(block.header), *pieces]), block.header, contract, lenient=True)
-    numbers = np.flatnonzero(whole)
+    odd = np.flatnonzero(_odd_lines(content, lengths, ends, len(block.header)))
+    cleaned, rejected = _mend_or_reject(block, content, [(at, begins[at], ends[at]) for at in odd.tolist()])
+    parsed = _parse(first_line_for_polars(block.header) + cleaned, block.header, contract, lenient=True)
+    numbers = np.delete(np.arange(len(ends)), [row.line - block.first_line for row in rejected])
     assert parsed.height == len(numbers), "a line is a row once those with another field count are out"
 
     def fields(index: int) -> list[str]:
-        number = numbers[index]
-        return split_fields(content[begins[number] : ends[number]])
+        return split_fields(content[begins[numbers[index]] : ends[numbers[index]]])
 
     rows = _finish(parsed, contract)
-    faults = enumerate(_faults(block.header, contract))
-    first = pl.min_horizontal(pl.when(fault).then(pl.lit(at, pl.Int32)) for at, fault in faults)
-    column_of = {
-        index: column
-        for index, column in enumerate(rows.select(first.alias("column"))["column"].to_list())
-        if column is not None
-    }
-    for index, column in _misread_as_missing(parsed, block.header, contract, fields):
-        column_of[index] = min(column, column_of.get(index, column))
-    for index, column in column_of.items():
+    columns = _first_faulty_columns(rows, parsed, block.header, contract, fields)
+    for index, column in columns.items():
         rejected.append(_explain(block, int(numbers[index]), column, fields(index)[column], contract))
     rejected.sort(key=lambda row: row.line)
     good = np.ones(rows.height, bool)
-    good[list(column_of)] = False
+    good[list(columns)] = False
     return Part.of(rows.filter(good).rechunk(), block.first_line + numbers[good], rejected, contract)
+
+
+def _mend_or_reject(block: Block, content: bytes, odd: list[tuple]) -> tuple[bytes, list[Rejected]]:
+    """The lines without those that are no row, the odd ones (number, begin, end) as any parser reads them alike."""
+    pieces, rejected, done = [], [], 0
+    for number, begin, end in odd:
+        line = content[begin:end]
+        pieces.append(content[done:begin])
+        done = end + 1
+        try:
+            pieces.append(_normal_line(line, len(block.header)) + b"\n")
+        except LineError as reason:
+            shown = line[: 4 * MAX_SHOWN].decode("utf-8", "replace").replace("\r", "\\r")[:MAX_SHOWN]
+            rejected.append(Rejected(block.file.name, block.first_line + number, "row", shown, str(reason)))
+    return b"".join([*pieces, content[done:]]), rejected
+
+
+def _first_faulty_columns(
+    rows: pl.DataFrame,
+    parsed: pl.DataFrame,
+    header: list[str],
+    contract: Contract,
+    fields: Callable[[int], list[str]],
+) -> dict[int, int]:
+    """For each row with a fault, by its index: the first column that has one."""
+    faults = enumerate(_faults(header, contract))
+    first = pl.min_horizontal(pl.when(fault).then(pl.lit(column, pl.Int32)) for column, fault in faults)
+    found = enumerate(rows.select(first.alias("column"))["column"].to_list())
+    columns = {index: column for index, column in found if column is not None}
+    for feature in contract.features:
+        if feature.missing == "mean":  # the lenient parser makes null of any text that is no number
+            column = header.index(feature.name)
+            for index in parsed[feature.name].is_null().arg_true().to_list():
+                if fields(index)[column].strip():
+                    columns[index] = min(column, columns.get(index, column))
+    return columns
 
 
 def _parse(content: bytes, header: list[str], contract: Contract, *, lenient: bool) -> pl.DataFrame:
@@ -204,17 +221,6 @@ def _may_lack_a_field(block: Block, content: bytes, rows: pl.DataFrame, contract
     if last not in contract.feature_names() or not rows[last].null_count():
         return False
     return b'"' in content or content.count(b",") != (1 + block.num_lines) * (len(block.header) - 1)
-
-
-def _misread_as_missing(parsed: pl.DataFrame, header: list[str], contract: Contract, fields) -> list[tuple[int, int]]:
-    """(Row, column) of values that may be missing and are not: the lenient parser makes null of any text."""
-    found = []
-    for feature in contract.features:
-        if feature.missing == "mean":
-            column = header.index(feature.name)
-            nulls = parsed[feature.name].is_null().arg_true().to_list()
-            found += [(index, column) for index in nulls if fields(index)[column].strip()]
-    return found
 
 
 def _odd_lines(content: bytes, lengths: np.ndarray, ends: np.ndarray, num_fields: int) -> np.ndarray:
