@@ -2,8 +2,8 @@
 SHELL := /bin/bash
 VENV := .venv$(if $(SLURM_CLUSTER_NAME),-$(SLURM_CLUSTER_NAME))
 PYTHON ?= python3
-# slurm/site.env names another CUDA build where the cluster's GPUs need it.
-TORCH_INDEX := $(if $(TORCH_BUILD),--extra-index-url https://download.pytorch.org/whl/$(TORCH_BUILD))
+# slurm/site.env names another CUDA build where the cluster's GPUs need it; TORCH_WHEELS is where PyTorch keeps them.
+TORCH_INDEX := $(if $(TORCH_BUILD),--extra-index-url $(TORCH_WHEELS)/$(TORCH_BUILD))
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
@@ -53,6 +53,8 @@ venv: $(VENV)/.installed ## the Python environment
 
 $(VENV)/.installed: requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("make: Python >= 3.11 is needed, not " + sys.version.split()[0] + "; try: make PYTHON=python3.12")'
+	@[ -z "$(TORCH_BUILD)" ] || [ -n "$(TORCH_WHEELS)" ] || { echo "make: this cluster's GPUs need torch's $(TORCH_BUILD) \
+	  build; set TORCH_WHEELS to the address that PyTorch's installation page gives, without $(TORCH_BUILD)" >&2; exit 1; }
 	@echo "Installing the packages of requirements.lock into $(VENV): a minute or two"
 	@$(PYTHON) -m venv $(VENV)
 	@python -m pip install --quiet --requirement requirements.lock $(TORCH_INDEX)
