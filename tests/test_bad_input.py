@@ -121,7 +121,8 @@ def test_bad_input_is_one_exact_line_and_leaves_nothing_behind(project, case):
 
 def test_random_damage_to_files_is_read_or_refused_in_words(tmp_path):
     """`python benchmarks/fuzz.py` does it 100,000 times."""
-    said = run_in(tmp_path, f"python {ROOT / 'benchmarks/fuzz.py'} --inputs 1000 --seed 1").stdout
+    command = ["python", str(ROOT / "benchmarks/fuzz.py"), "--inputs", "1000", "--seed", "1"]
+    said = run_in(tmp_path, command).stdout
     assert said.splitlines()[-1].endswith("no traceback, no hang")
 
 

@@ -1,7 +1,10 @@
 """The figures of evaluate, against values worked out by hand."""
 
+import json
+
 import numpy as np
 import pytest
+from conftest import edit_yaml
 
 from trackstack.evaluate import calibration, per_class, summarise
 from trackstack.params import EvaluateParams
@@ -38,3 +41,19 @@ def test_a_class_that_never_occurs_counts_zero():
 
 def test_full_confidence_falls_into_the_last_bin():
     assert calibration(np.array([0]), np.array([[1.0, 0.0]]), 10) == [(1.0, 1.0, 1)]
+
+
+@pytest.mark.parametrize("precision", ["float32", "bf16"])
+def test_evaluate_on_the_validation_split_agrees_with_what_training_reported(project, run, precision):
+    edit_yaml(project / "params.yaml", {"train": {"precision": precision, "epochs": 3}})
+    run(project, "dvc repro train")
+    script = (
+        "from pathlib import Path; from trackstack.stage import pin_environment; pin_environment();"
+        "from trackstack.evaluate import evaluate; from trackstack.params import load_params;"
+        "evaluate(Path('data/cache'), Path('results/model'), Path('out'), load_params().evaluate, split='val')"
+    )
+    run(project, ["env", "PYTHONPATH=src", "python", "-P", "-c", script])
+    found = json.loads((project / "out/metrics.json").read_text())
+    kept = json.loads((project / "results/model/model.json").read_text())["kept"]
+    assert found["val_accuracy"] == kept["val_accuracy"]
+    assert found["val_loss"] == pytest.approx(kept["val_loss"], rel=1e-6)

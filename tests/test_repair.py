@@ -6,7 +6,7 @@ import signal
 
 import pytest
 import yaml
-from conftest import edit_yaml
+from conftest import ROOT, edit_yaml
 from test_resume import begin, wait_for_epoch
 
 
@@ -42,3 +42,12 @@ def test_an_orphan_is_ended_and_a_dvc_at_work_is_left_alone(project, run):
     process.stdout.read()  # returns when the orphan has closed its end
     (journal,) = (file for file in project.glob("runs/*/journal-1.jsonl") if "100000" in file.read_text())
     assert json.loads(journal.read_text().splitlines()[-1])["status"] == "interrupted"
+
+
+def test_a_repro_killed_anywhere_ends_with_the_bytes_of_an_undisturbed_one(project, run):
+    """Five kills of the fifty that benchmarks/kill_anywhere.py does."""
+    run(project, "dvc config cache.type copy")
+    command = ["python", str(ROOT / "benchmarks/kill_anywhere.py"), "--kills", "5", "--seed", "3"]
+    output = run(project, [*command, "--project", str(project)]).stdout
+    assert output.splitlines()[-1].startswith("5 kills, 0 with other bytes; phases hit: ")
+    assert output.count("same bytes") == 5

@@ -44,12 +44,12 @@ def stage(*sections: str) -> Iterator[Params]:
     pin_environment()
     try:
         _refuse_foreign_code(Path.cwd())
-        be_the_only_one()
-        before = _source_digests(Path.cwd())
-        params = load_params()
-        yield params
-        _refuse_edits(before)
-        _refuse_changed_sections(params, load_params(), sections)
+        with _the_only_one():
+            before = _source_digests(Path.cwd())
+            params = load_params()
+            yield params
+            _refuse_edits(before)
+            _refuse_changed_sections(params, load_params(), sections)
     except UserError as error:
         print(error, file=sys.stderr)
         sys.exit(1)
@@ -65,14 +65,21 @@ def pin_environment() -> None:
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 
-def be_the_only_one() -> None:
+@contextlib.contextmanager
+def _the_only_one() -> Iterator[None]:
     """Wait until no other process executes this stage here, such as one that its killed `dvc` left behind.
 
     What an orphan writes would otherwise overwrite the outputs of a later run. Of several processes that train
     together the first one stands for all.
     """
-    if os.environ.get("RANK", "0") == "0":
-        take_lease(LEASES / _name(), f"stage {_name()}", ORPHAN_SECONDS)
+    if os.environ.get("RANK", "0") != "0":
+        yield
+        return
+    take_lease(LEASES / _name(), f"stage {_name()}", ORPHAN_SECONDS)
+    try:
+        yield
+    finally:
+        give_back_lease(LEASES / _name())
 
 
 def leave_it_to_another() -> None:
