@@ -71,7 +71,7 @@ def test_an_unknown_target_and_no_slurm_are_one_line(project, tmp_path):
 
 def test_the_chain_holds_a_gpu_for_training_alone_and_ends_where_a_stage_fails(cluster, project):
     edit_yaml(project / "params.yaml", {"tensor_cache": {"window": 30}})
-    said = cluster.run(project, "trackstack submit", SBATCH_GPUS_PER_NODE="1").stdout
+    said = cluster.run(project, "trackstack submit", SBATCH_GPUS_PER_NODE="1", TRACKSTACK_DEVICE="cpu").stdout
     jobs = re.findall(r"^(\w+): job (\d+)$", said, re.MULTILINE)
     assert [stage for stage, _ in jobs] == ["tensor_cache", "train", "evaluate"]
     for stage, job in jobs:
