@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import csv
 import itertools
 from collections.abc import Collection, Iterable
@@ -10,7 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from trackstack import UserError
-from trackstack.check import check_choices
+from trackstack.catalog import load_dataset
 from trackstack.clones import experiment_name
 from trackstack.digest import digest_json
 from trackstack.losses import LOSSES
@@ -40,11 +41,12 @@ def expand(settings: list[str], table: Path | None, prefix: str | None) -> list[
         UserError: nothing to run, malformed settings, or parameters that params.yaml does not allow.
     """
     rows = _read_table(table) if table else [[]]
+    params = load_yaml(PARAMS_FILE)
     points: dict[str, list[str]] = {}
     for row, point in itertools.product(rows, _product(settings)):
         overrides = [*row, *point]
         values = dict(map(_parsed, overrides))
-        _refuse_bad_values(values, overrides)
+        _refuse_bad_values(copy.deepcopy(params), values, overrides)
         points.setdefault(digest_json(values), overrides)
     if not points or not any(points.values()):
         raise UserError("nothing to sweep over; give -S section.parameter=value,value or --file trials.csv")
@@ -105,9 +107,8 @@ def _parsed(override: str) -> tuple[str, Any]:
     return parsed.key_or_group, str(value) if type(value).__name__ == "QuotedString" else value
 
 
-def _refuse_bad_values(values: dict[str, Any], overrides: Iterable[str]) -> None:
+def _refuse_bad_values(params: dict[str, Any], values: dict[str, Any], overrides: Iterable[str]) -> None:
     """Hold the parameters of a trial against what `params.yaml` may hold, before hundreds of jobs find out."""
-    params = load_yaml(PARAMS_FILE)
     for name, value in values.items():
         section, _, last = name.rpartition(".")
         place = params
@@ -118,7 +119,8 @@ def _refuse_bad_values(values: dict[str, Any], overrides: Iterable[str]) -> None
         place[last] = value
     try:
         checked = validate(Params, params, PARAMS_FILE)
-        check_choices(checked)
+        if "dataset" in values:
+            load_dataset(checked.dataset)
         MODELS.check(checked.train.model, checked.models)
         LOSSES.check(checked.train.loss, checked.losses)
         METRICS.check(checked.train.metric, checked.metrics)
