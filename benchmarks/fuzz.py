@@ -27,7 +27,7 @@ sys.path.insert(0, str(ROOT / "src"))
 from trackstack import UserError
 from trackstack.catalog import Dataset, load_catalog
 from trackstack.ingest import build_manifest
-from trackstack.models import model_params
+from trackstack.models import MODELS
 from trackstack.params import ParquetParams, load_params
 from trackstack.parquet import convert
 from trackstack.tracking.journal import read_records
@@ -120,7 +120,7 @@ def read_params(content: bytes, folder: Path) -> None:
     """Every stage begins so."""
     (folder / "params.yaml").write_bytes(content)
     params = load_params(folder / "params.yaml")
-    model_params(params.train.model, params.models)
+    MODELS.params(params.train.model, params.models)
 
 
 def read_journal(content: bytes, folder: Path) -> None:
