@@ -100,7 +100,7 @@ class Cluster:
         while not holds():
             queue = self.run(self.folder, "squeue; sinfo").stdout if time.monotonic() > deadline else None
             assert queue is None, f"waited {seconds} s for {what}\n{queue}"
-            time.sleep(0.2)
+            time.sleep(0.3)
 
     def empty(self) -> None:
         """Cancel what a test has left."""
