@@ -537,10 +537,8 @@ def test_one_two_and_four_threads_make_the_same_files(tmp_path, run):
     (tmp_path / "convert.py").write_text(CONVERT)
     contents = set()
     for threads in (1, 2, 4):
-        run(
-            tmp_path,
-            f"env POLARS_MAX_THREADS={threads} PYTHONPATH={ROOT / 'src'} python convert.py manifest.json raw out{threads}",
-        )
+        settings = [f"POLARS_MAX_THREADS={threads}", f"PYTHONPATH={ROOT / 'src'}"]
+        run(tmp_path, ["env", *settings, "python", "convert.py", "manifest.json", "raw", f"out{threads}"])
         files = sorted((tmp_path / f"out{threads}").iterdir())
         contents.add(tuple((file.name, file.read_bytes()) for file in files))
     assert len(contents) == 1
