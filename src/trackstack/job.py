@@ -28,10 +28,10 @@ from typing import Any
 from trackstack import UserError, describe_os_error, slurm
 from trackstack.clones import cache_folder, experiment_command, experiment_name, git, pinned_clone, push_experiment
 from trackstack.job_note import forget_job, mend, note_job
+from trackstack.stopping import EXIT_INTERRUPTED
 from trackstack.tracking.environment import home
 from trackstack.tracking.lease import NOTE_FILE, is_live
 
-EXIT_INTERRUPTED = 75
 STAGE_LINE = re.compile(r"Running stage '(.+)':")
 RUN_LINE = re.compile(r"run (r[0-9a-f]{12})\b")
 DVC = [sys.executable, "-P", "-m", "dvc"]
