@@ -60,11 +60,14 @@ def undisturbed(tiny_project, tmp_path_factory):
 
 @pytest.fixture
 def long_project(undisturbed, tmp_path):
-    """A copy of it without outputs of training."""
+    """A copy of it that DVC takes for one that was never trained: no outputs, no record, no run cache."""
     folder = tmp_path / "a project"
     shutil.copytree(undisturbed, folder, symlinks=True, ignore=shutil.ignore_patterns("runs", "project.db"))
     for output in ("model", "live"):
         shutil.rmtree(folder / "results" / output)
+    shutil.rmtree(folder / ".dvc/cache/runs")
+    lock = (folder / "dvc.lock").read_text()
+    (folder / "dvc.lock").write_text(lock[: lock.index("\n  train:") + 1])  # train and evaluate are its last
     return folder
 
 
