@@ -116,7 +116,7 @@ def test_dvc_repro_goes_on_with_what_was_stopped(long_project, undisturbed):
     end(process, 255)  # what dvc makes of 75
     assert "going on from step" in run_in(long_project, "dvc repro").stdout
     assert outputs(long_project) == outputs(undisturbed)
-    assert run_in(long_project, "git status --porcelain").stdout == ""
+    assert run_in(long_project, "dvc status").stdout == "Data and pipelines are up to date.\n"
 
 
 def test_a_killed_trainer_goes_on_from_its_last_checkpoint(long_project, undisturbed):
