@@ -18,15 +18,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT / "src"), str(ROOT / "tests")]
 
-from tracking_runs import (
-    EVERYTHING,
-    in_back_ends,
-    in_journals,
-    kill_while_logging,
-    kill_while_syncing,
-    trackstack,
-    wait_until_nobody_delivers,
-)
+from tracking_runs import after_sync, kill_while_logging, kill_while_syncing
 
 
 def main() -> None:
@@ -42,10 +34,7 @@ def main() -> None:
             names = {f"{whom}-{number}": whom for whom in ("parent", "child", "both")}
             kill_while_logging(home, names, instants, seconds=8)
             kill_while_syncing(home, after=instants.uniform(0.5, 8))
-        wait_until_nobody_delivers(home)
-        trackstack(home, "sync")
-        expected = sorted(in_journals(home))
-        found = in_back_ends(home, EVERYTHING)
+        expected, found = after_sync(home)
     print(f"{4 * options.rounds} kills in {time.monotonic() - began:.0f} s; {len(expected)} points in the journals")
     for name, points in found.items():
         missing, doubled = len(set(expected) - set(points)), len(points) - len(set(points))

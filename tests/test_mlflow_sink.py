@@ -11,13 +11,13 @@ import time
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
+from bad_servers import failing, hanging, refusing
 
 from trackstack import UserError
 from trackstack.models import MODELS as REGISTRY
@@ -528,16 +528,6 @@ def test_an_unknown_choice_of_models_is_one_clear_line(in_database, series, monk
         open_sink("mlflow", in_database).deliver_artifacts(series)
 
 
-class Failing(BaseHTTPRequestHandler):
-    def do_GET(self):
-        self.send_error(500)
-
-    do_POST = do_GET  # noqa: N815
-
-    def log_message(self, *_):
-        pass
-
-
 def test_a_bad_server_raises_in_time_and_a_good_one_gets_everything(server, series, tmp_path):
     from mlflow.exceptions import MlflowException
 
@@ -548,14 +538,8 @@ def test_a_bad_server_raises_in_time_and_a_good_one_gets_everything(server, seri
             open_sink("mlflow", bad).deliver(series, epochs(0, 2))
         return time.monotonic() - began
 
-    failing = HTTPServer(("127.0.0.1", 0), Failing)
-    threading.Thread(target=failing.serve_forever, daemon=True).start()
-    with socket.create_server(("127.0.0.1", 0)) as silent, socket.socket() as closed, ThreadPoolExecutor(3) as pool:
-        closed.bind(("127.0.0.1", 0))
-        ports = [failing.server_port, silent.getsockname()[1], closed.getsockname()[1]]
-        took = list(pool.map(fail, ports))
-    failing.shutdown()
-    failing.server_close()
+    with failing() as one, hanging() as two, refusing() as three, ThreadPoolExecutor(3) as pool:
+        took = list(pool.map(fail, (one, two, three)))
     assert max(took) < 60, "two tries of 10 s; MLflow on its own would take many minutes"
     destination = server | {"experiment": tmp_path.name}
     assert deliver(destination, series, epochs(0, 4)) is False

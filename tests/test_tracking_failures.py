@@ -11,10 +11,10 @@ import sys
 import sysconfig
 import threading
 import time
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
+from bad_servers import failing, hanging, refusing
 from tracking_runs import (
     SCRIPT,
     environment,
@@ -72,40 +72,6 @@ def test_a_disk_that_is_read_only_or_full_costs_one_warning(tmp_path, mount, rea
     for _ in range(2):
         trackstack(tmp_path, "sync")
         assert in_back_ends(tmp_path, ("sqlite",)) == {"sqlite": sorted(in_journals(tmp_path))}
-
-
-class Failing(BaseHTTPRequestHandler):
-    def do_GET(self):
-        self.send_error(500)
-
-    do_POST = do_GET  # noqa: N815
-
-    def log_message(self, *_):
-        pass
-
-
-@contextlib.contextmanager
-def refusing():
-    with socket.socket() as closed:
-        closed.bind(("127.0.0.1", 0))
-        yield closed.getsockname()[1]
-
-
-@contextlib.contextmanager
-def hanging():
-    with socket.create_server(("127.0.0.1", 0)) as silent:
-        yield silent.getsockname()[1]
-
-
-@contextlib.contextmanager
-def failing():
-    server = HTTPServer(("127.0.0.1", 0), Failing)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    try:
-        yield server.server_port
-    finally:
-        server.shutdown()
-        server.server_close()
 
 
 @contextlib.contextmanager

@@ -190,3 +190,10 @@ def kill_while_syncing(home: Path, after: float) -> None:
         process.wait(after)
     process.kill()
     process.wait()
+
+
+def after_sync(home: Path) -> tuple[list[Point], dict[str, list[Point]]]:
+    """Deliver what is left; the points that the journals hold, and those that each back end does."""
+    wait_until_nobody_delivers(home)
+    trackstack(home, "sync")
+    return sorted(in_journals(home)), in_back_ends(home, EVERYTHING)

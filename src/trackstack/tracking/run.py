@@ -10,6 +10,7 @@ import contextlib
 import json
 import os
 import shutil
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -97,8 +98,7 @@ def start_run(
         UserError: another process is at work on this run.
     """
     params, patience = params or {}, longest_wait()
-    place = home()
-    folder = place / "runs" / (run_id or _own_id(name, params))
+    folder = home() / "runs" / (run_id or _own_id(name, params))
     take_lease(folder)
     series = series or _unfinished_series(folder, stage)
     run = Run(folder, Journal(folder))
@@ -111,28 +111,36 @@ def start_run(
         "series": series or run.attempt,
         "name": os.environ.get("MLFLOW_RUN_NAME") or os.environ.get("DVC_EXP_NAME") or name,
         "params": params,
-        "tags": tags() | _source_tag(run, place, series) | (extra_tags or {}),
+        "tags": tags() | _source_tag(run, series) | (extra_tags or {}),
         "data": data,
         "environment": environment(device),
-        "destinations": destinations(place),
+        "destinations": destinations(home()),
     }
     run._begin(redact(start))
     child = start_child(folder) if start["destinations"] else None
+    with _recorded_end(run, child, patience):
+        yield run
+
+
+@contextlib.contextmanager
+def _recorded_end(run: Run, child: subprocess.Popen | None, patience: float) -> Iterator[None]:
+    """Sample the machine during the block; record how it ended, and let the points go out."""
     monitor = Monitor(run._log_system)
     status, error = "finished", None
     try:
-        yield run
+        yield
     except BaseException as fault:
         status, error = _how_it_ended(fault)
         raise
     finally:
         monitor.stop()
         run._end(status, error)
-        give_back_lease(folder)
+        give_back_lease(run.folder)
         _write_status_file(run, status, error)
         # Whoever interrupts does not want to wait: the child goes on, or sync does.
         if child and status != "interrupted":
-            wait_for_child(child, folder, run.attempt, patience, whole=place.resolve() != Path.cwd().resolve())
+            elsewhere = home().resolve() != Path.cwd().resolve()
+            wait_for_child(child, run.folder, run.attempt, patience, whole=elsewhere)
 
 
 def _unfinished_series(folder: Path, stage: str) -> int | None:
@@ -146,9 +154,9 @@ def _unfinished_series(folder: Path, stage: str) -> int | None:
     return attempts[-1].start["series"]
 
 
-def _source_tag(run: Run, place: Path, series: int | None) -> dict[str, str]:
+def _source_tag(run: Run, series: int | None) -> dict[str, str]:
     # An evaluation belongs to a series whose source is kept already.
-    source = keep_source(run.id, place) if series is None else None
+    source = keep_source(run.id, home()) if series is None else None
     return {"source": source} if source else {}
 
 
