@@ -6,8 +6,10 @@ The stages' own scripts run, in this process. `tests/bad_input.yaml` has the cas
 
 import contextlib
 import io
+import os
 import runpy
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 
@@ -124,6 +126,24 @@ def test_random_damage_to_files_is_read_or_refused_in_words(tmp_path):
     command = ["python", str(ROOT / "benchmarks/fuzz.py"), "--inputs", "1000", "--seed", "1"]
     said = run_in(tmp_path, command).stdout
     assert said.splitlines()[-1].endswith("no traceback, no hang")
+
+
+def test_an_input_that_hangs_is_not_counted_as_refused(tmp_path):
+    os.mkfifo(tmp_path / "params.yaml")  # nobody writes it
+    script = """if True:
+        import sys
+        from pathlib import Path
+        import fuzz
+        fuzz.SECONDS = 1
+        fuzz.KINDS = dict.fromkeys(fuzz.KINDS, (b"x", lambda *_: fuzz.load_params(Path("params.yaml"))))
+        sys.argv = ["fuzz.py", "--inputs", "1"]
+        fuzz.main()
+    """
+    environment = os.environ | {"PYTHONPATH": str(ROOT / "benchmarks"), "TMPDIR": str(tmp_path)}
+    command = [sys.executable, "-c", script]
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith("Timeout (0:00:01)!")
 
 
 def test_there_are_enough_cases_and_each_is_another():
