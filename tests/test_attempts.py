@@ -1,5 +1,6 @@
 """How attempts at a run become series, and when a re-execution is a reproduction."""
 
+import itertools
 import json
 
 import pytest
@@ -123,6 +124,22 @@ def test_a_run_gone_on_with_reproduces_one_that_was_never_interrupted(runs):
     assert runs.summary() == [(1, "finished", 0, 2)], "whether it will be equal nobody can tell yet"
     runs.attempt([0.5, 0.4], series=2)
     assert runs.summary() == [(1, "finished", 1, 2)]
+
+
+@pytest.mark.parametrize("ends", list(itertools.product(["interrupted", "failed", None], repeat=2)))
+@pytest.mark.parametrize(("stage", "series"), [("train", 3), ("evaluate", 1)])
+def test_what_was_told_stays_told_when_it_is_gone_on_with_and_comes_out_equal(runs, stage, series, ends):
+    runs.attempt([0.5, 0.4])
+    runs.attempt([0.3], stage="evaluate", series=1)
+    told = {}
+    for end in (*ends, "finished"):
+        for status, live in ((None, True), (end, False)):
+            runs.attempt([0.5, 0.4] if stage == "train" else [0.3], stage=stage, series=series, status=status)
+            before, told = told, {number: reproduced for number, _, reproduced, _ in runs.summary(live)}
+            assert all(number in told and told[number] >= count for number, count in before.items())
+            runs.attempts -= live  # the same attempt, ended
+    was_held_back = set(ends) == {"interrupted"}
+    assert told == {1: int(was_held_back and stage == "train")} | ({} if was_held_back else {3: 0})
 
 
 def test_a_run_gone_on_with_that_came_out_differently_is_kept_beside_the_first(runs):

@@ -65,6 +65,11 @@ class Execution:
         end = self.attempts[-1].end
         return end and end["status"]
 
+    @property
+    def was_told(self) -> bool:
+        """Whether back ends may know it from before its last attempt: one that was interrupted is held back."""
+        return any(not attempt.end or attempt.end["status"] != "interrupted" for attempt in self.attempts[:-1])
+
     def outcome(self) -> tuple:
         """What is compared between executions: figures and the digests of artifacts. NaN equals NaN.
 
@@ -123,14 +128,15 @@ def tell(folder: Path, attempts: list[Attempt], live: bool) -> list[Told]:
             and earlier.attempts[-1].number < start["attempt"]  # else it was told before the other had finished
             and (is_root or number == target)
         ]
-        if rivals and (running or execution.status == "interrupted"):
-            continue
-        if rivals:
-            twin = next((number for number, rival in rivals if rival.outcome() == execution.outcome()), None)
-            if twin is not None:
-                reproduces[start["attempt"]] = twin
-                series[twin].reproduced += is_root
+        if rivals and not execution.was_told:
+            if running or execution.status == "interrupted":
                 continue
+            same = [number for number, rival in rivals if rival.outcome() == execution.outcome()]
+            if same and execution.status == "finished":
+                reproduces[start["attempt"]] = same[0]
+                series[same[0]].reproduced += is_root
+                continue
+        if rivals:
             target = start["attempt"]
         if target not in series:
             series[target] = Series(start["run"], target, folder, start)
