@@ -2,21 +2,25 @@
 
     python benchmarks/training.py                    (TRACKSTACK_DEVICE=cpu where a GPU should not be taken)
 
-Three figures, each a ratio within this run:
+Figures, each a ratio within this run:
+* loader: an epoch of the default data without the model, against a `DataLoader` over `__getitem__`;
 * loading: steps per second of an epoch as it is, against the same loop on one batch that lies on the device already;
 * precision: steps per second in bf16 against float32;
 * checkpoints: the time of writing one, as a share of the 60 s between two.
-And one check: a training that is stopped and gone on with ends with the weights of one that was not.
+And one check: a training that is stopped in mid-epoch and gone on with ends with the weights and figures of one that
+was not.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import platform
 import statistics
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -27,33 +31,74 @@ from trackstack.stage import pin_environment
 pin_environment()
 
 import torch
+from torch.utils.data import DataLoader, Dataset
 
 from trackstack.checkpoint import DEFAULT_SECONDS, Checkpoints
 from trackstack.device import choose_device, describe_device, make_deterministic
+from trackstack.loader import load
 from trackstack.loop import Recipe, Surroundings, Trainer
 from trackstack.params import load_params
-from trackstack.windows import open_cache
+from trackstack.stopping import Interrupted
+from trackstack.windows import WindowDataset, open_cache
 
 ROUNDS = 5
 
 
-def trainer(device: torch.device, **changes: object) -> Trainer:
+def trainer(
+    device: torch.device, checkpoints: Checkpoints | None = None, stop: StopAfter | None = None, **changes: object
+) -> Trainer:
     """A training of params.yaml's model on the pipeline's cache."""
     params = load_params(ROOT / "params.yaml")
     recipe = Recipe.choose(
         params.train.model_copy(update={"epochs": 1000, **changes}), params.models, params.losses, params.metrics
     )
     make_deterministic(recipe.train.threads)
-    return Trainer(open_cache(ROOT / "data/cache"), recipe, Surroundings(device))
+    where = Surroundings(device, checkpoints=checkpoints, stop=stop)
+    return Trainer(open_cache(ROOT / "data/cache"), recipe, where)
 
 
-def seconds(work: object, device: torch.device) -> float:
+def seconds(work: Callable[[], object], device: torch.device) -> float:
     """Of a function, the device's part included."""
     began = time.perf_counter()
     work()
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
+    if device.type != "cpu":
+        torch.accelerator.synchronize(device)
     return time.perf_counter() - began
+
+
+def compare_loaders(device: torch.device, batch_size: int) -> None:
+    """Alternate our loader and an ordinary one over the training windows."""
+    one = trainer(device)
+    plain = WindowDataset(open_cache(ROOT / "data/cache"), "train")
+    count = len(plain)
+
+    def ours() -> None:
+        order_W = torch.randperm(count).to(one.windows["train"].starts.device)
+        for _ in load(one.windows["train"], order_W.split(batch_size), device):
+            pass
+
+    def ordinary() -> None:
+        for windows_BLC, labels_B in DataLoader(Rows(plain), batch_size, shuffle=True):
+            windows_BLC.to(device), labels_B.to(device)
+
+    ours()
+    both = [(seconds(ours, device), seconds(ordinary, device)) for _ in range(ROUNDS)]
+    ratio = statistics.median(theirs / own for own, theirs in both)
+    own = statistics.median(own for own, _ in both)
+    print(f"loader, batch {batch_size:4d}: {1000 * own:7.1f} ms per epoch, {ratio:.1f} times as fast as a DataLoader")
+
+
+class Rows(Dataset):
+    """Windows one by one, as the guide's dataset gives them: without the batched `__getitems__`."""
+
+    def __init__(self, windows: WindowDataset):
+        self._windows = windows
+
+    def __len__(self) -> int:
+        return len(self._windows)
+
+    def __getitem__(self, index: int) -> tuple[torch.Tensor, torch.Tensor]:
+        return self._windows[index]
 
 
 def epoch_as_it_is(one: Trainer) -> None:
@@ -111,25 +156,37 @@ def checkpoint_share(device: torch.device) -> None:
     print(f"checkpoint: {1000 * median:.1f} ms for {size:.1f} MB, {median / DEFAULT_SECONDS:.3%} of the training")
 
 
+class StopAfter:
+    """Asks for a stop at the n-th look, as `trackstack.stopping.Stop` does for its reasons."""
+
+    def __init__(self, looks: int):
+        self._looks = looks
+
+    def reason(self) -> str | None:
+        """None until then."""
+        self._looks -= 1
+        return "enough" if self._looks < 0 else None
+
+
 def going_on_is_exact(device: torch.device) -> bool:
-    """Train three epochs at once, and with a break in the second."""
-    whole = trainer(device)
-    for _ in range(3):
-        whole.train_epoch()
-        whole.end_epoch()
-    first = trainer(device)
-    first.train_epoch()
-    first.end_epoch()
+    """Train two epochs at once, and with a break in the middle of the second."""
+    whole = trainer(device, epochs=2)
+    whole.fit()
     with tempfile.TemporaryDirectory() as folder:
         checkpoints = Checkpoints(Path(folder), "r0")
-        checkpoints.save(first.step, first.state())
-        second = trainer(device)
+        stop = StopAfter(whole.steps_per_epoch * 3 // 2)
+        with contextlib.suppress(Interrupted):
+            trainer(device, checkpoints=checkpoints, stop=stop, epochs=2).fit()
+        second = trainer(device, epochs=2)
         second.restore(*checkpoints.load())
-    for _ in range(2):
-        second.train_epoch()
-        second.end_epoch()
-    same = all(torch.equal(a, second.model.state_dict()[name]) for name, a in whole.model.state_dict().items())
-    print(f"stopped and gone on with: {'the same weights' if same else 'OTHER WEIGHTS'}")
+    broke_at = second.step
+    second.fit()
+    weights = second.model.state_dict()
+    same = second.history == whole.history and all(
+        torch.equal(value, weights[name]) for name, value in whole.model.state_dict().items()
+    )
+    verdict = "the same weights and figures" if same else "OTHER WEIGHTS OR FIGURES"
+    print(f"stopped at step {broke_at} of {whole.step} and gone on with: {verdict}")
     return same
 
 
@@ -139,6 +196,7 @@ def main() -> None:
     cores = len(os.sched_getaffinity(0))
     print(f"{describe_device(device)}, {cores} cores, torch {torch.__version__}, Python {platform.python_version()}")
     for batch_size in (64, 512):
+        compare_loaders(device, batch_size)
         compare_loading(device, batch_size)
         compare_precision(device, batch_size)
     checkpoint_share(device)

@@ -7,7 +7,7 @@ from trackstack.checkpoint import Checkpoints, random_states, set_random_states
 from trackstack.stopping import Interrupted, Stop
 
 torch.manual_seed(0)
-params = {"lr": 0.1, "steps": 2000}
+params = {"lr": 0.1, "steps": 10000}
 model = torch.nn.Sequential(torch.nn.Linear(4, 16), torch.nn.ReLU(), torch.nn.Dropout(0.1), torch.nn.Linear(16, 1))
 optimizer = torch.optim.SGD(model.parameters(), lr=params["lr"])
 
@@ -31,7 +31,7 @@ with Stop() as stop, trackstack.start_run("own-loop", params) as run:
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-        if step % 100 == 0:
+        if step % 500 == 0:
             run.log({"train_loss": loss.item()}, step)
     checkpoints.remove()
 print(f"weights {sum(p.double().sum().item() for p in model.parameters()):.12f}")

@@ -5,6 +5,7 @@ import os
 import shutil
 import signal
 
+import numpy as np
 import psutil
 import pytest
 from conftest import edit_yaml
@@ -43,6 +44,45 @@ def test_two_and_four_processes_train_as_one_does(odd_project):
         assert val_losses(odd_project) == pytest.approx(alone, abs=1e-4)
     record = next((odd_project / "runs").glob("*/journal-1.jsonl")).read_text().splitlines()[0]
     assert json.loads(record)["environment"]["device"] == "cpu, 4 processes"
+
+
+WITNESS = """
+import json, os
+from trackstack.models.mlp import Params
+from trackstack.models import mlp
+
+class Model(mlp.Model):
+    def forward(self, windows_BLC):
+        if self.training:
+            with open(f"seen-{os.environ.get('RANK', 0)}.jsonl", "a") as file:
+                print(json.dumps(windows_BLC[:, 0].tolist()), file=file)
+        return super().forward(windows_BLC)
+"""
+
+
+def seen(project):
+    """The first row of each window of each batch that training looked at, the parts of all processes put together."""
+    files = [file.read_text().splitlines() for file in sorted(project.glob("seen-*.jsonl"))]
+    for file in project.glob("seen-*.jsonl"):
+        file.unlink()
+    return [[row for part in parts for row in json.loads(part)] for parts in zip(*files, strict=True)]
+
+
+@pytest.mark.parametrize("batch_size", [7, 10])
+def test_the_processes_see_the_same_samples_in_the_same_order_as_one(project, batch_size):
+    off = dict.fromkeys(("rotation", "mirror", "gain", "stretch", "shift", "jitter"), 0)
+    (project / "src/trackstack/models/witness.py").write_text(WITNESS)
+    params = {"train": {"model": "witness", "batch_size": batch_size, "augment": off}}
+    edit_yaml(project / "params.yaml", params | {"models": {"witness": {"hidden": 8, "dropout": 0}}})
+    end(begin(project), 0)
+    alone = seen(project)
+    assert [len(batch) for batch in alone] == 2 * {7: [7, 7, 6], 10: [10, 10]}[batch_size]
+    assert len({tuple(row) for batch in alone[: len(alone) // 2] for row in batch}) == 20
+    end(begin(project, TRACKSTACK_NPROC="2"), 0)
+    together = seen(project)
+    assert [len(batch) for batch in together] == [len(batch) for batch in alone]
+    for one, other in zip(alone, together, strict=True):
+        assert np.allclose(one, other, atol=1e-6)
 
 
 def test_several_processes_that_were_stopped_go_on_to_the_same_bytes(odd_project):

@@ -47,7 +47,8 @@ def test_an_orphan_is_ended_and_a_dvc_at_work_is_left_alone(project, run):
 def test_a_repro_killed_anywhere_ends_with_the_bytes_of_an_undisturbed_one(project, run):
     """Five kills of the fifty that benchmarks/kill_anywhere.py does."""
     run(project, "dvc config cache.type copy")
-    command = ["python", str(ROOT / "benchmarks/kill_anywhere.py"), "--kills", "5", "--seed", "3"]
+    command = ["python", str(ROOT / "benchmarks/kill_anywhere.py"), "--kills", "5", "--seed", "1"]
     output = run(project, [*command, "--project", str(project)]).stdout
     assert output.splitlines()[-1].startswith("5 kills, 0 with other bytes; phases hit: ")
     assert output.count("same bytes") == 5
+    assert " in train " in output

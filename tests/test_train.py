@@ -45,8 +45,8 @@ def recipe_of(params, **changes):
 
 def fit_quietly(cache, params, **changes):
     history = []
-    where = Surroundings(on_epoch=lambda epoch, figures: history.append(figures))
-    model, kept = Trainer(cache, recipe_of(params, **changes), where).fit()
+    trainer = Trainer(cache, recipe_of(params, **changes), Surroundings())
+    model, kept = trainer.fit(lambda epoch, figures: history.append(figures))
     return model, kept, history
 
 
@@ -202,7 +202,7 @@ def test_dvclive_holds_every_epoch(tiny_project):
     assert all(math.isfinite(float(line.split("\t")[1])) for line in lines[1:])
 
 
-def test_training_on_one_thread_or_two_is_repeatable(tiny_project):
+def test_training_on_two_threads_is_repeatable(tiny_project):
     script = (
         "import sys; sys.path.insert(0, 'src'); from pathlib import Path; import hashlib;"
         "from trackstack.loop import Recipe, Surroundings, Trainer; from trackstack.params import load_params;"

@@ -58,7 +58,9 @@ class Checkpoints:
         return time.monotonic() - self._last >= self._seconds
 
     def save(self, step: int, state: dict[str, Any]) -> None:
-        """Write a checkpoint and remove the one before the last.
+        """Write a checkpoint, and remove all but the last two.
+
+        What lies there of later steps was damaged, or this one would have gone on from it.
 
         Args:
             state: nested dicts, lists and tuples of tensors and JSON values, such as `state_dict()`s.
@@ -73,8 +75,9 @@ class Checkpoints:
         with partial.open("rb") as file:
             os.fsync(file.fileno())
         partial.replace(path)
-        for old in self._files()[KEPT:]:
-            old.unlink()
+        for other in self._files():
+            if other > path or other not in self._files()[:KEPT]:
+                other.unlink()
         self._last = time.monotonic()
 
     def load(self, step: int | None = None) -> tuple[int, dict[str, Any]] | None:
@@ -86,7 +89,7 @@ class Checkpoints:
         for path in self._files() if step is None else [self._path(step)]:
             try:
                 return self._read(path)
-            except (SafetensorError, KeyError, ValueError, OSError) as error:
+            except (SafetensorError, KeyError, ValueError, FileNotFoundError) as error:
                 reason = str(error).splitlines()[0] if str(error) else type(error).__name__
                 print(f"warning: {path}: damaged ({reason}); it is skipped", file=sys.stderr)
         return None

@@ -12,6 +12,7 @@ import torch
 from trackstack import UserError
 
 EXPECTED = "cpu, cuda, cuda:0 ... or mps"
+OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "ALLOC_FAILED")  # CUDA and MPS, the CPU, cuBLAS
 
 
 def choose_device() -> torch.device:
@@ -26,15 +27,19 @@ def choose_device() -> torch.device:
         return _wanted_device(wanted)
     if torch.cuda.is_available():
         return _wanted_device("cuda")
+    if torch.backends.mps.is_available():
+        return _wanted_device("mps")
     if os.environ.get("SLURM_JOB_GPUS"):
         raise UserError(
             f"SLURM_JOB_GPUS is {os.environ['SLURM_JOB_GPUS']}, but torch {torch.__version__} cannot use a GPU; "
             "install a build for the cluster's driver, or set TRACKSTACK_DEVICE=cpu"
         )
-    return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    return torch.device("cpu")
 
 
 def _wanted_device(name: str) -> torch.device:
+    if name == "cuda" and "TORCHELASTIC_RUN_ID" in os.environ:  # each of several processes has a GPU of its own
+        name = f"cuda:{os.environ['LOCAL_RANK']}"
     try:
         device = torch.device(name)
     except RuntimeError:
@@ -43,11 +48,14 @@ def _wanted_device(name: str) -> torch.device:
         raise UserError(f"TRACKSTACK_DEVICE is {name!r}; expected {EXPECTED}")
     try:
         # A GPU that is there may still be one that this build of torch has no kernels for.
-        torch.ones(2, device=device).sum().item()
+        probe = torch.ones(2, device=device)
+        probe.sum().item()
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         reason = str(error).splitlines()[0]
         raise UserError(f"TRACKSTACK_DEVICE: torch {torch.__version__} cannot compute on {name} ({reason})") from None
-    return device
+    if device.type == "cuda":
+        torch.cuda.set_device(probe.device)
+    return probe.device  # with its number: `cuda` alone is not equal to the `cuda:0` of a tensor
 
 
 def describe_device(device: torch.device) -> str:
@@ -75,8 +83,7 @@ def memory_errors_in_a_line(device: torch.device, batch_size: int) -> Iterator[N
     try:
         yield
     except (RuntimeError, MemoryError) as error:
-        text = str(error)
-        if not isinstance(error, torch.OutOfMemoryError | MemoryError) and "can't allocate memory" not in text:
+        if not isinstance(error, MemoryError) and not any(word in str(error) for word in OUT_OF_MEMORY):
             raise
         raise UserError(
             f"params.yaml: {device} is out of memory at train.batch_size {batch_size}; lower it or the size of the "

@@ -70,12 +70,14 @@ class Ranks:
         One flat message, not `DistributedDataParallel`: that regroups its messages after the first step, so that a
         resumed run would add in another order than an uninterrupted one.
         """
+        parameters = [p for p in model.parameters() if p.requires_grad]
+        for parameter in parameters:
+            if parameter.grad is None:  # it took no part in this process, but perhaps in another
+                parameter.grad = torch.zeros_like(parameter)
         if self.world == 1:
             return loss.detach()
-        parameters = [p for p in model.parameters() if p.requires_grad]
-        parts = [torch.zeros_like(p) if p.grad is None else p.grad for p in parameters]
-        flat = self.sum_(torch.cat([*(part.flatten() for part in parts), loss.detach().reshape(1)]))
-        *sums, loss_sum = flat.split([*(part.numel() for part in parts), 1])
+        flat = self.sum_(torch.cat([*(p.grad.flatten() for p in parameters), loss.detach().reshape(1)]))
+        *sums, loss_sum = flat.split([*(p.numel() for p in parameters), 1])
         for parameter, total in zip(parameters, sums, strict=True):
             parameter.grad = total.view_as(parameter)
         return loss_sum.squeeze(0)
@@ -105,11 +107,12 @@ def join(batch_size: int) -> Iterator[Ranks]:
 
 
 def globalize(model: nn.Module, ranks: Ranks) -> nn.Module:
-    """Let the batch norms and dropouts of a model look at the whole batch; parameters and their names stay."""
-    if ranks.world == 1:
-        return model
+    """Let the batch norms and dropouts of a model look at the whole batch; parameters and their names stay.
+
+    Dropout alone as well: torch's own draws other masks on a GPU.
+    """
     for name, child in model.named_children():
-        if isinstance(child, nn.modules.batchnorm._BatchNorm):
+        if isinstance(child, nn.modules.batchnorm._BatchNorm) and ranks.world > 1:
             setattr(model, name, GlobalBatchNorm(child))
         elif type(child) is nn.Dropout:
             setattr(model, name, GlobalDropout(child.p, ranks))
@@ -148,8 +151,9 @@ class GlobalBatchNorm(nn.modules.batchnorm._BatchNorm):
             return super().forward(values)
         wide = values.float()  # under autocast
         others = [axis for axis in range(wide.ndim) if axis != 1]
-        count = _Sum.apply(torch.tensor(float(wide.numel() // wide.shape[1]), device=wide.device))
-        mean_C = _Sum.apply(wide.sum(others)) / count
+        own_count_1 = wide.new_full((1,), wide.numel() // wide.shape[1])
+        *sums_C, count = _Sum.apply(torch.cat([wide.sum(others), own_count_1])).split([wide.shape[1], 1])
+        mean_C = sums_C[0] / count
         shape = [-1 if axis == 1 else 1 for axis in range(wide.ndim)]
         centred = wide - mean_C.view(shape)
         variance_C = _Sum.apply(centred.square().sum(others)) / count

@@ -29,7 +29,10 @@ def resident(cache: TensorCache, device: torch.device) -> TensorCache:
 def load(
     windows: WindowDataset, indices_B: Iterable[Tensor], device: torch.device
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """Windows float32 [B, L, C] and labels int64 [B] on the device, for each index tensor int64 [B] in turn."""
+    """Windows float32 [B, L, C] and labels int64 [B] on the device, for each index tensor int64 [B] in turn.
+
+    The indices lie where the windows do.
+    """
     if windows.starts.device == device:
         for index_B in indices_B:
             yield windows.batch(index_B)
@@ -46,7 +49,7 @@ def load(
 
 
 def _pinned(windows: WindowDataset, index_B: Tensor) -> tuple[Tensor, ...]:
-    batch = windows.batch(index_B.cpu())
+    batch = windows.batch(index_B)
     return tuple(tensor.pin_memory() if torch.cuda.is_available() else tensor for tensor in batch)
 
 

@@ -35,6 +35,10 @@ OnEpoch = Callable[[int, Figures], None]
 OnStep = Callable[[int, int], None]
 
 
+def _ignore(number: int, what: object) -> None:
+    """Nobody wants to hear of it."""
+
+
 @dataclass(frozen=True)
 class Recipe:
     """What decides the trained weights beside the data: `train`, and the sections that it chooses."""
@@ -65,7 +69,7 @@ class Recipe:
         }
 
 
-@dataclass
+@dataclass(frozen=True)
 class Surroundings:
     """Where a loop runs, which does not change what comes out of it but for the last bits."""
 
@@ -75,9 +79,6 @@ class Surroundings:
     stop: Stop | None = None
     under: dict[str, Any] = field(default_factory=dict)
     """Versions and device, as a checkpoint says them."""
-    on_epoch: OnEpoch = lambda epoch, figures: None
-    """Called in the first process with the figures of each epoch, those of a resumed run included."""
-    on_step: OnStep = lambda step, total: None
 
 
 class Trainer:
@@ -93,7 +94,8 @@ class Trainer:
         if self.params.init_from:
             model.load_state_dict(model.state_dict() | load_start_weights(self.params.init_from, model))
         self.model = globalize(model, where.ranks).to(device)
-        self._forward = torch.compile(self.model) if self.params.compile else self.model
+        # Not dynamic: what was compiled for a short last batch would serve full ones later, but not after a restart.
+        self._forward = torch.compile(self.model, dynamic=False) if self.params.compile else self.model
         counts_K = class_counts(cache)
         self.loss = LOSSES.module(self.params.loss).Loss(recipe.loss, counts_K).to(device)
         self.augment = Augment(cache, self.params.augment, device)
@@ -101,6 +103,8 @@ class Trainer:
         self.optimizer = torch.optim.AdamW(parameter_groups(self.model, self.params.weight_decay), lr=self.params.lr)
         self.steps_per_epoch = len(batches(torch.arange(len(self.windows["train"])), self.params.batch_size))
         self.factor = warmup_cosine(self.params, self.steps_per_epoch)
+        self._on_epoch: OnEpoch = _ignore
+        self._on_step: OnStep = _ignore
         self.step = 0
         self.history: list[Figures] = []
         self.best_weights: dict[str, Tensor] = {}
@@ -108,15 +112,20 @@ class Trainer:
         self.loss_sum = torch.zeros((), device=device)
         self.finite_steps = torch.zeros((), dtype=torch.int64, device=device)
 
-    def fit(self) -> tuple[nn.Module, Figures]:
+    def fit(self, on_epoch: OnEpoch = _ignore, on_step: OnStep = _ignore) -> tuple[nn.Module, Figures]:
         """Train to the end; return the model of the kept epoch, and that epoch's figures.
+
+        Args:
+            on_epoch: called with the figures of each epoch, those before a checkpoint included.
+            on_step: called after each step with its number and that of all.
 
         Raises:
             UserError: the loss is not finite.
             Interrupted: a stop was asked for; a checkpoint is written.
         """
+        self._on_epoch, self._on_step = on_epoch, on_step
         for epoch, figures in enumerate(self.history):
-            self._report(epoch, figures)
+            on_epoch(epoch, figures)
         while len(self.history) < self.params.epochs and not out_of_patience(self.history, self.params.patience):
             self.train_epoch()
             self.end_epoch()
@@ -128,15 +137,16 @@ class Trainer:
     def train_epoch(self) -> None:
         """The steps that this epoch still lacks."""
         epoch, ranks = len(self.history), self.where.ranks
-        order_W = epoch_order(len(self.windows["train"]), self.params.seed, epoch).to(self.where.device)
+        windows = self.windows["train"]
+        order_W = epoch_order(len(windows), self.params.seed, epoch).to(windows.starts.device)
         parts = batches(order_W, self.params.batch_size)[self.step - epoch * self.steps_per_epoch :]
         self.model.train()
         shares = [part[ranks.share(len(part))] for part in parts]
-        loaded = load(self.windows["train"], shares, self.where.device)
+        loaded = load(windows, shares, self.where.device)
         for part, (windows_BLC, labels_B) in zip(parts, loaded, strict=True):
             self._pause()
             self.train_step(windows_BLC, labels_B, len(part))
-            self.where.on_step(self.step, self.params.epochs * self.steps_per_epoch)
+            self._on_step(self.step, self.params.epochs * self.steps_per_epoch)
         self._pause()
 
     def train_step(self, windows_BLC: Tensor, labels_B: Tensor, total: int) -> None:
@@ -166,7 +176,7 @@ class Trainer:
         self._refuse_infinite_loss()
         figures = {"train_loss": self.loss_sum.item() / len(self.windows["train"])}
         figures |= self.validate() | {"lr": self.params.lr * self.factor(epoch * self.steps_per_epoch)}
-        self._report(epoch, figures)
+        self._on_epoch(epoch, figures)
         for name, value in figures.items():
             if not math.isfinite(value):
                 raise diverged(f"the {name} of epoch {epoch} is {value}", figures["lr"])
@@ -183,10 +193,6 @@ class Trainer:
         metric = METRICS.module(self.params.metric).metric
         figures = split_metrics(logits_WK, labels_W, "val")
         return figures | {f"val_{self.params.metric}": metric(self.recipe.metric, logits_WK, labels_W)}
-
-    def _report(self, epoch: int, figures: Figures) -> None:
-        if self.where.ranks.rank == 0:
-            self.where.on_epoch(epoch, figures)
 
     def _pause(self) -> None:
         """Between two steps: write a checkpoint when it is time, end when it is asked for."""

@@ -72,7 +72,7 @@ def _the_only_one() -> Iterator[None]:
     What an orphan writes would otherwise overwrite the outputs of a later run. Of several processes that train
     together the first one stands for all.
     """
-    if os.environ.get("RANK", "0") != "0":
+    if "TORCHELASTIC_RUN_ID" in os.environ and os.environ["RANK"] != "0":
         yield
         return
     take_lease(LEASES / _name(), f"stage {_name()}", ORPHAN_SECONDS)

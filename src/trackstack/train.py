@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from trackstack import launch
+from trackstack import UserError, launch
 from trackstack.checkpoint import Checkpoints
 from trackstack.device import choose_device, describe_device, make_deterministic, memory_errors_in_a_line
 from trackstack.digest import digest_file, digest_json
@@ -69,7 +69,7 @@ def train(
                 if ranks.rank == 0:
                     _train_as_first(cache, recipe, where, model_folder, live_folder)
                 else:
-                    _fit(cache, recipe, where, None)
+                    _trainer(cache, recipe, where, None).fit()
         except Interrupted as stop_reason:
             if ranks.rank == 0:
                 print(f"interrupted: {stop_reason}; dvc repro goes on from here", file=sys.stderr)
@@ -88,33 +88,37 @@ def _train_as_first(
     moved = _moved(found[1]["under"], where.under) if found else None
     record, live, progress = _record(cache, recipe, where, moved), _live(live_folder), TrainingProgress()
     with record as record, live as log_live, progress:
+        trainer = _trainer(cache, recipe, where, found)
+        known = len(trainer.history)  # was printed before the interruption
 
         def on_epoch(epoch: int, figures: Figures) -> None:
             record.log(figures, step=epoch)
             record.flush()
             log_live(epoch, figures)
-            progress.epoch(epoch, figures)
+            if epoch >= known:
+                progress.epoch(epoch, figures)
 
-        where.on_epoch, where.on_step = on_epoch, progress.step
-        model, kept = _fit(cache, recipe, where, found)
+        model, kept = trainer.fit(on_epoch, progress.step)
         save_model(model_folder, model, describe(cache, recipe, run, kept))
         record.log_artifact(model_folder, kind="model", loader=MODEL_LOADER)
     where.checkpoints.remove()
 
 
-def _fit(
+def _trainer(
     cache: TensorCache, recipe: Recipe, where: Surroundings, found: tuple[int, dict[str, Any]] | None
-) -> tuple[torch.nn.Module, Figures]:
-    """Go on from what the first process found, in all of them; else start anew."""
+) -> Trainer:
+    """Ready to go on from what the first process found, in all of them; else to start anew."""
     step = where.ranks.from_first(found[0] if found else -1)
     if step >= 0 and found is None:
         found = where.checkpoints.load(step)
+        if found is None:
+            raise UserError(f"{where.checkpoints.folder}: process {where.ranks.rank} does not see step {step} in it")
     trainer = Trainer(cache, recipe, where)
     if found:
         trainer.restore(*found)
         if where.ranks.rank == 0:
             print(f"going on from step {step}, after {len(trainer.history)} epochs", flush=True)
-    return trainer.fit()
+    return trainer
 
 
 def run_id(cache: TensorCache, recipe: Recipe) -> str:
