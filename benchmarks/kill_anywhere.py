@@ -105,7 +105,7 @@ def kill_once(project: Path, wanted: str, delay: float, victim: str) -> tuple[st
     if victim == "group":
         os.killpg(process.pid, signal.SIGKILL)
     elif victim == "stage" and inside:
-        inside[-1].kill()
+        inside[-1][0].kill()
     else:
         victim = "dvc"
         process.kill()
@@ -116,17 +116,18 @@ def kill_once(project: Path, wanted: str, delay: float, victim: str) -> tuple[st
 def phase_of(process: subprocess.Popen, project: Path) -> str:
     """The stage that is executed; else what DVC's work follows, told by the last output that lies there."""
     if inside := stage_processes(process):
-        return stage_of(inside[0])
+        return inside[0][1]
     there = [stage for stage, output in LAST_OUTPUT.items() if (project / output).exists()]
     return f"dvc after {there[-1]}" if there else "dvc before ingest"
 
 
-def stage_processes(process: subprocess.Popen) -> list[psutil.Process]:
-    """The shell of a stage and what it started."""
+def stage_processes(process: subprocess.Popen) -> list[tuple[psutil.Process, str]]:
+    """The shell of a stage and what it started, each with the stage's name."""
     try:
-        return [child for child in psutil.Process(process.pid).children(recursive=True) if stage_of(child)]
+        children = psutil.Process(process.pid).children(recursive=True)
     except psutil.NoSuchProcess:
         return []
+    return [(child, stage) for child in children if (stage := stage_of(child))]
 
 
 def stage_of(process: psutil.Process) -> str | None:

@@ -103,10 +103,16 @@ class Cluster:
             time.sleep(0.3)
 
     def empty(self) -> None:
-        """Cancel what a test has left."""
-        if self.run(self.folder, "squeue -h").stdout:
-            self.run(self.folder, "scancel --user=root; scontrol update nodename=ALL state=resume", expect=None)
-            self.until(lambda: not self.run(self.folder, "squeue -h").stdout, 60, "an empty queue")
+        """Cancel what a test has left, and take nodes back that it has set down."""
+        self.run(self.folder, "scancel --user=root", expect=None)
+        self.until(lambda: not self.run(self.folder, "squeue -h").stdout, 60, "an empty queue")
+        if self.states() != ["idle", "idle"]:
+            self.run(self.folder, "scontrol update nodename=ALL state=resume", expect=None)
+            self.until(lambda: self.states() == ["idle", "idle"], 60, "both nodes to be idle")
+
+    def states(self) -> list[str]:
+        """The nodes' states; fewer while the controller does not answer."""
+        return self.run(self.folder, "timeout 5 sinfo -hN -p batch -o %t", expect=None).stdout.split()
 
 
 @contextlib.contextmanager
@@ -171,14 +177,7 @@ def _boot(cluster: Cluster) -> None:
     _start(cluster, "slurmctld", "-D", "-f", f"{folder}/slurm.conf")
     for node in cluster.nodes:
         _start(cluster, "slurmd", "-D", "-N", node, "-f", f"{folder}/slurm.conf")
-
-    def idle() -> bool:
-        return run_in(folder, "timeout 5 sinfo -hN -p batch -o %t", None, env=cluster.environment).stdout.split() == [
-            "idle",
-            "idle",
-        ]
-
-    cluster.until(idle, 30, f"both nodes to be idle, see the logs in {folder}")
+    cluster.until(lambda: cluster.states() == ["idle", "idle"], 30, f"both nodes to be idle, see the logs in {folder}")
 
 
 def _start(cluster: Cluster, name: str, *arguments: str) -> None:
