@@ -177,7 +177,9 @@ def _boot(cluster: Cluster) -> None:
     _start(cluster, "slurmctld", "-D", "-f", f"{folder}/slurm.conf")
     for node in cluster.nodes:
         _start(cluster, "slurmd", "-D", "-N", node, "-f", f"{folder}/slurm.conf")
-    cluster.until(lambda: cluster.states() == ["idle", "idle"], 30, f"both nodes to be idle, see the logs in {folder}")
+    cluster.until(
+        lambda: cluster.states() == ["idle", "idle"], 30, f"both nodes to be idle, see the logs in {folder}"
+    )
 
 
 def _start(cluster: Cluster, name: str, *arguments: str) -> None:

@@ -15,9 +15,9 @@ class UserError(Exception):
     """
 
 
-def describe_os_error(error: OSError) -> str:
-    """One line for a file that cannot be read or written."""
-    return f"{error.filename}: {error.strerror}" if error.filename else str(error)
+def describe_error(error: Exception) -> str:
+    """The text of an error; for a file that cannot be read or written, its name and why."""
+    return f"{error.filename}: {error.strerror}" if isinstance(error, OSError) and error.filename else str(error)
 
 
 def __getattr__(name: str) -> Any:

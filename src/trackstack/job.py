@@ -25,7 +25,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from trackstack import UserError, describe_os_error, slurm
+from trackstack import UserError, describe_error, slurm
 from trackstack.clones import cache_folder, experiment_command, experiment_name, git, pinned_clone, push_experiment
 from trackstack.job_note import forget_job, mend, note_job
 from trackstack.stopping import EXIT_INTERRUPTED
@@ -272,11 +272,8 @@ def main(arguments: list[str]) -> int:
         pinned = "--pinned" in arguments
         ended = (repro_pinned if pinned else repro)([one for one in arguments if one != "--pinned"])
         print_end(ended)
-    except UserError as error:
-        print(error, file=sys.stderr)
-        return 1
-    except OSError as error:
-        print(describe_os_error(error), file=sys.stderr)
+    except (UserError, OSError) as error:
+        print(describe_error(error), file=sys.stderr)
         return 1
     return {"finished": 0, "interrupted": EXIT_INTERRUPTED}.get(ended.status, 1)
 

@@ -20,7 +20,7 @@ from pydantic import (
     field_validator,
 )
 
-from trackstack import UserError, describe_os_error
+from trackstack import UserError, describe_error
 
 PARAMS_FILE = Path("params.yaml")
 
@@ -190,7 +190,7 @@ def load_yaml(path: Path) -> Any:
     except FileNotFoundError:
         raise UserError(f"{path}: no such file; run this from the root of the checkout") from None
     except OSError as error:
-        raise UserError(describe_os_error(error)) from None
+        raise UserError(describe_error(error)) from None
     except UnicodeDecodeError as error:
         raise UserError(f"{path}: byte {error.start} is not UTF-8; save the file as UTF-8") from None
     except yaml.MarkedYAMLError as error:

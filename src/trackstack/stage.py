@@ -12,7 +12,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from trackstack import UserError, describe_os_error
+from trackstack import UserError, describe_error
 from trackstack.digest import digest_file
 from trackstack.params import PARAMS_FILE, Params, load_params
 from trackstack.tracking.lease import give_back_lease, take_lease
@@ -50,11 +50,8 @@ def stage(*sections: str) -> Iterator[Params]:
             yield params
             _refuse_edits(before)
             _refuse_changed_sections(params, load_params(), sections)
-    except UserError as error:
-        print(error, file=sys.stderr)
-        sys.exit(1)
-    except OSError as error:
-        print(describe_os_error(error), file=sys.stderr)
+    except (UserError, OSError) as error:
+        print(describe_error(error), file=sys.stderr)
         sys.exit(1)
 
 

@@ -23,7 +23,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from trackstack import UserError, describe_os_error, slurm
+from trackstack import UserError, describe_error, slurm
 from trackstack.outputs import write_json
 from trackstack.tracking.environment import destinations, home
 
@@ -237,4 +237,4 @@ if __name__ == "__main__":
     try:
         serve_tensorboard(*sys.argv[1:]) if sys.argv[1:] else serve_in_job()
     except (UserError, OSError) as error:
-        sys.exit(describe_os_error(error) if isinstance(error, OSError) else str(error))
+        sys.exit(describe_error(error))

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from trackstack import UserError, describe_os_error
+from trackstack import UserError, describe_error
 from trackstack.cli.cluster import commands as cluster
 from trackstack.cli.printing import Json, print_json
 from trackstack.cli.records import commands as records
@@ -25,10 +25,8 @@ class PlainErrors(TyperGroup):
         _run_own_code()  # before the command is looked up: an older installation may not know it
         try:
             return super().invoke(context)
-        except UserError as error:
-            typer.echo(error, err=True)
-        except OSError as error:
-            typer.echo(describe_os_error(error), err=True)
+        except (UserError, OSError) as error:
+            typer.echo(describe_error(error), err=True)
         sys.exit(1)
 
 

@@ -14,7 +14,7 @@ import shutil
 import sys
 from pathlib import Path
 
-from trackstack import UserError, describe_os_error, slurm
+from trackstack import UserError, describe_error, slurm
 from trackstack.clones import experiment_command, git, pinned_clone, push_experiment
 from trackstack.job import DVC, EXIT_INTERRUPTED, Ended, Supervisor, print_beginning, print_end, pull_raw_data
 from trackstack.sweep import Note, Sweep, load_sweep
@@ -49,7 +49,7 @@ def run_trial(sweep: Sweep, trial: Trial, supervisor: Supervisor) -> Note:
             if ended.status == "finished":
                 push_experiment(clone, trial.name)
     except (UserError, OSError) as error:
-        ended = Ended("failed", describe_os_error(error) if isinstance(error, OSError) else str(error))
+        ended = Ended("failed", describe_error(error))
     note.state, note.reason, note.run, note.seconds = ended.status, ended.reason, ended.run, round(ended.seconds, 1)
     if note.state == "interrupted" and note.attempts >= sweep.attempts:
         note.reason = f"{note.reason}; {note.attempts} attempts, the command typed again makes more"
@@ -94,7 +94,7 @@ def main(arguments: list[str]) -> int:
         else:
             status = run_trials(sweep, names or _names_of_task(sweep), supervisor)
     except (UserError, OSError) as error:
-        print(describe_os_error(error) if isinstance(error, OSError) else error, file=sys.stderr)
+        print(describe_error(error), file=sys.stderr)
         return 1
     return {"finished": 0, "interrupted": EXIT_INTERRUPTED}.get(status, 1)
 

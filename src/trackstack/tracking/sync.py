@@ -19,7 +19,7 @@ from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import Any
 
-from trackstack import UserError, describe_os_error
+from trackstack import UserError, describe_error
 from trackstack.tracking.attempts import RunFolder, Told, tell
 from trackstack.tracking.journal import journals
 from trackstack.tracking.lease import is_live
@@ -54,6 +54,7 @@ class Delivery:
         Args:
             last: ask a sink that failed a moment ago as well; its time-outs would hold up the others.
         """
+        self._size = self._journal_bytes()
         attempts = self._run.refresh()
         told = tell(self.folder, attempts, is_live(self.folder))
         since = time.monotonic() - RETRY_SECONDS
@@ -70,23 +71,19 @@ class Delivery:
         self._note()
         return told
 
-    def prepare(self, told: Iterable[Told]) -> None:
-        """Do what takes long about the files, without a database's lock.
+    def files(self, told: list[Told]) -> None:
+        """Bring the files of ended series to every sink that has its points.
 
-        A stage that follows, such as `evaluate`, waits for its points alone: those that come meanwhile go out.
-        What fails here fails again in `artifacts`, and is reported there.
+        What takes long about them is done first, without a database's lock; what fails there fails again below, and
+        is reported then. A stage that follows, such as `evaluate`, waits for its points alone: those that come
+        meanwhile go out.
         """
         with ThreadPoolExecutor(1) as pool:
             jobs = {pool.submit(job) for job in self._for_files(told, self._prepare) if job}
             while wait(jobs, timeout=PREPARE_POLL_SECONDS).not_done:
-                if self._has_grown():
-                    self.points(last=False)
-
-    def artifacts(self, told: Iterable[Told]) -> None:
-        """Bring the files of ended series to every sink that has its points."""
-        for _ in self._for_files(told, self._deliver_artifacts):
-            if self._has_grown():
-                self.points(last=False)
+                told = self._points_since(told)
+        for _ in self._for_files(self._points_since(told), self._deliver_artifacts):
+            self._points_since(told)
 
     def close(self) -> None:
         """Close all sinks."""
@@ -95,7 +92,7 @@ class Delivery:
 
     def _deliver(self, name: str, destination: dict[str, Any], told: Told) -> None:
         sink = self._sink(name, destination)
-        state = json.dumps([told.series.status, told.series.reproduced])
+        state = json.dumps([told.series.status, told.series.reproduced, told.series.promoted])
         key = f"{name}:{told.series.key}"
         with self._writing(name, sink):
             if not sink.has(told.series):
@@ -140,10 +137,12 @@ class Delivery:
                 self._note(name)
             yield
 
-    def _has_grown(self) -> bool:
-        """Whether anything was recorded since this was asked last."""
-        before, self._size = self._size, sum(path.stat().st_size for _, path in journals(self.folder))
-        return self._size != before
+    def _points_since(self, told: list[Told]) -> list[Told]:
+        """Bring the points that were recorded since `told` to the sinks that do not fail; what there is now."""
+        return told if self._journal_bytes() == self._size else self.points(last=False)
+
+    def _journal_bytes(self) -> int:
+        return sum(path.stat().st_size for _, path in journals(self.folder))
 
     def _attempt(self, name: str, action: Callable[[], Any]) -> Any:
         """What the action returns; None after an error, which is noted."""
@@ -151,8 +150,7 @@ class Delivery:
         try:
             return action()
         except Exception as error:  # whatever a back end does, the others and the run go on
-            text = describe_os_error(error) if isinstance(error, OSError) else str(error)
-            reason = " ".join(text.split())[:300] or type(error).__name__
+            reason = " ".join(describe_error(error).split())[:300] or type(error).__name__
             self.problems[name], self._failed[name] = reason, time.monotonic()
             return None
 
@@ -174,7 +172,7 @@ def sync_run(folder: Path, only: str | None = None, patience: float = RUN_PATIEN
         if not mine:
             return {"sync": f"{folder.name} is being delivered by another process"}
         delivery = Delivery(folder, only)
-        delivery.artifacts(delivery.points())
+        delivery.files(delivery.points())
         delivery.close()
     return delivery.problems
 
@@ -191,8 +189,7 @@ def follow(folder: Path, parent: int) -> dict[str, str]:
             _wait_for_end(folder, parent)
     told = delivery.points()  # at full priority, since the writer waits for it
     _step_back()
-    delivery.prepare(told)
-    delivery.artifacts(delivery.points(last=False))
+    delivery.files(told)
     delivery.close()
     unlock(folder / SYNC_LOCK)
     return delivery.problems

@@ -97,7 +97,7 @@ class MlflowSink:
     def prepare(self, series: Series) -> Callable[[], None] | None:
         """The export of a model that MLflow lacks: some seconds."""
         run = self._run(series)
-        if run.info.lifecycle_stage == "deleted" or not takes_model(series):
+        if not takes_model(series) or self._has_files(run, series):
             return None
         models = [artifact for artifact in series.artifacts if artifact["kind"] == "model" and artifact.get("loader")]
         logged = [(logged_model(self._client, run, artifact), artifact) for artifact in models]
@@ -114,14 +114,13 @@ class MlflowSink:
     def deliver_artifacts(self, series: Series) -> None:
         """Upload reports, plots and files, log the model where it is wanted, and register it when it is promoted."""
         run, with_model = self._run(series), takes_model(series)
-        delivered = artifacts_digest(series, with_model)
-        if run.info.lifecycle_stage == "deleted" or run.data.tags.get(DELIVERED_TAG) == delivered:
+        if self._has_files(run, series):
             return
         # The model comes last: it is what can fail.
         for artifact in sorted(series.artifacts, key=lambda artifact: artifact["kind"] == "model"):
             if artifact["kind"] != "model" or with_model:
                 self._log_artifact(run, series, artifact)
-        self._client.set_tag(run.info.run_id, DELIVERED_TAG, delivered)
+        self._client.set_tag(run.info.run_id, DELIVERED_TAG, artifacts_digest(series, with_model))
 
     def close(self) -> None:
         """Nothing stays open between calls."""
@@ -233,6 +232,11 @@ class MlflowSink:
         end = milliseconds(series.finished) if series.finished else max(info.end_time or 0, newest)
         if (info.status, info.end_time) != (status, end):
             self._client.set_terminated(run_id, status, end)
+
+    def _has_files(self, run: Any, series: Series) -> bool:
+        """Whether nothing is to be uploaded; that of a deleted run never is."""
+        delivered = artifacts_digest(series, takes_model(series))
+        return run.info.lifecycle_stage == "deleted" or run.data.tags.get(DELIVERED_TAG) == delivered
 
     def _log_artifact(self, run: Any, series: Series, artifact: dict[str, Any]) -> None:
         path = series.folder / artifact["path"]
