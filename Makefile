@@ -8,7 +8,7 @@ export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help venv data check repro test ui bench lint format lock clean
+.PHONY: help venv data check repro test ui bench lint format reference lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' Makefile
@@ -38,6 +38,9 @@ lint: venv ## ruff (check and format) and shellcheck
 format: venv ## let ruff mend what it can
 	ruff check --fix .
 	ruff format .
+
+reference: venv ## docs/cli.md, from the commands themselves
+	typer trackstack.cli utils docs --name trackstack --output docs/cli.md
 
 check: data ## hold parameters, catalog and raw data against each other
 	trackstack check

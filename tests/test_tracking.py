@@ -237,7 +237,7 @@ def test_a_database_of_a_newer_schema_is_one_line_and_not_touched(tmp_path):
 def test_the_pipeline_reports_train_and_evaluate_into_one_run_that_can_be_promoted(project, run):
     environment = "TRACKSTACK_SINKS=sqlite,mlflow TRACKSTACK_LOG_MODELS=promoted"
     for _ in range(2):
-        run(project, f"{environment} dvc repro --force --no-run-cache")
+        run(project, f"{environment} dvc repro --force --no-run-cache --single-item train evaluate")
     wait_until_nobody_delivers(project)
     key = json.loads((project / "results/model/model.json").read_text())["run"]
     connection = sqlite3.connect(project / "project.db")
@@ -257,13 +257,10 @@ def test_the_pipeline_reports_train_and_evaluate_into_one_run_that_can_be_promot
     assert [version.tags["trackstack.run"] for version in client.search_model_versions("name = 'cnn'")] == [key]
 
 
-@pytest.mark.parametrize("how", ["--temp", "--queue"])
-def test_experiments_in_other_folders_arrive_in_the_same_home(project, run, how):
-    start = " && dvc queue start -j 1; while dvc queue status | grep -qE 'Queued|Running'; do sleep 0.5; done"
-    run(
-        project,
-        f"export TRACKSTACK_SINKS=sqlite,mlflow; dvc exp run {how} -n my-exp -S train.lr=0.01{start if how == '--queue' else ''}",
-    )
+def test_an_experiment_in_a_temporary_folder_arrives_in_the_home_of_the_checkout(project, run):
+    output = run(project, "TRACKSTACK_SINKS=sqlite,mlflow dvc exp run --temp -n my-exp -S train.lr=0.01").stdout
+    assert re.findall(r"^Running stage '(.+?)':", output, re.MULTILINE)[-2:] == ["train", "evaluate"]
+    assert run(project, "git status --porcelain").stdout == ""
     wait_until_nobody_delivers(project)
     rows = json.loads(run(project, "trackstack runs list --json").stdout)
     assert [row["name"] for row in rows] == ["my-exp"]
