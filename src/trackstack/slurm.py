@@ -75,19 +75,22 @@ def active_tasks(jobs: Iterable[str]) -> dict[str, str]:
 
 def job_field(job: str, field: str) -> str | None:
     """One field of `scontrol show job`, None where there is no such job or Slurm does not answer."""
-    done = subprocess.run(
-        ["scontrol", "show", "job", "--oneliner", job], capture_output=True, text=True, check=False, timeout=60
-    )
-    match = re.search(rf"(?:^|\s){field}=(.*?)(?=\s+[\w:/]+=|$)", done.stdout)
+    try:
+        shown = _slurm(["scontrol", "show", "job", "--oneliner", job])
+    except UserError:
+        return None
+    match = re.search(rf"(?:^|\s){field}=(.*?)(?=\s+[\w:/]+=|$)", shown)
     return match[1] if match else None
 
 
 def requeue(job: str) -> bool:
     """Put a running job back into the queue; False, with a word, when Slurm refuses."""
-    done = subprocess.run(["scontrol", "requeue", job], capture_output=True, text=True, check=False, timeout=60)
-    if done.returncode:
-        print(f"not requeued: {' '.join(done.stderr.split())}", flush=True)
-    return done.returncode == 0
+    try:
+        _slurm(["scontrol", "requeue", job])
+    except UserError as error:
+        print(f"not requeued: {error}", flush=True)
+        return False
+    return True
 
 
 def release(job: str) -> None:
