@@ -14,6 +14,8 @@ from pathlib import Path
 from trackstack import UserError
 
 SITE = "slurm/site.env"
+GPU_REQUEST = "SBATCH_GPUS_PER_NODE"
+"""What slurm/site.env asks for; a job that computes on no GPU is submitted without it."""
 KILL_ON_INVALID_DEPENDENCY = "--kill-on-invalid-dep=yes"
 HINTS = {
     "invalid partition": "sinfo lists those there are",
@@ -47,7 +49,7 @@ def submit(command: list[str], dependency: str = "", without: Iterable[str] = ()
     """
     environment = {name: value for name, value in os.environ.items() if name not in without}
     behind = [f"--dependency={dependency}", KILL_ON_INVALID_DEPENDENCY] if dependency else []
-    return _slurm([*command[:2], *behind, *command[2:]], environment).strip().split(";")[0]
+    return run([*command[:2], *behind, *command[2:]], environment).strip().split(";")[0]
 
 
 def show_submission(variable: str, command: list[str], dependency: str = "", without: Iterable[str] = ()) -> str:
@@ -68,7 +70,7 @@ def active_tasks(jobs: Iterable[str]) -> dict[str, str]:
     if not wanted:
         return {}
     # A list of ids fails as a whole when one of them is forgotten, so ask for all of the user's.
-    lines = _slurm(["squeue", "--noheader", "--me", "--array", "--format=%i %F %T"]).splitlines()
+    lines = run(["squeue", "--noheader", "--me", "--array", "--format=%i %F %T"]).splitlines()
     rows = [line.split() for line in lines]
     return {task: state for task, job, state in rows if job in wanted}
 
@@ -76,7 +78,7 @@ def active_tasks(jobs: Iterable[str]) -> dict[str, str]:
 def job_field(job: str, field: str) -> str | None:
     """One field of `scontrol show job`, None where there is no such job or Slurm does not answer."""
     try:
-        shown = _slurm(["scontrol", "show", "job", "--oneliner", job])
+        shown = run(["scontrol", "show", "job", "--oneliner", job])
     except UserError:
         return None
     match = re.search(rf"(?:^|\s){field}=(.*?)(?=\s+[\w:/]+=|$)", shown)
@@ -86,7 +88,7 @@ def job_field(job: str, field: str) -> str | None:
 def requeue(job: str) -> bool:
     """Put a running job back into the queue; False, with a word, when Slurm refuses."""
     try:
-        _slurm(["scontrol", "requeue", job])
+        run(["scontrol", "requeue", job])
     except UserError as error:
         print(f"not requeued: {error}", flush=True)
         return False
@@ -95,12 +97,12 @@ def requeue(job: str) -> bool:
 
 def release(job: str) -> None:
     """Let a job go that was submitted with --hold."""
-    _slurm(["scontrol", "release", job])
+    run(["scontrol", "release", job])
 
 
 def cancel(job: str) -> None:
     """End a job."""
-    _slurm(["scancel", job])
+    run(["scancel", job])
 
 
 def end_of_job(job: str) -> float | None:
@@ -114,10 +116,15 @@ def end_of_job(job: str) -> float | None:
         return None
 
 
+def config() -> dict[str, str]:
+    """The cluster's settings, as `scontrol show config` names them."""
+    shown = run(["scontrol", "show", "config"])
+    return dict(re.findall(r"^(\w+)\s*=\s*(.*?)\s*$", shown, re.MULTILINE))
+
+
 def largest_array() -> int:
-    """The most tasks that one job array may have here."""
-    match = re.search(r"^MaxArraySize\s*=\s*(\d+)", _slurm(["scontrol", "show", "config"]), re.MULTILINE)
-    return int(match[1]) if match else 1001
+    """The most tasks that one job array may have here; Slurm's default where there is none."""
+    return 1001 if shutil.which("scontrol") is None else int(config().get("MaxArraySize", 1001))
 
 
 def job_name() -> str | None:
@@ -138,7 +145,8 @@ def refuse_without_script(script: Path) -> None:
         raise UserError(f"{script}: no such file; run this from the root of the checkout")
 
 
-def _slurm(command: list[str], environment: dict[str, str] | None = None) -> str:
+def run(command: list[str], environment: dict[str, str] | None = None) -> str:
+    """Output of one of Slurm's commands; UserError with its complaint, or where it does not answer."""
     try:
         done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment, timeout=120)
     except FileNotFoundError:
