@@ -1,6 +1,7 @@
 """trackstack ui: on a real cluster behind sockets, seen in a real browser; on a laptop on 127.0.0.1."""
 
 import json
+import os
 import re
 import shutil
 import signal
@@ -10,10 +11,16 @@ import threading
 import urllib.request
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import NamedTuple
 
 import browser
 import pytest
 from conftest import command_environment, run_in
+
+from trackstack import UserError
+from trackstack.ui import serve_locally, socket_folder
+
+pytestmark = pytest.mark.xdist_group("ui")  # one server for all
 
 
 @contextmanager
@@ -69,43 +76,87 @@ def sockets_of_job(job):
     return found
 
 
-@pytest.fixture
-def recorded(project):
-    """The tiny project with one run in MLflow."""
-    run_in(
-        project, "trackstack sync --all-exps", env=command_environment() | {"TRACKSTACK_SINKS": "mlflow,tensorboard"}
-    )
-    assert (project / "mlflow.db").exists()
-    return project
+@pytest.fixture(scope="module")
+def recorded(tiny_project, tmp_path_factory):
+    """The tiny project with one run in MLflow; shared."""
+    folder = tmp_path_factory.mktemp("recorded") / "a project"
+    shutil.copytree(tiny_project, folder, symlinks=True)
+    environment = command_environment() | {"TRACKSTACK_SINKS": "mlflow,tensorboard"}
+    run_in(folder, "trackstack sync --all-exps", env=environment)
+    assert (folder / "mlflow.db").exists()
+    return folder
 
 
-def test_on_a_cluster_only_the_owner_reaches_the_pages(cluster, recorded, tmp_path):
-    said = cluster.run(recorded, "trackstack ui").stdout
+class Served(NamedTuple):
+    """A job that serves."""
+
+    job: str
+    mlflow: Path
+    board: Path
+
+
+@pytest.fixture(scope="module")
+def served(booted_cluster, recorded):
+    """The pages from a job of the cluster; for all tests that look at them."""
+    said = booted_cluster.run(recorded, "trackstack ui").stdout
     forward = re.search(r"ssh -N -L 5000:(\S+) -L 6006:(\S+) -J root@\S+ root@\S+", said)
-    mlflow, board = Path(forward[1]), Path(forward[2])
-    assert mlflow.parent.stat().st_mode & 0o777 == 0o700
-    for path in (mlflow, board):
-        connect = f"import socket; socket.socket(socket.AF_UNIX).connect({str(path)!r})"
-        python = "/usr/bin/python3" if Path("/usr/bin/python3").exists() else shutil.which("perl")
-        as_nobody = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", python, "-c", connect]
-        refused = subprocess.run(as_nobody, capture_output=True, text=True, check=False)
-        assert "PermissionError" in refused.stderr, refused.stderr
-    assert cluster.run(recorded, "trackstack ui").stdout.count("ssh -N") == 1, "a second call starts no second job"
-    with forwarded(board) as url:
+    yield Served(re.search(r"ends with job (\d+)", said)[1], Path(forward[1]), Path(forward[2]))
+    booted_cluster.run(recorded, "trackstack ui stop")
+
+
+def error_of_nobody(path):
+    """What another user of the machine gets who connects to a socket."""
+    read, write = os.pipe()
+    if (child := os.fork()) == 0:
+        try:
+            os.setgroups([])
+            os.setgid(65534)
+            os.setuid(65534)
+            socket.socket(socket.AF_UNIX).connect(str(path))
+        except BaseException as error:
+            os.write(write, type(error).__name__.encode())
+        finally:
+            os._exit(0)
+    os.waitpid(child, 0)
+    os.close(write)
+    return os.read(read, 100).decode()
+
+
+def test_on_a_cluster_only_the_owner_reaches_the_pages(served, recorded, booted_cluster):
+    assert served.mlflow.parent.stat().st_mode & 0o777 == 0o700
+    assert [error_of_nobody(path) for path in (served.mlflow, served.board)] == ["PermissionError"] * 2
+    assert served.job in booted_cluster.run(recorded, "trackstack ui").stdout, "a second call starts no second job"
+    with forwarded(served.board) as url:
         assert json.loads(get(f"{url}/data/runs"))
-    with forwarded(mlflow) as url:
-        found = get(f"{url}/api/2.0/mlflow/experiments/search?max_results=10")
-        assert "trackstack" in found
-        if browser.BROWSER is None:
-            pytest.skip("the page itself needs chromium")
-        see_chart(url, found, recorded, tmp_path)
-    job = re.search(r"ends with job (\d+)", said)[1]
-    assert sockets_of_job(job), "the job's processes are seen"
-    assert not sockets_of_job(job) & set(listening()), "no TCP port"
-    assert cluster.run(recorded, "trackstack ui stop").stdout == f"stopped: job {job}\n"
-    cluster.wait(job, "CANCELLED")
-    cluster.until(lambda: not mlflow.parent.exists(), 30, "the sockets to be gone")
+    assert sockets_of_job(served.job), "the job's processes are seen"
+    assert not sockets_of_job(served.job) & set(listening()), "no TCP port"
+
+
+@pytest.mark.skipif(browser.BROWSER is None, reason="needs chromium")
+def test_the_owner_sees_a_runs_chart_in_a_browser(served, recorded, tmp_path):
+    with forwarded(served.mlflow) as url:
+        see_chart(url, get(f"{url}/api/2.0/mlflow/experiments/search?max_results=10"), recorded, tmp_path)
+
+
+def test_a_job_that_serves_and_one_that_waits_are_seen_and_stopped(served, recorded, booted_cluster):
+    cluster = booted_cluster
+    assert cluster.run(recorded, "trackstack ui stop").stdout == f"stopped: job {served.job}\n"
+    cluster.wait(served.job, "CANCELLED")
+    cluster.until(lambda: not served.mlflow.parent.exists(), 30, "the sockets to be gone")
     assert "Nothing is served" in cluster.run(recorded, "trackstack ui status").stdout
+    cluster.run(recorded, "scontrol update PartitionName=batch State=DOWN")
+    try:
+        with subprocess.Popen(
+            ["trackstack", "ui"], cwd=recorded, env=cluster.environment, stderr=subprocess.PIPE, text=True
+        ) as waiting:
+            cluster.until(lambda: list(recorded.glob("runs/.ui/*.json")), 30, "the submission")
+            status = cluster.run(recorded, "trackstack ui status").stdout
+            job = re.fullmatch(r"job (\d+): waits for a node; trackstack ui stop .*\n", status)[1]
+            assert cluster.run(recorded, "trackstack ui stop").stdout == f"stopped: job {job}\n"
+            assert waiting.stderr.read().startswith(f"job {job} has ended")
+        assert "Nothing is served" in cluster.run(recorded, "trackstack ui status").stdout
+    finally:
+        cluster.run(recorded, "scontrol update PartitionName=batch State=UP")
 
 
 def see_chart(url, experiments, project, tmp_path):
@@ -140,19 +191,19 @@ def test_a_laptop_gets_both_pages_on_its_own_address_alone(recorded):
         assert all(url.startswith("http://127.0.0.1:") for url in urls.values())
         assert "trackstack" in get(f"{urls['mlflow']}/api/2.0/mlflow/experiments/search?max_results=10")
         assert json.loads(get(f"{urls['tensorboard']}/data/runs"))
-    finally:
         process.send_signal(signal.SIGINT)
         assert process.wait(30) == 0
+    finally:
+        process.terminate()
+        process.wait(30)
     ports = {int(url.rsplit(":", 1)[1]) for url in urls.values()}
     assert not ports & set(listening().values()), "both servers have ended"
 
 
-def test_nothing_recorded_and_too_long_a_path_are_one_line(recorded, tmp_path):
-    long = tmp_path / ("x" * 90)
-    script = "from trackstack.ui import socket_folder; socket_folder('123')"
-    env = command_environment() | {"TRACKSTACK_UI_DIR": str(long), "PYTHONPATH": "src"}
-    assert "too long for a Unix socket" in run_in(recorded, ["python", "-c", script], 1, env=env).stderr
-    (recorded / "mlflow.db").unlink()
-    errors = run_in(recorded, "trackstack ui --local", 1).stderr
-    assert errors.endswith("no such database yet; dvc repro or trackstack sync makes it\n")
-    assert errors.count("\n") == 1
+def test_nothing_recorded_and_too_long_a_path_are_one_line(tmp_path, monkeypatch):
+    monkeypatch.setenv("TRACKSTACK_UI_DIR", str(tmp_path / ("x" * 90)))
+    monkeypatch.setenv("TRACKSTACK_HOME", str(tmp_path))
+    with pytest.raises(UserError, match="too long for a Unix socket by "):
+        socket_folder("123")
+    with pytest.raises(UserError, match=r"mlflow.db: no such database yet; dvc repro or trackstack sync makes it"):
+        serve_locally(open_browser=print)

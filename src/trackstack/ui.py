@@ -109,31 +109,45 @@ def socket_folder(job: str) -> Path:
 
 
 def start_job() -> dict[str, Any]:
-    """Submit the job, unless one runs, and return its note as soon as it serves."""
+    """Submit the job, unless there is one, and return its note as soon as it serves."""
     slurm.refuse_without_script(SCRIPT)
     mlflow_command(home())
     socket_folder("1234567")
     Path("logs").mkdir(exist_ok=True)
-    if running := running_jobs():
-        return running[0]
-    job = slurm.submit(slurm.sbatch_command(str(SCRIPT)), without=["SBATCH_GPUS_PER_NODE"])
-    print(f"job {job}: waiting for a node; Ctrl-C leaves it in the queue (trackstack ui status)", flush=True)
+    job = next((note["job"] for note in jobs()), None) or _submit()
+    told = False
     while job in slurm.active_tasks([job]):
-        if found := [note for note in running_jobs() if note["job"] == job]:
+        if found := [note for note in jobs() if note["job"] == job and "sockets" in note]:
             return found[0]
+        if not told:
+            print(f"job {job}: waiting for a node; Ctrl-C leaves it in the queue (trackstack ui status)", flush=True)
+        told = True
         time.sleep(0.5)
     raise UserError(f"job {job} has ended; its log says why: {slurm.job_field(job, 'StdOut') or 'logs/'}")
 
 
-def running_jobs() -> list[dict[str, Any]]:
-    """The notes of the jobs that serve this home's pages."""
-    notes = [json.loads(file.read_text()) for file in sorted(_notes(home()).glob("*.json"))]
-    alive = slurm.active_tasks(note["job"] for note in notes)
-    return [note for note in notes if note["job"] in alive]
+def _submit() -> str:
+    command = slurm.sbatch_command(str(SCRIPT), hold=True)  # until its note is there
+    job = slurm.submit(command, without=[slurm.GPU_REQUEST])
+    write_json(_notes(home()) / f"{job}.json", {"job": job})
+    slurm.release(job)
+    return job
+
+
+def jobs() -> list[dict[str, Any]]:
+    """The notes of the jobs that serve this home's pages, with `sockets`, or wait to do so."""
+    files = {file: json.loads(file.read_text()) for file in sorted(_notes(home()).glob("*.json"))}
+    alive = slurm.active_tasks(note["job"] for note in files.values())
+    for file, note in files.items():
+        if note["job"] not in alive:  # killed, or cancelled in the queue
+            file.unlink(missing_ok=True)
+    return [note for note in files.values() if note["job"] in alive]
 
 
 def how_to_connect(note: dict[str, Any]) -> list[str]:
     """What to type on one's own machine, and what to open there."""
+    if "sockets" not in note:
+        return [f"job {note['job']}: waits for a node; trackstack ui stop takes it out of the queue"]
     user, login, node = getpass.getuser(), note["login"] or "LOGIN-NODE", note["node"]
     forwards = [f"-L {PORTS[name]}:{shlex.quote(path)}" for name, path in note["sockets"].items()]
     return [
@@ -145,11 +159,11 @@ def how_to_connect(note: dict[str, Any]) -> list[str]:
 
 
 def stop_jobs() -> list[str]:
-    """Cancel the jobs that serve; return their ids."""
-    jobs = [note["job"] for note in running_jobs()]
-    for job in jobs:
+    """Cancel the jobs that serve, or wait to; return their ids."""
+    found = [note["job"] for note in jobs()]
+    for job in found:
         slurm.cancel(job)
-    return jobs
+    return found
 
 
 def serve_tensorboard(path: str, logs: str) -> None:

@@ -160,10 +160,10 @@ def ui(
 
 @pages.command("status")
 def ui_status() -> None:
-    """The jobs that serve, and how to connect."""
-    from trackstack.ui import how_to_connect, running_jobs
+    """The jobs that serve or wait for a node, and how to connect."""
+    from trackstack.ui import how_to_connect, jobs
 
-    lines = [line for note in running_jobs() for line in how_to_connect(note)]
+    lines = [line for note in jobs() for line in how_to_connect(note)]
     typer.echo("\n".join(lines) or "Nothing is served; trackstack ui does it.")
 
 
