@@ -22,9 +22,9 @@ sys.path.insert(0, str(ROOT / "src"))
 import yaml
 
 from trackstack.clones import cache_folder, make_clone
-from trackstack.sweep import Sweep, prepare
-from trackstack.sweep.start import TASK
-from trackstack.sweep.trials import Trial, expand
+from trackstack.sweep import SHARED, Sweep, Trial
+from trackstack.sweep.start import TASK, at_work, prepare
+from trackstack.sweep.trials import expand
 
 TRIALS = 3
 FIRST = int(time.time()) % 10**8  # seeds that no run cache has seen
@@ -60,8 +60,8 @@ def main() -> None:
         sweep = prepare(
             expand(["train.epochs=1", f"train.seed=range({FIRST},{FIRST + TRIALS})"], None, None), attempts=1
         )
-        sweep.save()
-        timed([*TASK, str(sweep.folder), "shared"], sweep.base)
+        with at_work(sweep):
+            timed([*TASK, str(sweep.folder), SHARED], sweep.base)
         rows = []
         for trial in sweep.trials:
             trials = timed([*TASK, str(sweep.folder), "trials", trial.name], sweep.base)

@@ -143,6 +143,67 @@ def project(tiny_project: Path, tmp_path: Path) -> Path:
     return folder
 
 
+CHEAP_TRAINING = """# In the place of a training: logs, waits, fails and is interrupted like one.
+import sys
+import time
+from pathlib import Path
+
+from trackstack import UserError
+from trackstack.stage import stage
+
+with stage("train") as params:
+    import trackstack
+    from trackstack.stopping import Interrupted, Stop
+
+    with Stop() as stop, trackstack.start_run("cheap", params.train.model_dump(mode="json")) as run:
+        for step in range(params.train.epochs):
+            if reason := stop.reason():
+                raise Interrupted(reason)
+            if params.train.lr > 1:
+                raise UserError("the train_loss is nan")
+            run.log({"train_loss": 1 / (1 + step)}, step)
+            time.sleep(0.1)
+    Path(sys.argv[2]).mkdir(parents=True)
+    Path(sys.argv[2], "model.txt").write_text(f"{params.train.lr} {params.train.seed}")
+"""
+
+
+@pytest.fixture(scope="session")
+def tiny_cheap_project(tiny_project: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """See `cheap_project`."""
+    folder = tmp_path_factory.mktemp("cheap") / "a cheap project"
+    shutil.copytree(tiny_project, folder, symlinks=True, ignore=shutil.ignore_patterns("runs"))
+    (folder / "stages/train.py").write_text(CHEAP_TRAINING)
+    pipeline = yaml.safe_load((folder / "dvc.yaml").read_text())
+    train = {"deps": ["data/cache", "stages/train.py"], "params": ["train"], "outs": ["results/model"]}
+    stages = {name: stage for name, stage in pipeline["stages"].items() if name != "evaluate"}
+    pipeline = {"stages": stages | {"train": stages["train"] | train}}
+    (folder / "dvc.yaml").write_text(yaml.safe_dump(pipeline, sort_keys=False))
+    run_in(folder, "git add -A && git commit -qm 'A cheap training'")
+    return folder
+
+
+@pytest.fixture
+def cheap_project(tiny_cheap_project: Path, tmp_path: Path) -> Path:
+    """A copy of the tiny project that ends with a training of some tenths of a second, still to be run.
+
+    For tests of what is around the training: it needs no torch, and there is nothing to evaluate.
+    """
+    folder = tmp_path / "a project"
+    shutil.copytree(tiny_cheap_project, folder, symlinks=True)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def path_without_slurm(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A PATH with all that this machine has but Slurm."""
+    folder = tmp_path_factory.mktemp("programs")
+    for program in Path("/usr/bin").iterdir():
+        if program.name not in ("sbatch", "scancel", "scontrol", "sinfo", "squeue", "srun"):
+            (folder / program.name).symlink_to(program)
+    return f"{Path(sys.executable).parent}{os.pathsep}{folder}"
+
+
 @pytest.fixture
 def run() -> Run:
     """Run a command in a folder: `run(folder, "dvc status")`."""

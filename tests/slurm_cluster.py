@@ -142,7 +142,8 @@ def _write_config(cluster: Cluster, ports: list[int]) -> None:
     lines = [CONFIG.format(folder=folder, host=host, port=ports[0])]
     for index, node in enumerate(cluster.nodes):
         place = f"NodeHostname={host} NodeAddr=127.0.0.1 Port={ports[1 + index]}"
-        lines.append(f"NodeName={node} {place} CPUs=8 RealMemory=64000 Gres=gpu:2 State=UNKNOWN")
+        # Room for more tasks than any test lets run at a time.
+        lines.append(f"NodeName={node} {place} CPUs=16 RealMemory=64000 Gres=gpu:2 State=UNKNOWN")
     for name, default in (("batch", "YES"), ("gpu", "NO")):
         nodes = ",".join(cluster.nodes)
         lines.append(f"PartitionName={name} Nodes={nodes} Default={default} MaxTime=1-0 DefaultTime=60 State=UP")

@@ -38,7 +38,7 @@ def test_a_requeued_job_mends_what_its_earlier_life_has_left(wounded, monkeypatc
     monkeypatch.setenv("SLURM_RESTART_COUNT", "1")
     write_note(wounded, job="12", host="node7")
     monkeypatch.chdir(wounded)
-    said = "\n".join(mend(wounded))
+    said = "\n".join(mend())
     assert "dropped the locks of a dead job's process 1" in said
     assert "dvc.lock: was cut short by a kill; restored from git" in said
     assert run_in(wounded, "git status --porcelain").stdout == ""
@@ -52,14 +52,15 @@ def test_a_requeued_job_mends_what_its_earlier_life_has_left(wounded, monkeypatc
 def test_nothing_is_touched_while_the_job_may_be_alive(wounded, monkeypatch, note):
     monkeypatch.setenv("SLURM_JOB_ID", "12")
     monkeypatch.setenv("SLURM_RESTART_COUNT", "1")
+    monkeypatch.chdir(wounded)
     write_note(wounded, **note)
     before = (wounded / RWLOCK).read_text(), (wounded / "dvc.lock").read_text()
-    assert ["may be at work here still" in line for line in mend(wounded)] == [True]
+    assert ["may be at work here still" in line for line in mend()] == [True]
     assert before == ((wounded / RWLOCK).read_text(), (wounded / "dvc.lock").read_text())
 
 
 def test_a_process_that_is_gone_from_this_host_is_dead(project, monkeypatch):
     note_job(project, None, dead_pid())
     monkeypatch.chdir(project)
-    assert list(mend(project)) == [], "nothing was broken"
+    assert list(mend()) == [], "nothing was broken"
     assert not (project / NOTE).exists()

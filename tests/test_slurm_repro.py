@@ -1,14 +1,14 @@
-"""slurm/repro.sh and its supervisor on a real cluster."""
+"""slurm/repro.sh and its supervisor on a real cluster: in the checkout, and pinned."""
 
 import json
+import re
 import sqlite3
 import sys
+import time
 from pathlib import Path
 
 import pytest
-from conftest import run_in
-
-ON_CLUSTER = "source slurm/site.env && "
+from conftest import command_environment, edit_yaml, run_in
 
 
 @pytest.fixture
@@ -17,15 +17,6 @@ def remote_project(project, tmp_path):
     run_in(project, ["dvc", "remote", "add", "-q", "-d", "store", str(tmp_path / "a remote")])
     run_in(project, "git commit -qam 'A remote' && dvc push -q data/raw/tiny.dvc")
     return project
-
-
-def log_of(cluster, job):
-    return Path(cluster.job(job)["StdOut"]).read_text()
-
-
-def submit(cluster, folder, arguments="", **environment):
-    command = f"source slurm/site.env && sbatch --parsable {arguments}"
-    return cluster.run(folder, ["bash", "-c", command], **environment).stdout.strip()
 
 
 def test_the_readmes_commands_in_a_fresh_clone_make_the_recorded_bytes(cluster, remote_project, tmp_path):
@@ -53,3 +44,27 @@ def test_the_readmes_commands_in_a_fresh_clone_make_the_recorded_bytes(cluster, 
     assert ids == [(job,)]
     shown = json.loads(run_in(clone, ["trackstack", "runs", "show", tags[0][1], "--json"]).stdout)
     assert shown["tags"]["slurm_job_id"] == job
+
+
+def test_a_pinned_job_runs_the_commit_of_its_submission_also_after_a_requeue(cluster, cheap_project):
+    edit_yaml(cheap_project / "params.yaml", {"train": {"epochs": 40}})
+    run_in(cheap_project, "git commit -qam 'To be run'")
+    job = cluster.run(cheap_project, "sbatch --parsable --hold slurm/repro.sh --pinned").stdout.strip()
+    commit = run_in(cheap_project, "git rev-parse HEAD").stdout.strip()
+    (cheap_project / "stages/train.py").write_text('raise SystemExit("edited after submission")\n')
+    # Git's log and Slurm's times know whole seconds.
+    later = command_environment() | {"GIT_COMMITTER_DATE": f"@{int(time.time()) + 2} +0000"}
+    run_in(cheap_project, "git commit -qam 'To be run another time'", env=later)
+    cluster.run(cheap_project, ["scontrol", "release", job])
+    clone = cheap_project / f"runs/.jobs/{job}/clone"
+    cluster.until(lambda: list(cheap_project.glob("runs/r*/lease.json")), 90, "the training")
+    assert run_in(clone, "git rev-parse HEAD").stdout.strip() == commit
+    cluster.run(cheap_project, ["scontrol", "requeue", job])
+    cluster.until(lambda: cluster.job(job)["Restarts"] == "1", 30, "the requeue")
+    log = Path(cluster.wait(job)["StdOut"]).read_text()
+    assert log.count(f"commit: {commit}\n") == 2
+    assert log.count("params.yaml: dataset tiny, model cnn") == 2, "trackstack check"
+    (name,) = re.findall(r"^experiment (\S+): dvc exp show", log, re.MULTILINE)
+    ref = f"refs/exps/{commit[:2]}/{commit[2:]}/{name}"
+    assert "edited" not in run_in(cheap_project, ["git", "show", f"{ref}:stages/train.py"]).stdout
+    assert not clone.parent.exists()

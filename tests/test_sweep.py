@@ -9,23 +9,20 @@ import sys
 import time
 from pathlib import Path
 
+import psutil
 import pytest
-from conftest import command_environment, run_in
+from conftest import command_environment, edit_yaml, run_in
 
 from trackstack import UserError
-from trackstack.sweep import Note, refuse_dirty_tree, summary
-from trackstack.sweep.trials import changed_stages, expand
-
-
-def dry_run(cluster, project, *arguments):
-    said = cluster.run(project, ["trackstack", "sweep", *arguments, "--dry-run"]).stdout
-    return said.splitlines()
+from trackstack.sweep import Note, summary
+from trackstack.sweep.start import refuse_dirty_tree
+from trackstack.sweep.trials import expand, split_pipeline
 
 
 def at_work(project):
     """The jobs of the trials that say that they run; cheaper to ask often than `trackstack sweep status`."""
-    notes = [json.loads(file.read_text()) for file in project.glob("runs/.sweeps/*/trials/[!.]*.json")]
-    return [note["job"] for note in notes if note["state"] == "running"]
+    notes = {file.stem: json.loads(file.read_text()) for file in project.glob("runs/.sweeps/*/trials/[!.]*.json")}
+    return [note["job"] for name, note in notes.items() if note["state"] == "running" and name != "shared"]
 
 
 def experiments(project):
@@ -33,49 +30,70 @@ def experiments(project):
     return sorted(ref.rsplit("/", 1)[1] for ref in refs if ref.count("/") == 4)
 
 
-def test_sixteen_trials_on_two_nodes_survive_failures_cancellation_and_edits(cluster, project):
-    """First use of every database; one trial fails, three are cancelled, and the sources change meanwhile."""
-    rows = ["train.lr,train.seed", *(f"0.00{1 + number % 3},{number}" for number in range(15)), "100000,0"]
+def most_at_once(cluster, array):
+    """How many tasks of an array ran side by side, by the times that Slurm has kept."""
+    shown = cluster.run(cluster.folder, ["scontrol", "show", "job", "--oneliner", array]).stdout
+    spans = re.findall(r"StartTime=(\S+) EndTime=(\S+)", shown)
+    return max(sum(start <= moment < end for start, end in spans) for moment, _ in spans)
+
+
+def test_sixteen_trials_on_two_nodes_survive_failures_cancellation_and_edits(cluster, cheap_project):
+    """First use of every database; one trial fails, three are cancelled, one is requeued, the sources change."""
+    project = cheap_project
+    edit_yaml(project / "params.yaml", {"train": {"epochs": 20}})
+    rows = ["train.lr,train.seed", *(f"0.00{1 + number % 3},{number}" for number in range(15)), "100,0"]
     (project / "trials.csv").write_text("\n".join([*rows, rows[-1]]) + "\n")  # the last one twice
-    command = "trackstack sweep --file trials.csv --max-parallel 4"
-    tracked = run_in(project, "git status --porcelain").stdout
-    said = cluster.run(project, command, TRACKSTACK_SINKS="sqlite,mlflow").stdout
+    run_in(project, "git add trials.csv && git commit -qam 'Trials of two seconds'")
+    command = "trackstack sweep --file trials.csv"
+    environment = {"TRACKSTACK_SINKS": "sqlite,mlflow"}
+    said = cluster.run(project, f"{command} --max-parallel 4", **environment).stdout
     array = re.search(r"16 trials in 16 tasks: job (\d+)", said)[1]
     # What is edited from now on must reach no trial.
     (project / "stages/train.py").write_text('raise SystemExit("edited after submission")\n')
     (project / "src/trackstack/sweep/task.py").write_text('raise SystemExit("edited after submission")\n')
-    cluster.until(lambda: len(at_work(project)) >= 3, 300, "three trials at work")
-    told = json.loads(cluster.run(project, "trackstack sweep status --json").stdout)
-    working = [note["job"] for name, note in told.items() if name != "sweep" and note["state"] == "running"]
-    most = cluster.run(project, "squeue -h -r -t RUNNING | wc -l").stdout
-    assert int(most) <= 4
+    cluster.until(lambda: len(set(at_work(project))) == 4, 120, "four trials at work")
+    working = at_work(project)
     cluster.run(project, ["scancel", *working[:3]])
-    cluster.until(lambda: not cluster.run(project, "squeue -h").stdout, 900, "the sweep's end")
+    cluster.run(project, ["scontrol", "requeue", working[3]])
+    cluster.until(lambda: not cluster.run(project, "squeue -h").stdout, 400, "the sweep's end")
+    assert most_at_once(cluster, array) == 4
     run_in(project, "git checkout -q stages src")
-    assert run_in(project, "git status --porcelain").stdout == tracked, "the checkout is untouched"
-    before = cluster.run(project, "trackstack sweep status").stdout.splitlines()[-1]
-    assert before == "12 finished, 1 failed (1 not finite), 3 interrupted", array
-    logs = "".join(file.read_text() for file in (project / "logs").glob("*.out"))
-    assert "edited after submission" not in logs
+    assert run_in(project, "git status --porcelain").stdout == "", "the checkout is untouched"
+    told = json.loads(cluster.run(project, "trackstack sweep status --json").stdout)
+    requeued = [note for note in told.values() if isinstance(note, dict) and note["job"] == working[3]]
+    assert [(note["state"], note["attempts"]) for note in requeued] == [("finished", 2)]
 
-    said = cluster.run(project, command, TRACKSTACK_SINKS="sqlite,mlflow").stdout
-    assert "3 trials in 3 tasks" in said
+    said = cluster.run(project, f"{command} --pack 2", **environment).stdout
+    assert "3 trials in 2 tasks" in said
     assert said.splitlines()[-1] == "12 finished, 1 failed (1 not finite), 3 queued, 3 resumed"
-    cluster.until(lambda: not cluster.run(project, "squeue -h").stdout, 400, "the second sweep's end")
+    said = cluster.run(project, f"{command} --retry-failed", **environment).stdout
+    assert said.splitlines()[-1] == "12 finished, 4 queued, 1 resumed"
+    cluster.until(lambda: not cluster.run(project, "squeue -h").stdout, 200, "the second sweep's end")
     assert cluster.run(project, command).stdout.splitlines()[-1] == "15 finished, 1 failed (1 not finite)"
     logs = {file.name: file.read_text() for file in (project / "logs").glob("*.out")}
-    ran = re.findall(r"^trial (\S+): finished", "".join(logs.values()), re.MULTILINE)
-    assert len(ran) == len(set(ran)) == 15, "nothing ran twice"
-    assert experiments(project) == sorted(ran)
+    assert not any("edited after submission" in log for log in logs.values())
+    ran = re.findall(r"^(s\w+-\w+): (finished|failed)", "".join(logs.values()), re.MULTILINE)
+    assert sorted(how for _, how in ran) == ["failed"] * 2 + ["finished"] * 15, "nothing that was finished ran again"
+    finished = {name for name, how in ran if how == "finished"}
+    assert experiments(project) == sorted(finished)
     assert sum("Running stage 'tensor_cache'" in log for log in logs.values()) <= 1
-    with sqlite3.connect(project / "project.db") as database:
-        statuses = [status for (status,) in database.execute("SELECT status FROM runs ORDER BY status")]
-    assert statuses == ["failed", *["finished"] * 15]
-    with sqlite3.connect(project / "mlflow.db") as database:
-        statuses = [status for (status,) in database.execute("SELECT status FROM runs ORDER BY status")]
-    assert statuses == ["FAILED", *["FINISHED"] * 15]
+    for name, states in (("project.db", ["failed", "finished"]), ("mlflow.db", ["FAILED", "FINISHED"])):
+        with sqlite3.connect(project / name) as database:
+            found = [status for (status,) in database.execute("SELECT status FROM runs ORDER BY status")]
+        assert found == [states[0]] * 2 + [states[1]] * 15, "the failed one was tried twice"
     shown = run_in(project, "dvc exp show --csv").stdout
-    assert all(name in shown for name in ran)
+    assert all(name in shown for name in finished)
+
+
+def test_what_the_trials_share_may_fail_and_is_named(cluster, cheap_project):
+    (cheap_project / "stages/tensor_cache.py").write_text('raise SystemExit("no windows today")\n')
+    run_in(cheap_project, "git commit -qam 'Broken'")
+    cluster.run(cheap_project, "trackstack sweep -S train.seed=1,2")
+    cluster.until(lambda: not cluster.run(cheap_project, "squeue -h").stdout, 90, "the sweep's end")
+    shown = cluster.run(cheap_project, "trackstack sweep status --watch").stdout.splitlines()
+    shared = next(line.rstrip() for line in shown if line.startswith("shared"))
+    assert re.search(r"tensor_cache.* failed .* no windows today$", shared)
+    assert shown[-1] == "2 waiting"
 
 
 @pytest.fixture
@@ -150,20 +168,24 @@ def test_a_table_that_makes_no_sense_is_one_line(in_project, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("names", "shared", "reads"),
+    ("names", "shared"),
     [
-        (["train.lr"], ["tensor_cache"], ["data/cache"]),
-        (["models.cnn.widths"], ["tensor_cache"], ["data/cache"]),
-        (["tensor_cache.window"], ["parquet"], ["data/processed"]),
-        (["evaluate.calibration_bins"], ["train"], ["data/cache", "results/model"]),
-        (["dataset"], [], ["data/raw/tiny"]),
+        (["train.lr"], ["tensor_cache"]),
+        (["models.cnn.widths"], ["tensor_cache"]),
+        (["tensor_cache.window"], ["parquet"]),
+        (["evaluate.calibration_bins"], ["train"]),
+        (["dataset"], []),
     ],
 )
-def test_what_the_trials_share_is_what_no_parameter_changes(project, names, shared, reads):
-    changed, ends, read = changed_stages(names, project)
+def test_what_the_trials_share_is_what_no_parameter_changes(project, names, shared):
+    ends, resources = split_pipeline(names, project)
     assert [end for end in ends if end != "check"] == shared
-    assert "evaluate" in changed
-    assert read == reads
+    assert ("gpu" in resources) == (names != ["evaluate.calibration_bins"])
+
+
+def test_what_no_stage_follows_is_one_line(project):
+    with pytest.raises(UserError, match=r"no stage of dvc.yaml follows models.mlp: every trial would be the same"):
+        split_pipeline(["models.mlp"], project)
 
 
 def test_a_dirty_tree_is_refused_unless_only_results_differ(project):
@@ -172,13 +194,11 @@ def test_a_dirty_tree_is_refused_unless_only_results_differ(project):
     (project / "notes.txt").write_text("a note\n")
     refuse_dirty_tree(project)
     (project / "src/trackstack/new.py").write_text("")
-    with pytest.raises(
-        UserError, match=r"src/trackstack/new.py: not committed, and the trials run the commit; git commit"
-    ):
+    with pytest.raises(UserError, match=r"src/trackstack/new.py: not in git, .*; git add it"):
         refuse_dirty_tree(project)
     (project / "src/trackstack/new.py").unlink()
     (project / "README.md").write_text("edited\n")
-    with pytest.raises(UserError, match=r"README.md: not committed"):
+    with pytest.raises(UserError, match=r"README.md: not committed, .*; git commit -a"):
         refuse_dirty_tree(project)
 
 
@@ -190,46 +210,69 @@ def test_the_summary_counts_and_says_why():
     )
 
 
-def test_a_dry_run_prints_the_exact_submissions_and_splits_beyond_the_sites_limit(cluster, project):
-    said = dry_run(cluster, project, "-S", "train.seed=range(1003)", "--max-parallel", "8", "-n", "my; sweep")
-    folder = next((project / "runs/.sweeps").iterdir())
-    start = f"sbatch --parsable --job-name={folder.name}"
+def test_a_dry_run_prints_the_exact_submissions_splits_beyond_the_sites_limit_and_leaves_nothing(
+    project, path_without_slurm
+):
+    """Slurm's own limit where there is none; the cluster of the tests has the same."""
+    environment = command_environment() | {"PATH": path_without_slurm}
+    arguments = ["-S", "train.seed=range(1003)", "--max-parallel", "8", "-n", "my; sweep", "--dry-run"]
+    said = run_in(project, ["trackstack", "sweep", *arguments], env=environment).stdout.splitlines()
+    name = said[0].split()[1].rstrip(":")
+    folder = project / "runs/.sweeps" / name
+    start = f"sbatch --parsable --job-name={name}"
     end = f"slurm/sweep.sh '{folder}' {Path(sys.executable).parent}"
     resources = "--cpus-per-task=4 --time=01:00:00"
     kill = "--kill-on-invalid-dep=yes"
     assert said[1:] == [
         f"shared=$({start} --output=logs/%x_%j.out {end} shared)",
-        f'array1=$(sbatch --parsable --dependency="afterok:$shared" {kill} --job-name={folder.name} '
+        f'array1=$(sbatch --parsable --dependency="afterok:$shared" {kill} --job-name={name} '
         f"--array=0-1000%8 {resources} {end} trials)",
-        f'array2=$(sbatch --parsable --dependency="afterok:$shared,afterany:$array1" {kill} --job-name={folder.name} '
+        f'array2=$(sbatch --parsable --dependency="afterok:$shared,afterany:$array1" {kill} --job-name={name} '
         f"--array=0-1%8 {resources} {end} trials)",
     ]
+    said = run_in(project, "trackstack sweep -S train.seed=1,2 --local --dry-run", env=environment).stdout
+    assert re.fullmatch(r"sweep .*\n\S+: train.seed=1\n\S+: train.seed=2\n", said)
+    assert not (project / "runs").exists()
 
 
-def test_sweep_without_slurm_or_with_an_unknown_partition_is_one_line(cluster, project):
+def test_what_does_not_apply_and_what_slurm_refuses_is_one_line(cluster, project):
+    for wrong, said in (("--local --pack 2", "--local: runs -j trials at a time"), ("-j 2", "-j: is for --local")):
+        assert run_in(project, f"trackstack sweep -S train.seed=1,2 {wrong}", 1).stderr.startswith(said)
     errors = cluster.run(project, "trackstack sweep -S train.seed=1,2", 1, SBATCH_PARTITION="nope").stderr
-    assert (
-        errors
-        == "sbatch refused: invalid partition specified: nope; Batch job submission failed: Invalid partition name specified; sinfo lists those there are\n"
-    )
+    reason = "invalid partition specified: nope; Batch job submission failed: Invalid partition name specified"
+    assert errors == f"sbatch refused: {reason}; sinfo lists those there are\n"
 
 
-def test_on_this_machine_a_sweep_is_stopped_and_resumed(project):
-    """Ctrl-C ends the trial that runs; typed again, the command goes on, and runs nothing twice."""
+def test_on_this_machine_a_sweep_is_stopped_and_resumed(cheap_project):
+    """Ctrl-C ends what runs, be it what the trials share; typed again, the command goes on, and runs nothing twice."""
+    edit_yaml(cheap_project / "params.yaml", {"train": {"epochs": 30}})
+    slow = "import time\nprint('slow', flush=True)\ntime.sleep(3)\n"
+    cache = cheap_project / "stages/tensor_cache.py"
+    cache.write_text(slow + cache.read_text())
+    run_in(cheap_project, "git commit -qam 'Slower'")
     command = ["trackstack", "sweep", "-S", "train.seed=1,2", "--local"]
-    process = subprocess.Popen(command, cwd=project, env=command_environment(), stdout=subprocess.PIPE, text=True)
-    for line in process.stdout:
-        if "tensor_cache" in line:
-            break
-    deadline = time.monotonic() + 120
-    while not at_work(project):
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
-    process.send_signal(signal.SIGINT)
-    rest = process.stdout.read()
-    assert process.wait(120) == 1
-    assert rest.splitlines()[-1] == "1 interrupted, 1 waiting"
-    said = run_in(project, command).stdout
+
+    def stopped(moment):
+        process = subprocess.Popen(
+            command, cwd=cheap_project, env=command_environment(), stdout=subprocess.PIPE, text=True
+        )
+        deadline = time.monotonic() + 120
+        while not moment():
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        process.send_signal(signal.SIGINT)
+        said = process.communicate(timeout=120)[0].splitlines()
+        assert process.returncode == 1
+        mine = [one for one in psutil.process_iter(["cwd"]) if str(cheap_project) in (one.info["cwd"] or "")]
+        assert mine == [], "no orphan"
+        return said[-1]
+
+    def shared_runs():
+        return any("slow" in log.read_text() for log in cheap_project.glob("runs/.sweeps/*/logs/shared.log"))
+
+    assert stopped(shared_runs) == "2 waiting"
+    assert stopped(lambda: at_work(cheap_project)) == "1 interrupted, 1 waiting"
+    said = run_in(cheap_project, command).stdout
     assert said.splitlines()[-1] == "2 finished, 1 resumed"
-    assert len(experiments(project)) == 2
-    assert run_in(project, command).stdout.splitlines()[-1] == "2 finished"
+    assert len(experiments(cheap_project)) == 2
+    assert run_in(cheap_project, command).stdout.splitlines()[-1] == "2 finished"

@@ -16,20 +16,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from trackstack import UserError
-from trackstack.digest import digest_json
 
-# One process for both, since starting DVC is most of what a short trial costs.
-EXPERIMENT = """
-import sys
-from dvc.cli import main
-end = sys.argv.index("--")
-main(["checkout", "--quiet", "--allow-missing", *sys.argv[1:end]])
-sys.exit(main(sys.argv[end + 1:]))
-"""
+DVC = [sys.executable, "-P", "-m", "dvc"]
 
 
 def experiment_name(prefix: str, identity: object) -> str:
     """A name that git and DVC accept, unique for what it stands for."""
+    from trackstack.digest import digest_json  # imports numpy, which a trial's task does without
+
     safe = re.sub(r"[^A-Za-z0-9_-]+", "-", prefix).strip("-")
     return f"{safe}-{digest_json(identity)[:6]}"
 
@@ -63,26 +57,22 @@ def make_clone(origin: Path, commit: str, folder: Path, cache: Path) -> None:
 
 def cache_folder(origin: Path) -> Path:
     """Where the checkout's DVC keeps its cache."""
-    done = subprocess.run(
-        [sys.executable, "-P", "-m", "dvc", "cache", "dir"], cwd=origin, capture_output=True, text=True, check=False
-    )
+    done = subprocess.run([*DVC, "cache", "dir"], cwd=origin, capture_output=True, text=True, check=False)
     if done.returncode:
         raise UserError(f"{origin}: dvc cache dir: {' '.join(done.stderr.split())[:200]}")
     return Path(origin, done.stdout.strip()).resolve()
 
 
-def experiment_command(name: str, overrides: list[str], reads: list[str] | None = None) -> list[str]:
-    """The command that makes one experiment in a clone.
+def experiment_command(name: str, overrides: list[str], allow_missing: bool) -> list[str]:
+    """The command that makes one experiment in a clone; DVC links from its cache what is there.
 
     Args:
         overrides: as `dvc exp run --set-param` takes them.
-        reads: the paths that the experiment's own stages read; what else is missing then counts as unchanged. By
-            default everything that is cached is checked out.
+        allow_missing: whether what is not there, and whose stages stay as they are, is done without.
     """
     changes = [part for override in overrides for part in ("--set-param", override)]
-    allow = [] if reads is None else ["--allow-missing"]
-    run = ["exp", "run", *allow, "--name", name, *changes]
-    return [sys.executable, "-P", "-c", EXPERIMENT, *(reads or []), "--", *run]
+    allow = ["--allow-missing"] if allow_missing else []
+    return [*DVC, "exp", "run", *allow, "--name", name, *changes]
 
 
 def push_experiment(clone: Path, name: str) -> None:

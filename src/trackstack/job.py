@@ -10,6 +10,7 @@ ignored, and this process does not end before the trainer's lease is free.
 from __future__ import annotations
 
 import collections
+import contextlib
 import dataclasses
 import json
 import os
@@ -22,11 +23,20 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from trackstack import UserError, describe_error, slurm
-from trackstack.clones import cache_folder, experiment_command, experiment_name, git, pinned_clone, push_experiment
+from trackstack.clones import (
+    DVC,
+    cache_folder,
+    experiment_command,
+    experiment_name,
+    git,
+    pinned_clone,
+    push_experiment,
+)
 from trackstack.job_note import forget_job, mend, note_job
 from trackstack.stopping import EXIT_INTERRUPTED
 from trackstack.tracking.environment import home
@@ -34,7 +44,6 @@ from trackstack.tracking.lease import NOTE_FILE, is_live
 
 STAGE_LINE = re.compile(r"Running stage '(.+)':")
 RUN_LINE = re.compile(r"run (r[0-9a-f]{12})\b")
-DVC = [sys.executable, "-P", "-m", "dvc"]
 
 
 @dataclasses.dataclass
@@ -49,30 +58,37 @@ class Ended:
     stages: dict[str, float] = dataclasses.field(default_factory=dict)
     """Seconds by stage."""
 
+    @property
+    def exit_code(self) -> int:
+        """0 when finished, 75 when interrupted, else 1."""
+        return {"finished": 0, "interrupted": EXIT_INTERRUPTED}.get(self.status, 1)
+
 
 class Supervisor:
     """Runs one command after the other for a job, and turns the signals that the job gets into a stop file."""
 
     def __init__(self) -> None:
         self.job = slurm.job_name()
-        life = os.environ.get("SLURM_RESTART_COUNT", "0") if self.job else str(os.getpid())
-        self.folder = home() / "runs" / ".jobs" / f"{self.job or socket.gethostname()}.{life}"
-        shutil.rmtree(self.folder, ignore_errors=True)
-        self.folder.mkdir(parents=True)
+        self.folder = home() / "runs" / ".jobs" / (self.job or f"{socket.gethostname()}.{os.getpid()}")
         self.stop_file, self.status_file = self.folder / "stop", self.folder / "status.json"
         self.cancelled = False
+
+    def __enter__(self) -> Supervisor:
+        shutil.rmtree(self.folder, ignore_errors=True)  # an earlier life's
+        self.folder.mkdir(parents=True)
         for number in (signal.SIGUSR1, signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             signal.signal(number, self._on_signal)
+        return self
 
-    @property
-    def stopped(self) -> bool:
-        """Whether no further command should be started."""
-        return self.stop_file.exists()
+    def __exit__(self, *_: object) -> None:
+        shutil.rmtree(self.folder, ignore_errors=True)
 
     def run(self, command: list[str], cwd: Path, **environment: str) -> Ended:
         """Run a command to its end, its output passed on line by line."""
-        self.status_file.unlink(missing_ok=True)
         self._wait_for_trainer(cwd, "which this job has started before it was requeued")
+        if self.stop_file.exists():
+            return Ended("interrupted", "stopped before it began")
+        self.status_file.unlink(missing_ok=True)
         started, stages = time.monotonic(), _StageClock()
         process = subprocess.Popen(
             command,
@@ -98,6 +114,13 @@ class Supervisor:
         ended = self._how_it_ended(code, list(last))
         return dataclasses.replace(ended, seconds=time.monotonic() - started, stages=stages.seconds())
 
+    def carry_out(self, work: Callable[[], Ended]) -> Ended:
+        """Do some work; what goes wrong once the job was asked to stop was interrupted, since Slurm signals all."""
+        try:
+            return work()
+        except (UserError, OSError) as error:
+            return Ended("interrupted" if self.stop_file.exists() else "failed", describe_error(error))
+
     def requeue(self) -> bool:
         """Put this job back into the queue, unless a person has cancelled it."""
         if self.job is None:
@@ -111,7 +134,8 @@ class Supervisor:
 
     def _on_signal(self, number: int, _frame: Any) -> None:
         self.cancelled |= number != signal.SIGUSR1
-        self.stop_file.touch()
+        with contextlib.suppress(FileNotFoundError):  # all is over
+            self.stop_file.touch()
 
     def _contract(self) -> dict[str, str]:
         names = {"TRACKSTACK_STOP_FILE": self.stop_file, "TRACKSTACK_STATUS_FILE": self.status_file}
@@ -140,7 +164,7 @@ class Supervisor:
             return Ended("finished", run=run)
         if told.get("status") in ("interrupted", "failed"):
             return Ended(told["status"], told.get("reason") or "", run)
-        if self.stopped:
+        if self.stop_file.exists():
             return Ended("interrupted", "stopped before the training", run)
         return Ended("failed", _last_words(last, code), run)
 
@@ -186,50 +210,62 @@ def _last_words(last: list[str], code: int) -> str:
     return words[-1].removeprefix("ERROR: ") if words else f"exit code {code}"
 
 
-def repro(arguments: list[str]) -> Ended:
+def repro(supervisor: Supervisor, arguments: list[str]) -> Ended:
     """Reproduce in this checkout, after `trackstack check`; UserError when that objects."""
     from trackstack.check import check
 
-    for line in mend(Path.cwd()):
+    for line in mend():
         print(line, flush=True)
-    pull_raw_data()
+    pull_raw_data(Path.cwd())
     for line in check():
         print(line, flush=True)
-    supervisor = Supervisor()
-    ended = supervisor.run([*DVC, "repro", *arguments], Path.cwd())
-    return _after(supervisor, ended)
+    return supervisor.run([*DVC, "repro", *arguments], Path.cwd())
 
 
-def repro_pinned(arguments: list[str]) -> Ended:
-    """Reproduce the present commit in a clone of its own, and bring an experiment back."""
-    origin, commit = Path.cwd(), git(Path.cwd(), "rev-parse", "HEAD")
-    pull_raw_data()
-    supervisor = Supervisor()
+def repro_pinned(supervisor: Supervisor, arguments: list[str]) -> Ended:
+    """Reproduce the commit of the submission in a clone of its own, and bring an experiment back."""
+    origin, commit = Path.cwd(), _commit_of_submission(supervisor.job)
     name = experiment_name(f"pinned-{supervisor.job or 'local'}", [commit, *arguments])
+    print(f"commit: {commit}", flush=True)
     with pinned_clone(origin, commit, supervisor.folder / "clone", cache_folder(origin)) as clone:
-        ended = supervisor.run([*experiment_command(name, []), *arguments], clone, TRACKSTACK_HOME=str(home()))
+        ended = check_out(supervisor, clone)
+        if ended.status == "finished":
+            command = [*experiment_command(name, [], allow_missing=False), *arguments]
+            ended = supervisor.run(command, clone, TRACKSTACK_HOME=str(home()))
         if ended.status == "finished":
             push_experiment(clone, name)
             print(f"experiment {name}: dvc exp show; dvc exp apply {name}", flush=True)
-    return _after(supervisor, ended)
+    return ended
 
 
-def pull_raw_data() -> None:
-    """Fetch the raw data that the tracked `.dvc` files point to, where it is not here yet."""
-    pointers = git(Path.cwd(), "ls-files", "-z", "*.dvc").split("\0")
-    absent = [pointer for pointer in filter(None, pointers) if not Path(pointer).with_suffix("").exists()]
-    for pointer in absent:
-        done = subprocess.run([*DVC, "pull", "--quiet", pointer], capture_output=True, text=True, check=False)
+def _commit_of_submission(job: str | None) -> str:
+    """What HEAD was when the job was submitted: by git's own log, and in later lives by the job's comment."""
+    if job is None:
+        return git(Path.cwd(), "rev-parse", "HEAD")
+    kept = re.fullmatch(r"commit ([0-9a-f]{40,64})", slurm.job_field(job, "Comment") or "")
+    if kept:
+        return kept[1]
+    commit = git(Path.cwd(), "rev-parse", f"HEAD@{{{slurm.job_field(job, 'SubmitTime')}}}")
+    slurm.run(["scontrol", "update", f"JobId={job}", f"Comment=commit {commit}"])
+    return commit
+
+
+def check_out(supervisor: Supervisor, clone: Path) -> Ended:
+    """Link a clone's files from DVC's cache, fetch raw data that is not there, and `trackstack check`."""
+    supervisor.run([*DVC, "checkout", "--quiet", "--allow-missing"], clone)
+    pull_raw_data(clone)
+    return supervisor.run([sys.executable, "-P", "-m", "trackstack.cli", "check"], clone)
+
+
+def pull_raw_data(root: Path) -> None:
+    """Fetch the raw data that the tracked `.dvc` files of a checkout point to, where it is not here yet."""
+    for pointer in filter(None, git(root, "ls-files", "-z", "*.dvc").split("\0")):
+        if (root / pointer).with_suffix("").exists():
+            continue
+        pull = [*DVC, "pull", "--quiet", pointer]
+        done = subprocess.run(pull, cwd=root, capture_output=True, text=True, check=False)
         if done.returncode:  # perhaps nobody needs it; `check` says when somebody does
             print(f"{pointer}: {' '.join(done.stderr.split())[:200]}", flush=True)
-
-
-def _after(supervisor: Supervisor, ended: Ended) -> Ended:
-    if ended.status == "interrupted":
-        print(f"interrupted: {ended.reason}", flush=True)
-        again = supervisor.requeue()
-        print(f"{'requeued' if again else 'when it is started again'}: it goes on from its checkpoint", flush=True)
-    return ended
 
 
 def print_beginning() -> None:
@@ -260,22 +296,28 @@ def print_end(ended: Ended, metrics: bool = True) -> None:
     cpu = used.ru_utime + used.ru_stime
     stages = ", ".join(f"{name} {seconds:.0f} s" for name, seconds in ended.stages.items())
     print(f"run: {ended.run or 'nothing was trained'}")
-    print(f"stages: {stages or 'none ran, all is up to date'}")
+    print(f"stages: {stages or 'none ran'}")
     print(f"used: {ended.seconds:.0f} s, {cpu:.0f} s of CPU, {used.ru_maxrss / 2**20:.1f} GiB in the largest process")
     print(f"{ended.status}{': ' + ended.reason if ended.reason else ''}", flush=True)
 
 
 def main(arguments: list[str]) -> int:
     """Exit code 0 when finished, 75 when interrupted, else 1."""
+    work = repro_pinned if "--pinned" in arguments else repro
+    rest = [one for one in arguments if one != "--pinned"]
     try:
         print_beginning()
-        pinned = "--pinned" in arguments
-        ended = (repro_pinned if pinned else repro)([one for one in arguments if one != "--pinned"])
+        with Supervisor() as supervisor:
+            ended = supervisor.carry_out(lambda: work(supervisor, rest))
+            if ended.status == "interrupted":
+                print(f"interrupted: {ended.reason}", flush=True)
+                again = supervisor.requeue()
+                print(f"{'requeued' if again else 'started again'}: it goes on from its checkpoint", flush=True)
         print_end(ended)
     except (UserError, OSError) as error:
         print(describe_error(error), file=sys.stderr)
         return 1
-    return {"finished": 0, "interrupted": EXIT_INTERRUPTED}.get(ended.status, 1)
+    return ended.exit_code
 
 
 if __name__ == "__main__":

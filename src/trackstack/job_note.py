@@ -32,22 +32,22 @@ def forget_job(root: Path) -> None:
     (root / NOTE).unlink(missing_ok=True)
 
 
-def mend(root: Path) -> Iterator[str]:
-    """After a job that is dead: drop its locks, and do what `trackstack repair` does; a line per thing mended.
+def mend() -> Iterator[str]:
+    """After a dead job in this checkout: drop its locks, do what `trackstack repair` does; a line per thing mended.
 
     Raises:
         UserError: see `trackstack.repair.repair`.
     """
     try:
-        note = json.loads((root / NOTE).read_text())
+        note = json.loads(NOTE.read_text())
     except (OSError, ValueError):
         return
     if not _is_dead(note):
         yield f"{NOTE}: {note['job'] or note['pid']} on {note['host']} may be at work here still"
         return
-    yield from _drop_lock_entries(root, note["pid"])
+    yield from _drop_lock_entries(note["pid"])
     yield from repair()
-    forget_job(root)
+    forget_job(Path())
 
 
 def _is_dead(note: dict[str, Any]) -> bool:
@@ -62,15 +62,15 @@ def _is_dead(note: dict[str, Any]) -> bool:
         return False
 
 
-def _drop_lock_entries(root: Path, pid: int) -> Iterator[str]:
+def _drop_lock_entries(pid: int) -> Iterator[str]:
     """DVC knows process ids only, and on another node the dead one's may be somebody's."""
     try:
-        entries = json.loads((root / RWLOCK).read_text())
+        entries = json.loads(RWLOCK.read_text())
     except (OSError, ValueError):
         return  # nothing there, or cut short, which `repair` sees to
     write = {path: info for path, info in entries.get("write", {}).items() if info["pid"] != pid}
     readers = {path: [i for i in infos if i["pid"] != pid] for path, infos in entries.get("read", {}).items()}
     read = {path: infos for path, infos in readers.items() if infos}
     if (entries.get("write", {}), entries.get("read", {})) != (write, read):
-        write_json(root / RWLOCK, {"write": write, "read": read})
+        write_json(RWLOCK, {"write": write, "read": read})
         yield f"{RWLOCK}: dropped the locks of a dead job's process {pid}"

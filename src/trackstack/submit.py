@@ -8,23 +8,22 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from trackstack import UserError, slurm
-from trackstack.params import load_yaml
 
 SCRIPT = Path("slurm/repro.sh")
-GPU_REQUEST = "SBATCH_GPUS_PER_NODE"
 OPTION = re.compile(r"[a-z][a-z-]*")
+Options = dict[str, str | int | bool]
 
 
 class Job(NamedTuple):
     """A stage and the options of its job."""
 
     stage: str
-    options: dict[str, str | int | bool]
+    options: Options
 
 
 def stale_jobs(targets: list[str] | None = None) -> list[Job]:
@@ -38,19 +37,23 @@ def stale_jobs(targets: list[str] | None = None) -> list[Job]:
 
     try:
         with Repo() as repo:
-            import networkx
-
-            graph = repo.index.graph  # an edge leads from a stage to one that it needs
-            names = {stage: stage.addressing for stage in graph}
+            graph = repo.index.graph
             wanted = {found for target in targets or () for found in repo.stage.collect(target, with_deps=True)}
             changed = set(repo.status())
-            stale = {stage for stage in graph if names[stage] in changed}
-            stale |= {follower for stage in stale for follower in networkx.ancestors(graph, stage)}
-            order = reversed(list(networkx.topological_sort(graph)))
-            chosen = [stage for stage in order if stage in stale and stage.cmd and (not targets or stage in wanted)]
-            return [Job(names[stage], stage_options(names[stage])) for stage in chosen]
+            stale = with_followers(graph, [stage for stage in graph if stage.addressing in changed])
+            chosen = [stage for stage in stale if stage.cmd and (not targets or stage in wanted)]
+            return [Job(stage.addressing, sbatch_options(resources(stage))) for stage in chosen]
     except DvcException as error:
         raise UserError(f"dvc: {' '.join(str(error).split())}") from None
+
+
+def with_followers(graph: Any, stages: Iterable[Any]) -> list[Any]:
+    """Stages of DVC's graph, where an edge leads to a stage that is needed, and all that follow: in order."""
+    import networkx
+
+    chosen = set(stages)
+    chosen |= {follower for stage in chosen for follower in networkx.ancestors(graph, stage)}
+    return [stage for stage in reversed(list(networkx.topological_sort(graph))) if stage in chosen]
 
 
 def chain(jobs: list[Job], dry_run: bool = False) -> Iterator[str]:
@@ -59,7 +62,7 @@ def chain(jobs: list[Job], dry_run: bool = False) -> Iterator[str]:
     A job that fails ends what depends on it: nothing stays in the queue for ever.
     """
     slurm.refuse_without_script(SCRIPT)
-    if not dry_run:
+    if jobs and not dry_run:
         slurm.refuse_without_slurm("use dvc repro, or --dry-run to see what would be submitted")
     Path("logs").mkdir(exist_ok=True)
     before = ""
@@ -68,28 +71,30 @@ def chain(jobs: list[Job], dry_run: bool = False) -> Iterator[str]:
         command = slurm.sbatch_command(str(SCRIPT), arguments, job_name=re.sub(r"\W+", "-", job.stage), **job.options)
         after = f"afterok:{before}" if before else ""
         if dry_run:
-            yield slurm.show_submission(f"job{number}", command, after, without=[GPU_REQUEST])
+            yield slurm.show_submission(f"job{number}", command, after, without=[slurm.GPU_REQUEST])
             before = f"$job{number}"
         else:
-            before = slurm.submit(command, after, without=[GPU_REQUEST])
+            before = slurm.submit(command, after, without=[slurm.GPU_REQUEST])
             yield f"{job.stage}: job {before}"
 
 
-def stage_options(stage: str) -> dict[str, str | int | bool]:
-    """The options of a stage's job, from `meta` in dvc.yaml."""
-    return _options(stage, load_yaml(Path("dvc.yaml"))["stages"][stage].get("meta"))
-
-
-def _options(stage: str, meta: Any) -> dict[str, str | int | bool]:
-    wanted = (meta or {}).get("slurm") or {} if isinstance(meta or {}, dict) else {}
+def resources(stage: Any) -> Options:
+    """What `meta.slurm` of a stage of DVC's asks for; UserError when those are no options of sbatch."""
+    meta = stage.meta if isinstance(stage.meta, dict) else {}
+    wanted = meta.get("slurm") or {}
     if not isinstance(wanted, dict):
-        raise UserError(f"dvc.yaml: {stage}: meta.slurm: expected options of sbatch, such as cpus-per-task: 4")
-    options: dict[str, str | int | bool] = {}
+        raise UserError(
+            f"dvc.yaml: {stage.addressing}: meta.slurm: expected options of sbatch, such as cpus-per-task: 4"
+        )
     for name, value in wanted.items():
-        if name == "gpu":
-            options |= {"gpus-per-node": os.environ[GPU_REQUEST]} if value and os.environ.get(GPU_REQUEST) else {}
-        elif not OPTION.fullmatch(str(name)) or not isinstance(value, str | int):
-            raise UserError(f"dvc.yaml: {stage}: meta.slurm.{name}: expected an option of sbatch and a plain value")
-        else:
-            options[name] = value
-    return options
+        if not OPTION.fullmatch(str(name)) or not isinstance(value, str | int):
+            place = f"dvc.yaml: {stage.addressing}: meta.slurm.{name}"
+            raise UserError(f"{place}: expected an option of sbatch and a plain value")
+    return dict(wanted)
+
+
+def sbatch_options(wanted: Options) -> Options:
+    """Resources with the site's own request in the place of `gpu`."""
+    request = os.environ.get(slurm.GPU_REQUEST) if wanted.get("gpu") else None
+    gpu = {"gpus-per-node": request} if request else {}
+    return gpu | {name: value for name, value in wanted.items() if name != "gpu"}

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from trackstack import UserError
-from trackstack.cli.printing import Json, number, print_json, print_table
+from trackstack.cli.printing import Json, print_json, print_table, seconds
 
 commands = typer.Typer()
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Print what would be submitted, and submit nothing.")]
@@ -50,44 +51,43 @@ def sweep(
     file: Annotated[Path | None, typer.Option(help="A CSV table: parameter names, and a trial per row.")] = None,
     name: Annotated[str | None, typer.Option("-n", "--name", help="What the experiments' names begin with.")] = None,
     max_parallel: Annotated[int | None, typer.Option(min=1, help="Tasks at a time.")] = None,
-    pack: Annotated[int, typer.Option(min=1, help="Trials per task, one after the other.")] = 1,
+    pack: Annotated[int | None, typer.Option(min=1, help="Trials per task, one after the other.")] = None,
     attempts: Annotated[int, typer.Option(min=1, help="Starts of a trial that is interrupted.")] = 3,
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Run failed trials again.")] = False,
     local: Annotated[bool, typer.Option("--local", help="On this machine, without SLURM.")] = False,
-    jobs: Annotated[int, typer.Option("-j", "--jobs", min=1, help="With --local: trials at a time.")] = 1,
+    jobs: Annotated[int | None, typer.Option("-j", "--jobs", min=1, help="With --local: trials at a time.")] = None,
     dry_run: DryRun = False,
 ) -> None:
     """Run all combinations of parameter values; typed again, it goes on with what is not finished."""
     if context.invoked_subcommand:
         return
-    from trackstack.sweep import prepare, summary
-    from trackstack.sweep.start import run_locally, submit_sweep, to_run
+    from trackstack.sweep import SHARED, summary
+    from trackstack.sweep.start import at_work, prepare, run_locally, show_sweep, submit_sweep, to_run
     from trackstack.sweep.trials import expand
-    from trackstack.tracking.locks import locked
 
+    if local and (max_parallel or pack):
+        raise UserError("--local: runs -j trials at a time; --max-parallel and --pack are for SLURM")
+    if jobs and not local:
+        raise UserError("-j: is for --local; under SLURM it is --max-parallel")
     sweep = prepare(expand(settings or [], file, name), attempts)
-    with locked(sweep.folder / "lock", patience=0) as mine:
-        if not mine:
-            raise UserError(f"{sweep.name}: another process is at work on it; trackstack sweep status {sweep.name}")
+    typer.echo(f"sweep {sweep.name}: {len(sweep.trials)} trials at {sweep.commit[:10]}")
+    with contextlib.nullcontext() if dry_run else at_work(sweep):
         states = sweep.states(local=False)
         trials = to_run(states, sweep.trials, retry_failed)
-        resumed = [trial for trial in trials if states[trial.name].state != "waiting"]
-        typer.echo(f"sweep {sweep.name}: {len(sweep.trials)} trials at {sweep.commit[:10]}")
         if dry_run:
-            for line in submit_sweep(sweep, trials, max_parallel, pack, dry_run=True):
-                typer.echo(line)
+            local_lines = (f"{trial.name}: {' '.join(trial.overrides)}" for trial in trials)
+            lines = local_lines if local else show_sweep(sweep, trials, max_parallel, pack or 1)
+            typer.echo("\n".join(lines))
             return
-        for trial in trials:
-            sweep.forget(trial)
-        sweep.save()
+        resumed = sum(states[trial.name].state != "waiting" for trial in trials)
         if trials and local:
-            run_locally(sweep, trials, jobs, typer.echo)
+            run_locally(sweep, trials, jobs or 1, typer.echo)
         elif trials:
-            for line in submit_sweep(sweep, trials, max_parallel, pack):
+            for line in submit_sweep(sweep, trials, max_parallel, pack or 1):
                 typer.echo(line)
         states = sweep.states(local=False)
-    typer.echo(summary(states, len(resumed)))
-    if local and any(note.state != "finished" for note in states.values()):
+    typer.echo(summary(states, resumed))
+    if local and any(note.state != "finished" for name, note in states.items() if name != SHARED):
         raise typer.Exit(1)
 
 
@@ -95,7 +95,7 @@ def sweep(
 def status(
     name: Annotated[str | None, typer.Argument(help="The sweep; the newest by default.")] = None,
     watch: Annotated[
-        bool, typer.Option("--watch", help="Show it anew every two seconds, until all have ended.")
+        bool, typer.Option("--watch", help="Show it anew every two seconds, while something runs or is queued.")
     ] = False,
     as_json: Json = False,
 ) -> None:
@@ -103,32 +103,24 @@ def status(
     import dataclasses
     import time
 
-    from trackstack.sweep import find_sweep, summary
-    from trackstack.tracking.locks import locked
+    from trackstack.sweep import SHARED, find_sweep, summary
+    from trackstack.tracking.lease import is_live
 
     while True:
         found = find_sweep(name)
-        with locked(found.folder / "lock", patience=0) as mine:
-            states = found.states(local=not mine)
+        local = is_live(found.folder)
+        states = found.states(local)
         if as_json:
             print_json({"sweep": found.name} | {name: dataclasses.asdict(note) for name, note in states.items()})
         else:
-            overrides = {trial.name: " ".join(trial.overrides) for trial in found.trials}
+            what = {SHARED: " ".join(found.shared)} | {one.name: " ".join(one.overrides) for one in found.trials}
             rows = [
-                [
-                    name,
-                    overrides[name],
-                    note.state,
-                    note.attempts,
-                    note.job,
-                    number(note.seconds),
-                    note.reason,
-                ]
-                for name, note in states.items()
+                [one, what[one], note.state, note.attempts, note.job, seconds(note.seconds), note.reason]
+                for one, note in states.items()
             ]
             print_table(["trial", "parameters", "state", "attempts", "job", "s", "reason"], rows)
             typer.echo(summary(states))
-        if not watch or all(note.state in ("finished", "failed", "interrupted") for note in states.values()):
+        if not watch or not (local or any(note.state in ("running", "queued") for note in states.values())):
             return
         time.sleep(2)
 

@@ -27,6 +27,11 @@ def number(value: float | None) -> str:
     return "" if value is None else f"{value:.4g}"
 
 
+def seconds(value: float | None) -> str:
+    """A duration to a tenth of a second, or nothing."""
+    return "" if value is None else f"{value:.1f}"
+
+
 def print_json(value: Any) -> None:
     """Print a value as JSON."""
     typer.echo(json.dumps(value, indent=2, ensure_ascii=False))

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from trackstack import UserError
-from trackstack.cli.printing import Json, number, print_json, print_table, state, when
+from trackstack.cli.printing import Json, number, print_json, print_table, seconds, state, when
 
 commands = typer.Typer()
 runs = typer.Typer(no_args_is_help=True, help="Look at recorded runs.")
@@ -97,7 +97,7 @@ def list_(as_json: Json = False) -> None:
         return
     shown = ("val_accuracy", "test_accuracy")
     table = [
-        [row["run"], row["name"], state(row), when(row["started"]), number(row["seconds"])]
+        [row["run"], row["name"], state(row), when(row["started"]), seconds(row["seconds"])]
         + [number(row["metrics"].get(name)) for name in shown]
         for row in rows
     ]

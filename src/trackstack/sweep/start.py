@@ -2,22 +2,80 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from trackstack import UserError, slurm
+from trackstack.clones import cache_folder, git, make_clone
+from trackstack.digest import digest_json
 from trackstack.outputs import write_json
-from trackstack.submit import GPU_REQUEST, stage_options
-from trackstack.sweep import Note, Sweep
-from trackstack.sweep.trials import Trial
+from trackstack.params import load_yaml
+from trackstack.submit import sbatch_options
+from trackstack.sweep import SHARED, Note, Sweep, Trial, load_sweep
+from trackstack.sweep.trials import split_pipeline
+from trackstack.tracking.environment import home
+from trackstack.tracking.lease import give_back_lease, take_lease
 
 SCRIPT = Path("slurm/sweep.sh")
 TASK = [sys.executable, "-P", "-m", "trackstack.sweep.task"]
+
+
+def prepare(trials: list[Trial], attempts: int) -> Sweep:
+    """The sweep of these trials at the present commit: as it was left, or a new one, of which nothing exists yet.
+
+    Raises:
+        UserError: uncommitted changes, which the trials would not have, or parameters that no stage follows.
+    """
+    origin = Path.cwd()
+    commit = git(origin, "rev-parse", "HEAD")
+    refuse_dirty_tree(origin)
+    name = f"{trials[0].name.rpartition('-')[0]}-{digest_json([commit, sorted(t.name for t in trials)])[:4]}"
+    folder = home() / "runs/.sweeps" / name
+    if (folder / "sweep.json").exists():
+        sweep = load_sweep(folder)
+        sweep.attempts = attempts
+        return sweep
+    names = {override.partition("=")[0] for trial in trials for override in trial.overrides}
+    shared, resources = split_pipeline(names, origin)
+    return Sweep(folder, origin, commit, trials, attempts, resources, shared, cache_folder(origin))
+
+
+def refuse_dirty_tree(root: Path) -> None:
+    """UserError when files differ from the commit, but for what a repro writes."""
+    written = {"dvc.lock", *(_outputs(root))}
+    for line in filter(None, git(root, "status", "--porcelain", "-z", "--untracked-files=all").split("\0")):
+        state, path = line[:2], line[3:]
+        if any(path == one or path.startswith(f"{one}/") for one in written):
+            continue
+        if state != "??":
+            raise UserError(f"{path}: not committed, and the trials run the commit; git commit -a, or git stash")
+        if path.split("/")[0] in ("src", "stages", "data"):
+            raise UserError(f"{path}: not in git, and the trials run the commit; git add it and commit, or remove it")
+
+
+def _outputs(root: Path) -> set[str]:
+    lock = root / "dvc.lock"
+    stages = (load_yaml(lock) or {}).get("stages", {}) if lock.exists() else {}
+    return {out["path"] for stage in stages.values() for out in stage.get("outs", [])}
+
+
+@contextlib.contextmanager
+def at_work(sweep: Sweep) -> Iterator[None]:
+    """Be the only one who starts the sweep's trials, of which there is a base clone from now on."""
+    take_lease(sweep.folder, f"sweep {sweep.name}")
+    try:
+        if not (sweep.folder / "sweep.json").exists():
+            make_clone(sweep.origin, sweep.commit, sweep.base, sweep.cache)
+        sweep.save()
+        yield
+    finally:
+        give_back_lease(sweep.folder)
 
 
 def to_run(states: dict[str, Note], trials: list[Trial], retry_failed: bool) -> list[Trial]:
@@ -26,42 +84,61 @@ def to_run(states: dict[str, Note], trials: list[Trial], retry_failed: bool) -> 
     return [trial for trial in trials if states[trial.name].state in wanted]
 
 
-def submit_sweep(
-    sweep: Sweep, trials: list[Trial], max_parallel: int | None, pack: int, dry_run: bool = False
-) -> Iterator[str]:
-    """Submit one job for what the trials share and, behind it, arrays of trials; yield a line for each job."""
-    slurm.refuse_without_script(SCRIPT)
-    if not dry_run:
-        slurm.refuse_without_slurm("sweep --local -j 2 runs on this machine")
+def submit_sweep(sweep: Sweep, trials: list[Trial], max_parallel: int | None, pack: int) -> Iterator[str]:
+    """Submit one job for what the trials share and, behind it, arrays of trials; yield a line for each job.
+
+    Raises:
+        UserError: Slurm is not here, or refuses; then nothing stays in the queue, and no trial's note is touched.
+    """
+    slurm.refuse_without_slurm("sweep --local -j 2 runs on this machine")
     Path("logs").mkdir(exist_ok=True)
+    shared, arrays = _commands(sweep, trials, max_parallel, pack)
+    # Held, so that all is written down before a task asks what its trials are.
+    job = slurm.submit([*shared[:2], "--hold", *shared[2:]], without=[slurm.GPU_REQUEST])
+    submitted: dict[str, list[list[str]]] = {}
+    try:
+        for command, tasks in arrays:
+            submitted[slurm.submit(command, _behind(job, submitted), without=[slurm.GPU_REQUEST])] = tasks
+    except UserError:
+        slurm.cancel(job)  # and with it what waits for it
+        raise
+    write_json(sweep.folder / "submissions" / f"{job}.json", {"shared": job, "arrays": submitted})
+    sweep.forget([SHARED, *(trial.name for trial in trials)])
+    slurm.release(job)
+    yield f"{', '.join(sweep.shared) or 'raw data'}: job {job}"
+    for array, tasks in submitted.items():
+        yield f"{sum(map(len, tasks))} trials in {len(tasks)} tasks: job {array}"
+
+
+def show_sweep(sweep: Sweep, trials: list[Trial], max_parallel: int | None, pack: int) -> Iterator[str]:
+    """The submissions as lines for a shell."""
+    shared, arrays = _commands(sweep, trials, max_parallel, pack)
+    yield slurm.show_submission("shared", shared, without=[slurm.GPU_REQUEST])
+    names: list[str] = []
+    for command, _ in arrays:
+        after = _behind("$shared", names)
+        names.append(f"$array{len(names) + 1}")
+        yield slurm.show_submission(names[-1][1:], command, after, without=[slurm.GPU_REQUEST])
+
+
+def _behind(shared: str, arrays: Iterable[str]) -> str:
+    """Beyond the site's limit arrays come one after the other, so that max_parallel holds for all of them."""
+    return f"afterok:{shared}" + "".join(f",afterany:{array}" for array in list(arrays)[-1:])
+
+
+def _commands(
+    sweep: Sweep, trials: list[Trial], max_parallel: int | None, pack: int
+) -> tuple[list[str], list[tuple[list[str], list[list[str]]]]]:
+    """The submission of what is shared; those of the arrays, each with the names of its trials by task."""
+    slurm.refuse_without_script(SCRIPT)
     arguments = [str(sweep.folder), str(Path(sys.executable).parent)]
-    one = {"job_name": sweep.name, "output": "logs/%x_%j.out"}
-    shared = slurm.sbatch_command(str(SCRIPT), [*arguments, "shared"], **one)
-    if dry_run:
-        yield slurm.show_submission("shared", shared, without=[GPU_REQUEST])
-        job = "$shared"
-    else:
-        job = slurm.submit(shared, without=[GPU_REQUEST])
-        yield f"{', '.join(sweep.shared) or 'raw data'}: job {job}"
-    options = {name: value for stage in sweep.changed for name, value in stage_options(stage).items()}
-    after = f"afterok:{job}"
-    arrays: dict[str, list[list[str]]] = {}
-    for number, block in enumerate(_blocks(trials, pack), 1):
-        limit = f"%{max_parallel}" if max_parallel else ""
-        own = {"job_name": sweep.name, "array": f"0-{len(block) - 1}{limit}"}
-        command = slurm.sbatch_command(str(SCRIPT), [*arguments, "trials"], **own, **options, hold=not dry_run)
-        if dry_run:
-            array = f"$array{number}"
-            yield slurm.show_submission(array[1:], command, after, without=[GPU_REQUEST])
-        else:
-            array = slurm.submit(command, after, without=[GPU_REQUEST])
-            # A task looks itself up in this note, so the array is let go when the note is there.
-            arrays[array] = block
-            write_json(sweep.folder / "submissions" / f"{job}.json", {"shared": job, "arrays": arrays})
-            slurm.release(array)
-            yield f"{sum(map(len, block))} trials in {len(block)} tasks: job {array}"
-        # Beyond the site's limit arrays come one after the other, so that max_parallel holds for all of them.
-        after = f"afterok:{job},afterany:{array}"
+    shared = slurm.sbatch_command(str(SCRIPT), [*arguments, SHARED], job_name=sweep.name, output="logs/%x_%j.out")
+    limit = f"%{max_parallel}" if max_parallel else ""
+    arrays = []
+    for tasks in _blocks(trials, pack):
+        own = {"job_name": sweep.name, "array": f"0-{len(tasks) - 1}{limit}"} | sbatch_options(sweep.resources)
+        arrays.append((slurm.sbatch_command(str(SCRIPT), [*arguments, "trials"], **own), tasks))
+    return shared, arrays
 
 
 def _blocks(trials: list[Trial], pack: int) -> list[list[list[str]]]:
@@ -77,39 +154,50 @@ def run_locally(sweep: Sweep, trials: list[Trial], jobs: int, report: Callable[[
     Raises:
         UserError: what the trials share could not be made.
     """
-    logs = sweep.folder / "logs"
-    logs.mkdir(exist_ok=True)
-    report(f"{', '.join(sweep.shared) or 'raw data'}: follow {logs / 'shared.log'}")
-    if _start(sweep, logs / "shared.log", "shared").wait():
-        raise UserError(f"{logs / 'shared.log'}: {_last_line(logs / 'shared.log')}")
-    waiting, running = list(trials), dict[str, subprocess.Popen]()
-    stopping = False
-
-    def stop(_number: int, _frame: object) -> None:
-        nonlocal stopping
-        stopping = True
-        for process in running.values():
-            process.terminate()
-
-    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    names = [trial.name for trial in trials]
+    sweep.forget([SHARED, *names])
+    stops: list[int] = []
+    signals = (signal.SIGINT, signal.SIGTERM)
+    before = [signal.signal(number, lambda number, _: stops.append(number)) for number in signals]
     try:
-        while running or (waiting and not stopping):
-            while waiting and len(running) < jobs and not stopping:
-                name = waiting.pop(0).name
-                running[name] = _start(sweep, logs / f"{name}.log", "trials", name)
-            for name in [name for name, process in running.items() if process.poll() is not None]:
-                del running[name]
-                note = sweep.note(next(trial for trial in sweep.trials if trial.name == name))
-                report(f"{name}: {note.state} {note.reason}".rstrip() + f", {note.seconds:.0f} s")
-            time.sleep(0.1)
+        report(f"{', '.join(sweep.shared) or 'raw data'}: follow {_log(sweep, SHARED)}")
+        _run_side_by_side(sweep, [SHARED], 1, stops, report)
+        if not stops and sweep.note(SHARED).state != "finished":
+            raise UserError(f"what the trials share failed; the log: {_log(sweep, SHARED)}")
+        _run_side_by_side(sweep, names, jobs, stops, report)
     finally:
-        for number, handler in before.items():
+        for number, handler in zip(signals, before, strict=True):
             signal.signal(number, handler)
 
 
-def _start(sweep: Sweep, log: Path, *arguments: str) -> subprocess.Popen:
+def _run_side_by_side(
+    sweep: Sweep, names: list[str], jobs: int, stops: list[int], report: Callable[[str], None]
+) -> None:
+    """Run tasks until all have ended; when `stops` is no longer empty, ask them to end, and start no more."""
+    waiting, running = list(names), dict[str, subprocess.Popen]()
+    while running or (waiting and not stops):
+        while waiting and len(running) < jobs and not stops:
+            name = waiting.pop(0)
+            running[name] = _start(sweep, name)
+        for name, process in list(running.items()):
+            if process.poll() is not None:
+                del running[name]
+                note = sweep.note(name)
+                report(f"{name}: {note.state} {note.reason}".rstrip() + f", {note.seconds:.0f} s")
+            elif stops:
+                process.terminate()
+        time.sleep(0.1)
+
+
+def _log(sweep: Sweep, name: str) -> Path:
+    return sweep.folder / "logs" / f"{name}.log"
+
+
+def _start(sweep: Sweep, name: str) -> subprocess.Popen:
     environment = {name: value for name, value in os.environ.items() if not name.startswith("SLURM_")}
-    with log.open("w") as file:
+    arguments = [SHARED] if name == SHARED else ["trials", name]
+    _log(sweep, name).parent.mkdir(exist_ok=True)
+    with _log(sweep, name).open("w") as file:
         return subprocess.Popen(
             [*TASK, str(sweep.folder), *arguments],
             cwd=sweep.base,
@@ -119,8 +207,3 @@ def _start(sweep: Sweep, log: Path, *arguments: str) -> subprocess.Popen:
             stderr=file,
             start_new_session=True,  # Ctrl-C is for us to hand on
         )
-
-
-def _last_line(path: Path) -> str:
-    lines = path.read_text(errors="replace").strip().splitlines()
-    return lines[-1] if lines else "failed without a word"

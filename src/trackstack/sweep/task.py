@@ -8,54 +8,39 @@ It runs the code of the sweep's base clone, so that an edit of the checkout chan
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import shutil
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 from trackstack import UserError, describe_error, slurm
-from trackstack.clones import experiment_command, git, pinned_clone, push_experiment
-from trackstack.job import DVC, EXIT_INTERRUPTED, Ended, Supervisor, print_beginning, print_end, pull_raw_data
-from trackstack.sweep import Note, Sweep, load_sweep
-from trackstack.sweep.trials import Trial
+from trackstack.clones import DVC, experiment_command, git, pinned_clone, push_experiment
+from trackstack.job import Ended, Supervisor, check_out, print_beginning, print_end
+from trackstack.sweep import SHARED, Note, Sweep, Trial, load_sweep
 
 
 def reproduce_shared(sweep: Sweep, supervisor: Supervisor) -> Ended:
     """Bring what no trial changes into the shared cache, in the base clone."""
-    from trackstack.check import check
-
-    os.chdir(sweep.base)
-    supervisor.run([*DVC, "checkout", "--quiet", "--allow-missing"], sweep.base)
-    pull_raw_data()
-    for line in check():
-        print(line, flush=True)
-    if not sweep.shared:
-        return Ended("finished")
-    return supervisor.run([*DVC, "repro", *sweep.shared], sweep.base)
+    ended = check_out(supervisor, sweep.base)
+    if ended.status == "finished" and sweep.shared:
+        ended = supervisor.run([*DVC, "repro", *sweep.shared], sweep.base)
+    print_end(ended, metrics=False)
+    return ended
 
 
-def run_trial(sweep: Sweep, trial: Trial, supervisor: Supervisor) -> Note:
+def run_trial(sweep: Sweep, trial: Trial, supervisor: Supervisor) -> Ended:
     """Make one experiment in a clone of its own and give it to the checkout."""
-    note = sweep.note(trial)
-    note = Note("running", attempts=note.attempts + 1, job=supervisor.job)
-    sweep.write(trial, note)
     print(f"trial {trial.name}: {' '.join(trial.overrides)}", flush=True)
-    try:
-        with pinned_clone(sweep.origin, sweep.commit, sweep.folder / "work" / trial.name, sweep.cache) as clone:
-            _take_shared_results(sweep, clone)
-            command = experiment_command(trial.name, trial.overrides, sweep.reads)
-            ended = supervisor.run(command, clone, TRACKSTACK_SWEEP=sweep.name)
-            if ended.status == "finished":
-                push_experiment(clone, trial.name)
-    except (UserError, OSError) as error:
-        ended = Ended("failed", describe_error(error))
-    note.state, note.reason, note.run, note.seconds = ended.status, ended.reason, ended.run, round(ended.seconds, 1)
-    if note.state == "interrupted" and note.attempts >= sweep.attempts:
-        note.reason = f"{note.reason}; {note.attempts} attempts, the command typed again makes more"
-    sweep.write(trial, note)
-    print(f"trial {trial.name}: {note.state} {note.reason}".rstrip(), flush=True)
-    return note
+    with pinned_clone(sweep.origin, sweep.commit, sweep.folder / "work" / trial.name, sweep.cache) as clone:
+        _take_shared_results(sweep, clone)
+        command = experiment_command(trial.name, trial.overrides, allow_missing=True)
+        ended = supervisor.run(command, clone, TRACKSTACK_SWEEP=sweep.name)
+        if ended.status == "finished":
+            push_experiment(clone, trial.name)
+    return ended
 
 
 def _take_shared_results(sweep: Sweep, clone: Path) -> None:
@@ -64,18 +49,34 @@ def _take_shared_results(sweep: Sweep, clone: Path) -> None:
         shutil.copyfile(sweep.base / path, clone / path)
 
 
-def run_trials(sweep: Sweep, names: list[str], supervisor: Supervisor) -> str:
-    """Run trials one after the other; stop where one is interrupted, and ask Slurm to start again."""
-    worst = "finished"
+def attempt(sweep: Sweep, name: str, supervisor: Supervisor, work: Callable[[], Ended]) -> Ended:
+    """Do some work of a sweep, and write down how it went; interrupted, let Slurm start it again."""
+    note = Note("running", attempts=sweep.note(name).attempts + 1, job=supervisor.job)
+    sweep.write(name, note)
+    ended = supervisor.carry_out(work)
+    print(f"{name}: {ended.status} {ended.reason}".rstrip(), flush=True)
+    note = dataclasses.replace(
+        note, state=ended.status, reason=ended.reason, run=ended.run, seconds=round(ended.seconds, 1)
+    )
+    last = note.attempts >= sweep.attempts
+    if ended.status == "interrupted" and last:
+        note.reason += f"; {note.attempts} attempts, the command typed again makes more"
+    sweep.write(name, note)
+    if ended.status == "interrupted" and not last and supervisor.requeue():
+        print("requeued: it goes on from its checkpoint", flush=True)
+    return ended
+
+
+def run_trials(sweep: Sweep, names: list[str], supervisor: Supervisor) -> Ended:
+    """Run trials one after the other; stop where one is interrupted."""
+    worst = Ended("finished")
     for trial in (trial for trial in sweep.trials if trial.name in names):
-        if trial.name in sweep.finished() or sweep.note(trial).state == "failed":
+        if trial.name in sweep.finished() or sweep.note(trial.name).state == "failed":
             continue  # this task was requeued, and had got that far
-        note = run_trial(sweep, trial, supervisor)
-        if note.state == "interrupted":
-            if note.attempts < sweep.attempts and supervisor.requeue():
-                print("requeued: it goes on from its checkpoint", flush=True)
-            return "interrupted"
-        worst = "failed" if note.state == "failed" else worst
+        ended = attempt(sweep, trial.name, supervisor, lambda trial=trial: run_trial(sweep, trial, supervisor))
+        if ended.status == "interrupted":
+            return ended
+        worst = ended if ended.status == "failed" else worst
     return worst
 
 
@@ -86,17 +87,13 @@ def main(arguments: list[str]) -> int:
     os.environ["TRACKSTACK_HOME"] = str(sweep.folder.parents[2])
     try:
         print_beginning()
-        supervisor = Supervisor()
-        if what == "shared":
-            ended = reproduce_shared(sweep, supervisor)
-            print_end(ended, metrics=False)
-            status = ended.status
-        else:
-            status = run_trials(sweep, names or _names_of_task(sweep), supervisor)
+        with Supervisor() as supervisor:
+            if what == SHARED:
+                return attempt(sweep, SHARED, supervisor, lambda: reproduce_shared(sweep, supervisor)).exit_code
+            return run_trials(sweep, names or _names_of_task(sweep), supervisor).exit_code
     except (UserError, OSError) as error:
         print(describe_error(error), file=sys.stderr)
         return 1
-    return {"finished": 0, "interrupted": EXIT_INTERRUPTED}.get(status, 1)
 
 
 def _names_of_task(sweep: Sweep) -> list[str]:

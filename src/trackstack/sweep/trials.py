@@ -8,7 +8,7 @@ import csv
 import itertools
 from collections.abc import Collection, Iterable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from trackstack import UserError
 from trackstack.catalog import load_dataset
@@ -18,15 +18,8 @@ from trackstack.losses import LOSSES
 from trackstack.metrics import METRICS
 from trackstack.models import MODELS
 from trackstack.params import PARAMS_FILE, Params, load_yaml, validate
-
-
-class Trial(NamedTuple):
-    """One point of a sweep."""
-
-    name: str
-    """Of its DVC experiment."""
-    overrides: list[str]
-    """As `dvc exp run --set-param` takes them."""
+from trackstack.submit import Options, resources, with_followers
+from trackstack.sweep import Trial
 
 
 def expand(settings: list[str], table: Path | None, prefix: str | None) -> list[Trial]:
@@ -128,38 +121,34 @@ def _refuse_bad_values(params: dict[str, Any], values: dict[str, Any], overrides
         raise UserError(f"-S {' '.join(overrides)}: {error}") from None
 
 
-def changed_stages(names: Collection[str], root: Path) -> tuple[list[str], list[str], list[str]]:
-    """What a change of parameters makes stale in a checkout.
+def split_pipeline(names: Collection[str], root: Path) -> tuple[list[str], Options]:
+    """The last stages of those that a change of parameters leaves as they are, and what the others ask of a job.
 
-    Returns:
-        The stages that change, in order; the ends of those that do not; and the paths that the former read of the
-        latter or of raw data.
+    Raises:
+        UserError: nothing would change.
     """
-    import networkx
     from dvc.repo import Repo
 
-    written = load_yaml(root / "dvc.yaml")["stages"]
     with contextlib.chdir(root), Repo() as repo:
-        graph = repo.index.graph  # an edge leads from a stage to one that it needs
-        named = {stage.addressing: stage for stage in graph}
-        direct = {named[name] for name, text in written.items() if any(_follows(text, one) for one in names)}
-        changed = direct | {stage for one in direct for stage in networkx.ancestors(graph, one)}
-        kept = [stage for stage in graph if stage not in changed]
-        ends = [stage.addressing for stage in kept if stage.cmd and not _needed_by(graph, stage, set(kept))]
-        order = [stage for stage in reversed(list(networkx.topological_sort(graph))) if stage in changed]
-        outs = {out.fs_path: out for stage in kept for out in stage.outs}
-        reads = {dep.fs_path for stage in changed for dep in stage.deps} & set(outs)
-        if any(f"${{{name}}}" in str(text.get("deps")) for name in names for text in written.values()):
-            reads |= {out.fs_path for stage in kept if not stage.cmd for out in stage.outs}  # another dataset's
-        return [s.addressing for s in order], ends, sorted(str(Path(path).relative_to(root)) for path in reads)
+        graph = repo.index.graph
+        changed = with_followers(graph, [stage for stage in graph if _tracked(stage, names)])
+        if not changed:
+            raise UserError(f"no stage of dvc.yaml follows {', '.join(sorted(names))}: every trial would be the same")
+        kept = [stage for stage in with_followers(graph, graph) if stage not in changed]
+        ends = [stage.addressing for stage in kept if stage.cmd and not set(kept) & set(graph.predecessors(stage))]
+        return ends, {name: value for stage in changed for name, value in resources(stage).items()}
 
 
-def _needed_by(graph: Any, stage: Any, among: set) -> bool:
-    return any(follower in among for follower in graph.predecessors(stage))
+def _tracked(stage: Any, names: Collection[str]) -> bool:
+    """Whether a stage depends on one of the parameters, by its `params` or by a template."""
+    from dvc.dependency.param import ParamsDependency
 
-
-def _follows(stage: dict[str, Any], name: str) -> bool:
-    """Whether a stage of dvc.yaml depends on a parameter, by its `params` or by a template."""
-    entries = [str(one).split(".${")[0] for one in stage.get("params", []) if isinstance(one, str)]
-    within = any(f"{name}.".startswith(f"{entry}.") or f"{entry}.".startswith(f"{name}.") for entry in entries)
-    return within or f"${{{name}}}" in str(stage)
+    if not stage.cmd:
+        return False
+    entries = set(stage.tracked_vars.get(str(PARAMS_FILE), ()))
+    for dep in stage.deps:
+        entries |= (
+            set(dep.params) if isinstance(dep, ParamsDependency) and dep.def_path == str(PARAMS_FILE) else set()
+        )
+    pairs = itertools.product((f"{name}." for name in names), (f"{entry}." for entry in entries))
+    return any(name.startswith(entry) or entry.startswith(name) for name, entry in pairs)
