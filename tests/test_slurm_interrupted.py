@@ -64,18 +64,18 @@ def test_cancel_limit_requeue_and_node_failure_leave_one_run_with_the_bytes_of_a
         with suppress(ProcessLookupError):  # Slurm has woken it, too
             os.kill(trainer, signal.SIGCONT)
         cluster.until(lambda: cluster.job(job)["Restarts"] == "1", 60, "the requeue")
+        # Slurm has shortened the job's limit with its end: give it time again before it starts.
+        cluster.run(project, ["scontrol", "update", f"JobId={job}", "TimeLimit=60"])
+        restarted(cluster, job, 1)
+        after_more_epochs(cluster, project, job)
+        cluster.run(project, ["scontrol", "requeue", job])
+        restarted(cluster, job, 2)
+        after_more_epochs(cluster, project, job)
+        node = cluster.job(job)["BatchHost"]
+        cluster.run(project, ["scontrol", "update", f"NodeName={node}", "State=DOWN", "Reason=test"])
+        restarted(cluster, job, 3)
+        cluster.wait(job, seconds=240)
     assert meanwhile.returncode == 0
-    # Slurm has shortened the job's limit with its end: give it time again for what follows.
-    cluster.run(project, ["scontrol", "update", f"JobId={job}", "TimeLimit=60"])
-    restarted(cluster, job, 1)
-    after_more_epochs(cluster, project, job)
-    cluster.run(project, ["scontrol", "requeue", job])
-    restarted(cluster, job, 2)
-    after_more_epochs(cluster, project, job)
-    node = cluster.job(job)["BatchHost"]
-    cluster.run(project, ["scontrol", "update", f"NodeName={node}", "State=DOWN", "Reason=test"])
-    restarted(cluster, job, 3)
-    cluster.wait(job, seconds=240)
 
     log = log.read_text()
     assert "requeued: it goes on from its checkpoint" in log

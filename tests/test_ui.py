@@ -80,7 +80,7 @@ def sockets_of_job(job):
 def recorded(tiny_project, tmp_path_factory):
     """The tiny project with one run in MLflow; shared."""
     folder = tmp_path_factory.mktemp("recorded") / "a project"
-    shutil.copytree(tiny_project, folder, symlinks=True)
+    shutil.copytree(tiny_project, folder, symlinks=True, ignore=shutil.ignore_patterns("runs"))
     environment = command_environment() | {"TRACKSTACK_SINKS": "mlflow,tensorboard"}
     run_in(folder, "trackstack sync --all-exps", env=environment)
     assert (folder / "mlflow.db").exists()
