@@ -81,6 +81,8 @@ def test_sixteen_trials_on_two_nodes_survive_failures_cancellation_and_edits(clu
         with sqlite3.connect(project / name) as database:
             found = [status for (status,) in database.execute("SELECT status FROM runs ORDER BY status")]
         assert found == [states[0]] * 2 + [states[1]] * 15, "the failed one was tried twice"
+    listed = json.loads(run_in(project, "trackstack runs list --json").stdout)
+    assert {run["name"] for run in listed if run["status"] == "finished"} == finished, "named as the experiments"
     shown = run_in(project, "dvc exp show --csv").stdout
     assert all(name in shown for name in finished)
 

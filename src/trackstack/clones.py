@@ -1,13 +1,15 @@
 """A clone of its own for each experiment: several `dvc exp run` in one checkout fail on its lock.
 
-Git shares the objects (`git clone --shared`), DVC the cache, and the experiment's ref is pushed back to the
-checkout that the clone was made from.
+Git shares the objects (`git clone --shared`), DVC the cache, and the experiment is pushed back to the checkout that
+the clone was made from: as DVC keeps experiments, a commit under `refs/exps/` and its baseline.
 """
 
 from __future__ import annotations
 
 import configparser
 import contextlib
+import getpass
+import os
 import re
 import shutil
 import subprocess
@@ -18,6 +20,17 @@ from pathlib import Path
 from trackstack import UserError
 
 DVC = [sys.executable, "-P", "-m", "dvc"]
+# What `dvc exp run` does, for a clone where nothing has to be stashed and put back: a second of CPU less per trial.
+EXPERIMENT = """
+import sys
+from dvc.cli import main
+from dvc.utils.hydra import apply_overrides
+end = sys.argv.index("--")
+if end > 1:
+    apply_overrides("params.yaml", sys.argv[1:end])
+main(["checkout", "--quiet", "--allow-missing"])
+sys.exit(main(["repro", *sys.argv[end + 1:]]))
+"""
 
 
 def experiment_name(prefix: str, identity: object) -> str:
@@ -63,30 +76,24 @@ def cache_folder(origin: Path) -> Path:
     return Path(origin, done.stdout.strip()).resolve()
 
 
-def experiment_command(name: str, overrides: list[str], allow_missing: bool) -> list[str]:
-    """The command that makes one experiment in a clone; DVC links from its cache what is there.
-
-    Args:
-        overrides: as `dvc exp run --set-param` takes them.
-        allow_missing: whether what is not there, and whose stages stay as they are, is done without.
-    """
-    changes = [part for override in overrides for part in ("--set-param", override)]
-    allow = ["--allow-missing"] if allow_missing else []
-    return [*DVC, "exp", "run", *allow, "--name", name, *changes]
+def experiment_command(overrides: list[str], arguments: list[str]) -> list[str]:
+    """The command that makes an experiment in a clone: overrides as of `--set-param`, arguments of `dvc repro`."""
+    return [sys.executable, "-P", "-c", EXPERIMENT, *overrides, "--", *arguments]
 
 
-def push_experiment(clone: Path, name: str) -> None:
-    """Give the experiment to the checkout that the clone was made from."""
-    refs = git(clone, "for-each-ref", "--format=%(refname)", "refs/exps").split()
-    ref = next((ref for ref in refs if ref.endswith(f"/{name}")), None)
-    if ref is None:
-        raise UserError(f"{clone}: dvc exp run ended well, but made no experiment {name}")
-    git(clone, "push", "--quiet", "--force", "origin", f"{ref}:{ref}")
+def push_experiment(clone: Path, commit: str, name: str) -> None:
+    """Give the clone's state to the checkout that it was made from, as an experiment on a commit."""
+    git(clone, "add", "--all")
+    git(clone, "commit", "--quiet", "--no-verify", "--allow-empty", "--message", f"dvc: commit experiment {name}")
+    git(clone, "push", "--quiet", "--force", "origin", f"HEAD:refs/exps/{commit[:2]}/{commit[2:]}/{name}")
 
 
 def git(folder: Path, *arguments: str) -> str:
     """Output of a git command in a checkout; UserError with its complaint."""
-    done = subprocess.run(["git", *arguments], cwd=folder, capture_output=True, text=True, check=False)
+    environment = {"EMAIL": f"{getpass.getuser()}@localhost", **os.environ}  # where git knows no other
+    done = subprocess.run(
+        ["git", *arguments], cwd=folder, env=environment, capture_output=True, text=True, check=False
+    )
     if done.returncode:
         raise UserError(f"{folder}: git {arguments[0]}: {done.stderr.strip()[-300:] or 'failed'}")
     return done.stdout.rstrip("\n")

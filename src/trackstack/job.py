@@ -230,11 +230,20 @@ def repro_pinned(supervisor: Supervisor, arguments: list[str]) -> Ended:
     with pinned_clone(origin, commit, supervisor.folder / "clone", cache_folder(origin)) as clone:
         ended = check_out(supervisor, clone)
         if ended.status == "finished":
-            command = [*experiment_command(name, [], allow_missing=False), *arguments]
-            ended = supervisor.run(command, clone, TRACKSTACK_HOME=str(home()))
-        if ended.status == "finished":
-            push_experiment(clone, name)
-            print(f"experiment {name}: dvc exp show; dvc exp apply {name}", flush=True)
+            ended = run_experiment(supervisor, clone, commit, name, [], arguments)
+    if ended.status == "finished":
+        print(f"experiment {name}: dvc exp show; dvc exp apply {name}", flush=True)
+    return ended
+
+
+def run_experiment(
+    supervisor: Supervisor, clone: Path, commit: str, name: str, overrides: list[str], arguments: list[str]
+) -> Ended:
+    """Make an experiment on a commit in a clone, and push it to the checkout that the clone was made from."""
+    environment = {"DVC_EXP_NAME": name, "DVC_EXP_BASELINE_REV": commit, "TRACKSTACK_HOME": str(home())}
+    ended = supervisor.run(experiment_command(overrides, arguments), clone, **environment)
+    if ended.status == "finished":
+        push_experiment(clone, commit, name)
     return ended
 
 

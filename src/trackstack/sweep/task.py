@@ -17,8 +17,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from trackstack import UserError, describe_error, slurm
-from trackstack.clones import DVC, experiment_command, git, pinned_clone, push_experiment
-from trackstack.job import Ended, Supervisor, check_out, print_beginning, print_end
+from trackstack.clones import DVC, git, pinned_clone
+from trackstack.job import Ended, Supervisor, check_out, print_beginning, print_end, run_experiment
 from trackstack.sweep import SHARED, Note, Sweep, Trial, load_sweep
 
 
@@ -36,11 +36,7 @@ def run_trial(sweep: Sweep, trial: Trial, supervisor: Supervisor) -> Ended:
     print(f"trial {trial.name}: {' '.join(trial.overrides)}", flush=True)
     with pinned_clone(sweep.origin, sweep.commit, sweep.folder / "work" / trial.name, sweep.cache) as clone:
         _take_shared_results(sweep, clone)
-        command = experiment_command(trial.name, trial.overrides, allow_missing=True)
-        ended = supervisor.run(command, clone, TRACKSTACK_SWEEP=sweep.name)
-        if ended.status == "finished":
-            push_experiment(clone, trial.name)
-    return ended
+        return run_experiment(supervisor, clone, sweep.commit, trial.name, trial.overrides, ["--allow-missing"])
 
 
 def _take_shared_results(sweep: Sweep, clone: Path) -> None:
@@ -84,7 +80,7 @@ def main(arguments: list[str]) -> int:
     """Exit code 0 when finished, 75 when interrupted, else 1."""
     folder, what, *names = arguments
     sweep = load_sweep(Path(folder))
-    os.environ["TRACKSTACK_HOME"] = str(sweep.folder.parents[2])
+    os.environ |= {"TRACKSTACK_HOME": str(sweep.folder.parents[2]), "TRACKSTACK_SWEEP": sweep.name}
     try:
         print_beginning()
         with Supervisor() as supervisor:
