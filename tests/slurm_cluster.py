@@ -52,7 +52,7 @@ MinJobAge=3600
 # A node that was set down stays down.
 ReturnToService=0
 CompleteWait=0
-MaxArraySize=1001
+MaxArraySize=17
 AccountingStorageType=accounting_storage/none
 GresTypes=gpu
 SlurmdParameters=config_overrides
