@@ -1,6 +1,7 @@
 """The documents keep their word: their commands run, their links lead somewhere, their messages are those of the code."""
 
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -17,12 +18,13 @@ BLOCK = re.compile(r"^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
 # What a test cannot type, and why. An entry that no document needs any more fails.
 NOT_RUN = {
-    r"^pre-commit install": "needs a repository of the person",
+    r".*pre-commit install": "needs a repository of the person",
     r"^make (test|lint)": "that is where this runs",
     r"^mlflow ui": "serves until it is ended: tests/test_ui.py",
     r"^tensorboard": "serves until it is ended: tests/test_ui.py",
     r"^trackstack ui": "serves until it is ended: tests/test_ui.py",
     r"^python benchmarks/": "benchmarks take minutes; their short versions are tests",
+    r"^trackstack runs promote": "needs a run recorded in MLflow: tests/test_tracking.py",
     r"^ssh ": "needs OSC",
     r"^tail -f": "ends with Ctrl-C",
 }
@@ -34,9 +36,15 @@ REPLACED = {
     "r5678": "$(nth_run 2)",
     "r9abc": "$(nth_run 3)",
 }
+# What goes on after the command has returned, and is waited for.
+UNTIL_DONE = {
+    "dvc queue start": "while dvc queue status | grep -qE 'Queued|Running'; do sleep 0.5; done",
+    "sbatch": 'while [ -n "$(squeue -h)" ]; do sleep 0.5; done',
+    "trackstack submit": 'while [ -n "$(squeue -h)" ]; do sleep 0.5; done',
+}
 PRELUDE = r"""
 make() { command make -o .venv/.installed "$@"; }   # the environment is there
-nth_run() { ls -t "$(git rev-parse --show-toplevel)/runs" | sed -n "$1p"; }
+nth_run() { ls -t "$(git rev-parse --show-toplevel)/runs" | sed -n "$1p;\$p" | head -n 1; }
 git() { command git "$@" && { [ "$1" != clone ] || ln -s "$VENV" trackstack/.venv; }; }
 step() { echo "\$ $1"; eval "$1" </dev/null 2>&1; }
 works() { step "$1" || { echo "FAILED: exit code $?"; exit 1; }; }
@@ -79,7 +87,7 @@ def origin(tmp_path_factory):
     for name in ("sensor_v1", "sensor_v2"):
         write_recordings(folder / "data/raw" / name)
         entries[name] = TINY_ENTRY | {"path": f"data/raw/{name}"}
-    edit_yaml(folder / "data/catalog.yaml", {"datasets": entries})
+    (folder / "data/catalog.yaml").write_text(yaml.safe_dump({"datasets": entries}, sort_keys=False))
     edit_yaml(folder / "params.yaml", TINY_PARAMS | {"dataset": "sensor_v2"})
     run_in(folder, "dvc add -q data/raw/sensor_v1 data/raw/sensor_v2")
     for name in entries:
@@ -87,7 +95,7 @@ def origin(tmp_path_factory):
         content = yaml.safe_load(pointer.read_text())
         content["outs"][0]["remote"] = "bundled"
         pointer.write_text(yaml.safe_dump(content, sort_keys=False))
-    run_in(folder, "dvc push -q -r bundled && dvc repro && git add -A && git commit -qm 'Tiny data'")
+    run_in(folder, "dvc push -q -r bundled && TRACKSTACK_SINKS=sqlite dvc repro && git add -A && git commit -qm 'Tiny data'")
     return folder
 
 
@@ -126,12 +134,9 @@ def script_of(document):
         if not not_run(command):
             for placeholder, value in REPLACED.items():
                 command = command.replace(placeholder, value)
-            lines.append(f"{'fails' if fails else 'works'} {shell_quoted(command)}")
+            lines.append(f"{'fails' if fails else 'works'} {shlex.quote(command)}")
+            lines += [wait for start, wait in UNTIL_DONE.items() if command.startswith(start)]
     return "\n".join(lines)
-
-
-def shell_quoted(text):
-    return "'" + text.replace("'", "'\\''") + "'"
 
 
 @pytest.mark.parametrize(
@@ -154,6 +159,7 @@ def test_every_command_runs(document, origin, tmp_path, request):
     write_recordings(tmp_path / "recordings")
     environment |= {
         "HOME": str(tmp_path),
+        "TRACKSTACK_SINKS": "sqlite",
         "USER": "tester",
         "EDITOR": str(tmp_path / "editor"),
         "VENV": sys.prefix,
