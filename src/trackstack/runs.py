@@ -21,9 +21,16 @@ def run_folders(home: Path) -> list[Path]:
     return sorted(folders, key=lambda folder: (folder / "journal-1.jsonl").stat().st_mtime)
 
 
+def every_run(home: Path) -> list[Told]:
+    """What the journals say of each series, oldest first."""
+    return [
+        told for folder in run_folders(home) for told in tell(folder, RunFolder(folder).refresh(), is_live(folder))
+    ]
+
+
 def list_runs(home: Path) -> list[dict[str, Any]]:
     """A row per series: id, name, status, user, when it started, how long it took, and its last figures."""
-    return [_row(told) for folder in run_folders(home) for told in _tell(folder)]
+    return [_row(told) for told in every_run(home)]
 
 
 def show_run(home: Path, key: str) -> dict[str, Any]:
@@ -44,7 +51,7 @@ def compare_runs(home: Path, keys: list[str]) -> list[dict[str, Any]]:
         ("params", [flatten(told.series.start["params"]) for told in runs]),
         ("data", [(told.series.start["data"] or {}).get("digests", {}) for told in runs]),
         ("code", _source_files([told.series.start["tags"].get("source") for told in runs])),
-        ("metrics", [_last_figures(told) for told in runs]),
+        ("metrics", [last_figures(told) for told in runs]),
     ):
         for field in sorted(set().union(*values)):
             found = [one.get(field) for one in values]
@@ -59,7 +66,7 @@ def find_run(home: Path, key: str) -> Told:
     Raises:
         UserError: none, or more than one.
     """
-    every = [told for folder in run_folders(home) for told in _tell(folder)]
+    every = every_run(home)
     exact = [told for told in every if key in (told.series.key, told.series.start["name"])]
     found = exact or [told for told in every if told.series.key.startswith(key)]
     if len(found) == 1:
@@ -131,10 +138,6 @@ def _source_files(commits: list[str | None]) -> list[dict[str, str]]:
     return found
 
 
-def _tell(folder: Path) -> list[Told]:
-    return tell(folder, RunFolder(folder).refresh(), is_live(folder))
-
-
 def _row(told: Told) -> dict[str, Any]:
     series = told.series
     return {
@@ -147,11 +150,11 @@ def _row(told: Told) -> dict[str, Any]:
         "user": series.start["environment"].get("user"),
         "started": series.start["time"],
         "seconds": None if series.finished is None else round(series.finished - series.start["time"], 1),
-        "metrics": _last_figures(told),
+        "metrics": last_figures(told),
     }
 
 
-def _last_figures(told: Told) -> dict[str, float]:
+def last_figures(told: Told) -> dict[str, float]:
     """The value of every metric at its last step."""
     figures: dict[str, tuple[int, float]] = {}
     for record in told.records:

@@ -149,6 +149,31 @@ def compare(
 
 
 @runs.command()
+def folds(
+    metric: Annotated[str, typer.Option(help="What to sum up.")] = "test_accuracy",
+    as_json: Json = False,
+) -> None:
+    """Cross-validation: mean and spread over folds and seeds, and the accuracy of each group."""
+    from trackstack.cross_validation import cross_validations
+    from trackstack.tracking.environment import home
+
+    found = cross_validations(home(), metric)
+    if as_json:
+        print_json(found)
+        return
+    if not found:
+        raise UserError("no runs of several folds here; trackstack sweep -S tensor_cache.fold=range(5) makes them")
+    for one in found:
+        typer.echo(", ".join(f"{name} {value}" for name, value in one["params"].items()))
+        typer.echo(f"{metric} {number(one['mean'])} over {len(one['folds'])} folds and {len(one['seeds'])} seeds")
+        spreads = {"folds": one["spread_folds"], "seeds": one["spread_seeds"]}
+        typer.echo("; ".join(f"spread over {of}: {number(value)}" for of, value in spreads.items() if value))
+        print_table(["tested on", metric], [[groups, number(value)] for groups, value in one["folds"].items()])
+        rows = [[name, number(group["accuracy"]), group["windows"]] for name, group in one["groups"].items()]
+        print_table(["group", "accuracy", "windows"], rows)
+
+
+@runs.command()
 def promote(run: RunKey) -> None:
     """Choose the model of a run: MLflow gets it, and lists it among its registered models."""
     from trackstack.runs import promote_run
