@@ -95,7 +95,10 @@ def origin(tmp_path_factory):
         content = yaml.safe_load(pointer.read_text())
         content["outs"][0]["remote"] = "bundled"
         pointer.write_text(yaml.safe_dump(content, sort_keys=False))
-    run_in(folder, "dvc push -q -r bundled && TRACKSTACK_SINKS=sqlite dvc repro && git add -A && git commit -qm 'Tiny data'")
+    run_in(
+        folder,
+        "dvc push -q -r bundled && TRACKSTACK_SINKS=sqlite dvc repro && git add -A && git commit -qm 'Tiny data'",
+    )
     return folder
 
 
