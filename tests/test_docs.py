@@ -32,6 +32,7 @@ NOT_RUN = {
 REPLACED = {
     "<this repository>": '"$ORIGIN"',
     "/fs/ess/PAS1234": '"$STORE"',
+    "range(8)": "range(1)",  # time
     "r1234": "$(nth_run 1)",
     "r5678": "$(nth_run 2)",
     "r9abc": "$(nth_run 3)",
@@ -43,9 +44,9 @@ UNTIL_DONE = {
     "trackstack submit": 'while [ -n "$(squeue -h)" ]; do sleep 0.5; done',
 }
 PRELUDE = r"""
-make() { command make -o .venv/.installed "$@"; }   # the environment is there
+make() { command make -o .venv/.installed -o .venv-lab/.installed "$@"; }   # the environment is there
 nth_run() { ls -t "$(git rev-parse --show-toplevel)/runs" | sed -n "$1p;\$p" | head -n 1; }
-git() { command git "$@" && { [ "$1" != clone ] || ln -s "$VENV" trackstack/.venv; }; }
+git() { command git "$@" && { [ "$1" != clone ] || { ln -s "$VENV" trackstack/.venv; ln -s "$VENV" trackstack/.venv-lab; }; }; }
 step() { echo "\$ $1"; eval "$1" </dev/null 2>&1; }
 works() { step "$1" || { echo "FAILED: exit code $?"; exit 1; }; }
 fails() { ! step "$1" || { echo "FAILED: expected an error"; exit 1; }; }
@@ -56,6 +57,7 @@ for file; do case "$file" in
   params.yaml) printf '%s\\n' 'import sys, yaml, pathlib' 'file = pathlib.Path("params.yaml")' \\
     'params = yaml.safe_load(file.read_text())' 'params["models"]["mine"] = {"hidden": 64, "dropout": 0.3}' \\
     'file.write_text(yaml.safe_dump(params, sort_keys=False))' | python - ;;
+  slurm/site.env) echo '# my account' >>"$file" ;;
   *.csv) sed -i '2s/,up$/,down/' "$file" ;;
   *) [ -f "$file" ] ;;
 esac; done
@@ -149,14 +151,14 @@ def script_of(document):
 )
 def test_every_command_runs(document, origin, tmp_path, request):
     environment = command_environment()
-    if document.name == "osc.md":
+    if "$ sbatch" in document.read_text():
         environment |= request.getfixturevalue("cluster").environment
     folder = tmp_path
     if "git clone" not in document.read_text():
         folder = tmp_path / "trackstack"
         shutil.copytree(origin, folder, symlinks=True)
-    for file in (tmp_path / "editor", tmp_path / "store/x"):
-        file.parent.mkdir(exist_ok=True)
+    for file in (tmp_path / "editor", tmp_path / "store/tester/x"):
+        file.parent.mkdir(exist_ok=True, parents=True)
         file.write_text(EDITOR)
         file.chmod(0o755)
     write_recordings(tmp_path / "recordings")

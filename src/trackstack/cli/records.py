@@ -162,7 +162,7 @@ def folds(
         print_json(found)
         return
     if not found:
-        raise UserError("no runs of several folds here; trackstack sweep -S tensor_cache.fold=range(5) makes them")
+        raise UserError("no runs of several folds here; trackstack sweep -S 'tensor_cache.fold=range(5)' makes them")
     for one in found:
         typer.echo(", ".join(f"{name} {value}" for name, value in one["params"].items()))
         typer.echo(f"{metric} {number(one['mean'])} over {len(one['folds'])} folds and {len(one['seeds'])} seeds")
