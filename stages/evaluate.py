@@ -1,6 +1,7 @@
 """Evaluate the model on the test split.
 
-env PYTHONPATH=src python -P stages/evaluate.py data/cache results/model results/evaluation
+env PYTHONPATH=src python -P stages/evaluate.py data/cache results/model results/live data/processed/profile.json \
+  results/evaluation
 """
 
 from pathlib import Path
@@ -10,12 +11,12 @@ import typer
 from trackstack.stage import stage
 
 
-def main(cache: Path, model: Path, evaluation: Path) -> None:
-    """Apply MODEL to the test windows in CACHE; write metrics and plots to the folder EVALUATION."""
+def main(cache: Path, model: Path, live: Path, profile: Path, evaluation: Path) -> None:
+    """Apply MODEL to the test windows in CACHE; write metrics, tables and a report to the folder EVALUATION."""
     with stage("evaluate") as params:
         from trackstack.evaluate import evaluate
 
-        evaluate(cache, model, evaluation, params.evaluate)
+        evaluate(cache, model, live, profile, evaluation, params.evaluate)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ class Failing(BaseHTTPRequestHandler):
     def do_GET(self):
         self.send_error(500)
 
-    do_POST = do_GET  # noqa: N815
+    do_POST = do_GET
 
     def log_message(self, *_):
         pass

@@ -1,4 +1,7 @@
-"""Drive a real Chromium over its debugging pipe: open a page, wait until it shows something, take a picture."""
+"""Drive a real Chromium over its debugging pipe: open a page, wait until it shows something, take a picture.
+
+python tests/browser.py results/evaluation/report.html docs/images/report.png
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,8 @@ import json
 import os
 import shutil
 import subprocess
+import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,6 +29,15 @@ class Page:
         target = self._call("Target.createTarget", {"url": "about:blank"})["targetId"]
         self._session = None
         self._session = self._call("Target.attachToTarget", {"targetId": target, "flatten": True})["sessionId"]
+        self.complaints: list[dict[str, Any]] = []
+        """What the page said on its console and what it failed at, since it was opened."""
+        for domain in ("Runtime", "Log"):
+            self._call(f"{domain}.enable", {})
+
+    def prefer(self, scheme: str) -> None:
+        """Be a browser of a person who likes `light` or `dark` pages."""
+        features = [{"name": "prefers-color-scheme", "value": scheme}]
+        self._call("Emulation.setEmulatedMedia", {"features": features})
 
     def open(self, url: str) -> None:
         """Go to an address."""
@@ -42,8 +56,11 @@ class Page:
             assert time.monotonic() < deadline, f"{expression}\n{self.evaluate('document.body.innerText')}"
             time.sleep(0.3)
 
-    def picture(self, path: Path) -> None:
-        """Write what is seen as a PNG."""
+    def picture(self, path: Path, size: tuple[int, int] | None = None) -> None:
+        """Write what is seen as a PNG, in a window of another size when one is given."""
+        if size:
+            metrics = {"width": size[0], "height": size[1], "deviceScaleFactor": 1, "mobile": False}
+            self._call("Emulation.setDeviceMetricsOverride", metrics)
         path.write_bytes(base64.b64decode(self._call("Page.captureScreenshot", {"format": "png"})["data"]))
 
     def _call(self, method: str, params: dict[str, Any]) -> dict[str, Any]:
@@ -56,6 +73,8 @@ class Page:
                 self._rest += os.read(self._back, 1 << 20)
             answer, _, self._rest = self._rest.partition(b"\0")
             told = json.loads(answer)
+            if told.get("method") in ("Runtime.consoleAPICalled", "Runtime.exceptionThrown", "Log.entryAdded"):
+                self.complaints.append(told["params"])
             if told.get("id") == self._number:
                 assert "error" not in told, told
                 return told["result"]
@@ -83,3 +102,11 @@ def page(folder: Path) -> Iterator[Page]:
         process.wait(20)
         os.close(to)
         os.close(back)
+
+
+if __name__ == "__main__":
+    with tempfile.TemporaryDirectory() as profile, page(Path(profile)) as shown:
+        shown.prefer("light")
+        shown.open(Path(sys.argv[1]).resolve().as_uri())
+        shown.until("document.readyState == 'complete' && document.title")
+        shown.picture(Path(sys.argv[2]), (1000, 1560))

@@ -6,15 +6,14 @@ import numpy as np
 import pytest
 from conftest import edit_yaml
 
-from trackstack.evaluate import calibration, per_class, summarise
-from trackstack.params import EvaluateParams
+from trackstack.evaluate import calibration, per_class, per_group, summarise
 
 ACTUAL = np.array([0, 0, 1, 1])
 PROBS = np.array([[0.9, 0.1], [0.4, 0.6], [0.3, 0.7], [0.05, 0.95]])
 
 
 def test_the_summary_of_four_windows():
-    summary = summarise(ACTUAL, PROBS, EvaluateParams(calibration_bins=10, threads=1))
+    summary = summarise(ACTUAL, PROBS, calibration(ACTUAL, PROBS, 10))
     loss = -np.log([0.9, 0.4, 0.7, 0.95]).mean()
     # Bins 0.6-0.7: 0.6 wrong; 0.7-0.8: 0.7 right; 0.9-1.0: 0.9 and 0.95 right.
     error = (0.6 + 0.3 + 0.1 + 0.05) / 4
@@ -39,6 +38,11 @@ def test_a_class_that_never_occurs_counts_zero():
     assert rows[1] == ("b", 0.0, 0.0, 0.0, 0)
 
 
+def test_groups_are_counted_in_the_order_of_their_names():
+    rows = per_group([10, 9, 9, 10, 9], np.array([True, False, True, True, True]))
+    assert rows == [(9, pytest.approx(2 / 3), 3), (10, 1.0, 2)]
+
+
 def test_full_confidence_falls_into_the_last_bin():
     assert calibration(np.array([0]), np.array([[1.0, 0.0]]), 10) == [(1.0, 1.0, 1)]
 
@@ -50,7 +54,8 @@ def test_evaluate_on_the_validation_split_agrees_with_what_training_reported(pro
     script = (
         "from pathlib import Path; from trackstack.stage import pin_environment; pin_environment();"
         "from trackstack.evaluate import evaluate; from trackstack.params import load_params;"
-        "evaluate(Path('data/cache'), Path('results/model'), Path('out'), load_params().evaluate, split='val')"
+        "folders = [Path(name) for name in ('data/cache', 'results/model', 'results/live', 'data/processed/profile.json')];"
+        "evaluate(*folders, Path('out'), load_params().evaluate, split='val')"
     )
     run(project, ["env", "PYTHONPATH=src", "python", "-P", "-c", script])
     found = json.loads((project / "out/metrics.json").read_text())

@@ -189,7 +189,8 @@ def test_a_missing_or_damaged_model_is_one_line(project):
 def test_evaluate_refuses_a_model_of_another_cache(project, run):
     edit_yaml(project / "params.yaml", {"tensor_cache": {"fold": 1}})
     run(project, "dvc repro tensor_cache")
-    command = "env PYTHONPATH=src python -P stages/evaluate.py data/cache results/model out"
+    arguments = "data/cache results/model results/live data/processed/profile.json out"
+    command = f"env PYTHONPATH=src python -P stages/evaluate.py {arguments}"
     error = run(project, command, expect=1).stderr
     assert error.splitlines() == [
         "results/model: was trained on another tensor cache than data/cache; type: dvc repro"

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import csv
+import json
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from sklearn.metrics import accuracy_score, f1_score, log_loss, precision_recall_fscore_support
@@ -13,16 +15,29 @@ from trackstack import UserError
 from trackstack.device import choose_device, describe_device, make_deterministic
 from trackstack.outputs import new_folder, write_json
 from trackstack.params import EvaluateParams
-from trackstack.saved_model import load_model, predict_logits
+from trackstack.report import Evaluated, write_report
+from trackstack.saved_model import classify_windows, load_model
 from trackstack.tracking.data import describe_data
 from trackstack.tracking.run import series_of_model, start_run
 from trackstack.windows import WindowDataset, open_cache
 
 
-def evaluate(cache_folder: Path, model_folder: Path, out: Path, params: EvaluateParams, split: str = "test") -> None:
-    """Write `metrics.json`, `predictions.csv`, `per_class.csv` and `calibration.csv` into the folder `out`.
+def evaluate(
+    cache_folder: Path,
+    model_folder: Path,
+    live: Path,
+    profile: Path,
+    out: Path,
+    params: EvaluateParams,
+    split: str = "test",
+) -> None:
+    """Write `metrics.json`, tables of predictions, classes, groups and calibration, and `report.html` into `out`.
 
     The figures are also recorded in the run that trained the model.
+
+    Args:
+        live: DVCLive's folder: the report shows its curves.
+        profile: the accepted rows' `profile.json`: the report shows it.
 
     Raises:
         UserError: no model, no cache, or a model that was trained on another cache.
@@ -44,43 +59,63 @@ def evaluate(cache_folder: Path, model_folder: Path, out: Path, params: Evaluate
         device=describe_device(device),
     ) as record:
         windows = WindowDataset(cache, split)
-        precision = description["train"]["precision"]
-        logits_WK, labels_W = predict_logits(model.to(device), windows, device, precision)
-        probs_WK, actual_W = logits_WK.double().softmax(1).numpy(), labels_W.numpy()
-        figures = summarise(actual_W, probs_WK, params)
-        metrics = {f"{split}_{name}": value for name, value in figures.items()}
+        probs_WK = classify_windows(model, description, windows, device)
+        found = measure(
+            windows,
+            probs_WK,
+            params,
+            split=split,
+            model=description,
+            live=live,
+            profile=json.loads(profile.read_text(encoding="utf-8")),
+        )
+        metrics = {f"{split}_{name}": value for name, value in found.metrics.items()}
         with new_folder(out) as folder:
             write_json(folder / "metrics.json", metrics)
-            _write_tables(folder, windows, actual_W, probs_WK, np.array(cache.metadata["classes"]), params)
+            _write_tables(folder, found)
+            write_report(folder / "report.html", found)
         record.log(metrics, step=description["kept"]["epoch"])
         record.log_artifact(out / "predictions.csv", kind="plot")
+        record.log_artifact(out / "report.html", kind="report")
     for name, value in metrics.items():
         print(f"{name:26s} {value:,}" if isinstance(value, int) else f"{name:26s} {value:.4f}")
 
 
-def _write_tables(
-    folder: Path,
-    windows: WindowDataset,
-    actual_W: np.ndarray,
-    probs_WK: np.ndarray,
-    classes: np.ndarray,
-    params: EvaluateParams,
-) -> None:
-    predicted_W = probs_WK.argmax(1)
-    confidence_W = (f"{confidence:.6f}" for confidence in probs_WK.max(1))
-    rows = zip(windows.starts.tolist(), classes[actual_W], classes[predicted_W], confidence_W, strict=True)
+def measure(windows: WindowDataset, probs_WK: np.ndarray, params: EvaluateParams, **about: Any) -> Evaluated:
+    """All figures, once, for tables and report; `about` is what the report shows beside them."""
+    actual_W, predicted_W = windows.labels().numpy(), probs_WK.argmax(1)
+    bins = calibration(actual_W, probs_WK, params.calibration_bins)
+    return Evaluated(
+        metrics=summarise(actual_W, probs_WK, bins),
+        windows=windows,
+        actual_W=actual_W,
+        probs_WK=probs_WK,
+        per_class=per_class(actual_W, predicted_W, np.array(windows.cache.metadata["classes"])),
+        per_group=per_group(windows.groups(), actual_W == predicted_W),
+        calibration=bins,
+        params=params.model_dump(),
+        **about,
+    )
+
+
+def _write_tables(folder: Path, found: Evaluated) -> None:
+    classes, probs_WK = np.array(found.windows.cache.metadata["classes"]), found.probs_WK
+    starts, confidence_W = found.windows.starts.tolist(), (f"{confidence:.6f}" for confidence in probs_WK.max(1))
+    rows = zip(starts, classes[found.actual_W], classes[probs_WK.argmax(1)], confidence_W, strict=True)
     _write_csv(folder / "predictions.csv", ["row", "actual", "predicted", "confidence"], rows)
-    header = ["class", "precision", "recall", "f1", "windows"]
-    _write_csv(folder / "per_class.csv", header, per_class(actual_W, predicted_W, classes))
-    header = ["confidence", "accuracy", "windows"]
-    _write_csv(folder / "calibration.csv", header, calibration(actual_W, probs_WK, params.calibration_bins))
+    _write_csv(folder / "per_class.csv", ["class", "precision", "recall", "f1", "windows"], found.per_class)
+    _write_csv(folder / "per_group.csv", ["group", "accuracy", "windows"], found.per_group)
+    _write_csv(folder / "calibration.csv", ["confidence", "accuracy", "windows"], found.calibration)
 
 
-def summarise(actual_W: np.ndarray, probs_WK: np.ndarray, params: EvaluateParams) -> dict[str, float]:
-    """The figures for a model as a whole: accuracy, macro F1, cross-entropy, expected calibration error."""
+def summarise(actual_W: np.ndarray, probs_WK: np.ndarray, bins: list[tuple]) -> dict[str, float]:
+    """The figures for a model as a whole: accuracy, macro F1, cross-entropy, expected calibration error.
+
+    Args:
+        bins: see `calibration`.
+    """
     numbers = np.arange(probs_WK.shape[1])
     predicted_W = probs_WK.argmax(1)
-    bins = calibration(actual_W, probs_WK, params.calibration_bins)
     error = sum(abs(confidence - accuracy) * count for confidence, accuracy, count in bins) / len(actual_W)
     return {
         "accuracy": float(accuracy_score(actual_W, predicted_W)),
@@ -97,6 +132,13 @@ def per_class(actual_W: np.ndarray, predicted_W: np.ndarray, classes: np.ndarray
     return [
         (name, *row) for name, *row in zip(classes.tolist(), *(column.tolist() for column in figures), strict=True)
     ]
+
+
+def per_group(groups: list, correct_W: np.ndarray) -> list[tuple]:
+    """Rows of name, accuracy and number of windows, in the order of the names."""
+    names, group_W, counts = np.unique(np.array(groups), return_inverse=True, return_counts=True)
+    accuracy = np.bincount(group_W, weights=correct_W) / counts
+    return list(zip(names.tolist(), accuracy.tolist(), counts.tolist(), strict=True))
 
 
 def calibration(actual_W: np.ndarray, probs_WK: np.ndarray, num_bins: int) -> list[tuple[float, float, int]]:

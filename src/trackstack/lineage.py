@@ -87,7 +87,8 @@ def _digest_of_cache(folder: Path) -> str:
     from trackstack.windows import open_cache  # imports torch
 
     cache = open_cache(folder)
-    tensors = {"signal": cache.signal, "label": cache.label, "mean": cache.mean, "std": cache.std}
+    names = ("signal", "label", "mean", "std", "segment_edges", "segment_groups")
+    tensors = {name: getattr(cache, name) for name in names}
     tensors |= {f"starts_{name}": starts for name, starts in cache.starts.items()}
     metadata = {name: value for name, value in cache.metadata.items() if name != "digest"}
     return digest_json([metadata, digest_arrays({name: tensor.numpy() for name, tensor in tensors.items()})])

@@ -118,3 +118,15 @@ def predict_logits(
         ranks.sum_(logits_WK)
     model.train(was_training)
     return logits_WK, windows.labels().cpu()
+
+
+def classify_windows(
+    model: nn.Module, description: dict[str, Any], windows: WindowDataset, device: torch.device
+) -> np.ndarray:
+    """Probabilities float64 [W, K] of all windows in order: for `evaluate`, `trackstack predict` and MLflow alike.
+
+    Args:
+        description: of the model, as `load_model` gives it.
+    """
+    logits_WK, _ = predict_logits(model.to(device), windows, device, description["train"]["precision"])
+    return logits_WK.double().softmax(1).numpy()

@@ -1,8 +1,9 @@
 """Parquet to tensors: the normalised signal once, windows as start indices, groups split without leakage.
 
-The file holds `signal` float32 [T, C], `label` int64 [T], `starts_train|val|test` int64 [W], `mean` and `std`
-float32 [C], and one JSON value of metadata. `trackstack.windows` opens it. Rows are read and written a row group at
-a time; what is held in memory are the starts (8 bytes a window) and the segments.
+The file holds `signal` float32 [T, C], `label` int64 [T], `starts_train|val|test` int64 [W], `mean` and `std` float32
+[C], `segment_edges` int64 [S + 1], `segment_groups` int64 [S], and one JSON value of metadata. `trackstack.windows`
+opens it. Rows are read and written a row group at a time; what is held in memory are the starts (8 bytes a window)
+and the segments.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from trackstack.outputs import CACHE_FILE, METADATA_KEY, PROFILE_FILE, ROWS_FILE
 from trackstack.params import TensorCacheParams
 from trackstack.profile import Moments
 from trackstack.progress import progress
+from trackstack.slicing import normalise, window_starts
 
 SAFETENSORS_TYPES = {"I64": np.dtype("<i8"), "F32": np.dtype("<f4")}
 
@@ -81,6 +83,8 @@ def build(processed: Path, out: Path, params: TensorCacheParams) -> None:
             "label": Tensor("I64", (num_rows,), _labels(rows, contract)),
             "mean": Tensor("F32", (channels,), [mean_C]),
             "std": Tensor("F32", (channels,), [std_C]),
+            "segment_edges": Tensor("I64", segments.edges.shape, [segments.edges]),
+            "segment_groups": Tensor("I64", segments.groups.shape, [segments.groups]),
             **{f"starts_{name}": Tensor("I64", starts[name].shape, [starts[name]]) for name in SPLITS},
         }
         metadata = {
@@ -89,6 +93,9 @@ def build(processed: Path, out: Path, params: TensorCacheParams) -> None:
             "features": [feature.model_dump(mode="json") for feature in contract.features],
             "vectors": _channels_of_vectors(contract),
             "classes": list(contract.classes),
+            "group": contract.group,
+            "groups": segments.names,
+            "series": contract.series,
             "sample_rate_hz": contract.sample_rate_hz,
             "window": window,
             "stride": stride,
@@ -142,13 +149,6 @@ def find_segments(rows: pq.ParquetFile, contract: Contract) -> Segments:
         edges.append(begins + first)
         first += len(table)
     return Segments(np.concatenate([*edges, [first]]), np.concatenate(groups), list(numbers))
-
-
-def window_starts(begins: np.ndarray, ends: np.ndarray, window: int, stride: int) -> np.ndarray:
-    """First rows of all windows that fit into the ranges; a range shorter than a window has none."""
-    counts = np.maximum((ends - begins - window) // stride + 1, 0)
-    number_in_range = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
-    return (np.repeat(begins, counts) + stride * number_in_range).astype(np.int64)
 
 
 def moments(parts: Iterable[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
@@ -234,8 +234,8 @@ def _normalised(rows: pq.ParquetFile, contract: Contract, mean_C: np.ndarray, st
     done = 0
     with progress("Parquet to tensors", num_bytes) as show:
         for rows_NC in _features(rows, contract):
-            signal_NC = (rows_NC - mean_C) / std_C
-            yield np.nan_to_num(signal_NC, copy=False)  # what is missing is the mean
+            signal_NC = normalise(rows_NC, mean_C, std_C)
+            yield signal_NC
             done += signal_NC.nbytes
             show(done)
 

@@ -132,7 +132,8 @@ def run_id(cache: TensorCache, recipe: Recipe) -> str:
 
 def describe(cache: TensorCache, recipe: Recipe, run: str, kept: Figures) -> dict[str, Any]:
     """What `model.json` says beside the weights."""
-    data = {key: cache.metadata[key] for key in ("dataset", "features", "classes", "sample_rate_hz", "window")}
+    about = ("dataset", "features", "classes", "group", "series", "sample_rate_hz", "window", "stride")
+    data = {key: cache.metadata[key] for key in about}
     sections = {name: section for name, section in recipe.as_json().items() if name != "models"}
     return {
         "run": run,

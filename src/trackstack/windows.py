@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -30,19 +30,24 @@ class TensorCache:
     std: Tensor
     """float32 [C]."""
     metadata: dict[str, Any]
-    """dataset, features, vectors, classes, window, stride, split, sample_rate_hz, digest, digests of its sources."""
+    """dataset, features, vectors, classes, group, groups, series, window, stride, split, sample_rate_hz, digest, and
+    digests of its sources."""
+    segment_edges: Tensor = field(default_factory=lambda: torch.zeros(1, dtype=torch.int64))
+    """int64 [S + 1]: segment i, neighbours of one group and series, has the rows from edges[i] up to edges[i + 1]."""
+    segment_groups: Tensor = field(default_factory=lambda: torch.zeros(0, dtype=torch.int64))
+    """int64 [S]: the number of a segment's group in the metadata's `groups`."""
 
     def to(self, device: torch.device) -> TensorCache:
         """The same cache with its tensors on a device; itself where they are there already."""
         if self.signal.device == device:
             return self
-        return TensorCache(
+        return replace(
+            self,
             signal=self.signal.to(device),
             label=self.label.to(device),
             starts={name: starts.to(device) for name, starts in self.starts.items()},
             mean=self.mean.to(device),
             std=self.std.to(device),
-            metadata=self.metadata,
         )
 
 
@@ -60,6 +65,8 @@ def open_cache(folder: Path) -> TensorCache:
                 mean=tensor("mean"),
                 std=tensor("std"),
                 metadata=metadata,
+                segment_edges=tensor("segment_edges"),
+                segment_groups=tensor("segment_groups"),
             )
     except FileNotFoundError:
         raise UserError(f"{path}: no such file; type: dvc repro tensor_cache") from None
@@ -71,9 +78,9 @@ class WindowDataset(torch.utils.data.Dataset):
     """The windows of one split: `batch` for a fast loop, indexing for an ordinary `DataLoader`."""
 
     def __init__(self, cache: TensorCache, split: str):
+        self.cache = cache
         self.starts = cache.starts[split]
         self.window = cache.metadata["window"]
-        self._metadata = cache.metadata
         num_rows, self.channels = cache.signal.shape
         # Row t of the view is the window that starts at t, flattened; no byte is copied.
         shape = (num_rows - self.window + 1, self.window * self.channels)
@@ -92,11 +99,20 @@ class WindowDataset(torch.utils.data.Dataset):
     @property
     def num_classes(self) -> int:
         """Of the data as a whole."""
-        return len(self._metadata["classes"])
+        return len(self.cache.metadata["classes"])
 
     def labels(self) -> Tensor:
         """Labels int64 [W] of all windows, in order."""
         return self._labels.index_select(0, self.starts)
+
+    def segments(self) -> Tensor:
+        """int64 [W]: the segment that each window lies in."""
+        return torch.searchsorted(self.cache.segment_edges, self.starts, right=True) - 1
+
+    def groups(self) -> list:
+        """The group of each window, as the data names it."""
+        names = self.cache.metadata["groups"]
+        return [names[number] for number in self.cache.segment_groups[self.segments()].tolist()]
 
     def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
         start = self.starts[index]

@@ -69,6 +69,28 @@ def check(as_json: Json = False) -> None:
 
 
 @app.command()
+def predict(
+    table: Annotated[Path, typer.Argument(metavar="CSV", help="With the columns that the model was trained on.")],
+    model: Annotated[
+        str | None,
+        typer.Option(help="A model folder, or an MLflow URI such as models:/cnn/1; by default dvc.yaml's model."),
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Write this .csv or .parquet file instead of printing.")] = None,
+) -> None:
+    """Label the rows of a table, or their windows, and give the probability of each class."""
+    from trackstack.stage import pin_environment
+
+    pin_environment()  # before torch is imported
+    from trackstack.predict import as_csv
+    from trackstack.predict import predict as label
+
+    found, about = label(table, model, out)
+    if out is None:
+        typer.echo(as_csv(found), nl=False)
+    typer.echo(f"{out or table}: {about}", err=True)
+
+
+@app.command()
 def repair() -> None:
     """After a kill: end stages that lost their dvc, and restore what was cut short. Then dvc repro goes on."""
     from trackstack.repair import repair as repair_all

@@ -37,7 +37,7 @@ def destinations(home: Path) -> dict[str, dict[str, Any]]:
     known: dict[str, dict[str, Any]] = {
         "sqlite": {"path": str(home / "project.db")},
         "mlflow": {
-            "uri": _mlflow_uri(home),
+            "uri": mlflow_uri(home),
             "artifacts": str(home / "mlartifacts"),
             "experiment": os.environ.get("MLFLOW_EXPERIMENT_NAME") or "trackstack",
         },
@@ -51,7 +51,7 @@ def destinations(home: Path) -> dict[str, dict[str, Any]]:
     return {name: known.get(name, {}) for name in names if not (name == "wandb" and mode == "disabled")}
 
 
-def _mlflow_uri(home: Path) -> str:
+def mlflow_uri(home: Path) -> str:
     """MLFLOW_TRACKING_URI, or the database at home: absolute, and without a password, which is for MLflow's own
     MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD."""
     uri = os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{home}/mlflow.db"

@@ -1,0 +1,171 @@
+"""trackstack predict: the labels of evaluate, from a folder and from MLflow, and one line for what does not fit."""
+
+import json
+import os
+import subprocess
+import sys
+
+import numpy as np
+import polars as pl
+import pytest
+import torch
+from conftest import command_environment, run_in
+
+from trackstack import UserError
+from trackstack.models import MODELS, Shape, build_model
+from trackstack.predict import Classifier, predict
+from trackstack.saved_model import save_model
+from trackstack.tracking.sinks import Series, open_sink
+from trackstack.windows import open_cache
+
+
+@pytest.fixture(scope="module")
+def model(tiny_project):
+    return str(tiny_project / "results/model")
+
+
+@pytest.fixture(scope="module")
+def table(tiny_project):
+    """The raw file of the subject that evaluate measured."""
+    (subject,) = open_cache(tiny_project / "data/cache").metadata["split"]["test"]
+    return tiny_project / f"data/raw/tiny/subject_{subject}.csv"
+
+
+@pytest.fixture(scope="module")
+def evaluated(tiny_project):
+    return pl.read_csv(tiny_project / "results/evaluation/predictions.csv")
+
+
+def test_the_labels_are_those_of_evaluate(tiny_project, table, evaluated, tmp_path):
+    out = tmp_path / "labels.csv"
+    said = run_in(tiny_project, ["trackstack", "predict", str(table), "--out", str(out)])
+    assert said.stderr.startswith(f"{out}: 10 windows of 20 rows, by cnn of run r")
+    assert said.stdout == ""
+    found = pl.read_csv(out)
+    assert found["predicted"].to_list() == evaluated["predicted"].to_list()
+    assert (
+        found.select(pl.max_horizontal("p_up", "p_down")).to_series().to_list() == evaluated["confidence"].to_list()
+    )
+    assert found["row"].to_list() == [0, 10, 20, 30, 40, 60, 70, 80, 90, 100]
+    assert found.columns == ["subject", "recording", "row", "predicted", "p_up", "p_down"]
+    assert [path.name for path in tmp_path.iterdir()] == ["labels.csv"]
+
+
+def test_parquet_holds_what_csv_shows(table, model, tmp_path):
+    found, _ = predict(table, model, tmp_path / "labels.parquet")
+    assert pl.read_parquet(tmp_path / "labels.parquet").equals(found)
+    assert found.select(pl.sum_horizontal("p_up", "p_down")).to_series().to_list() == pytest.approx([1.0] * 10)
+
+
+def test_without_the_columns_of_group_and_series_all_is_one_recording(table, model, tmp_path):
+    pl.read_csv(table).select("az", "ax", "ay").write_csv(tmp_path / "bare.csv")
+    found, said = predict(tmp_path / "bare.csv", model)
+    assert found["row"].to_list() == list(range(0, 101, 10))
+    assert said.endswith("; no column recording: taken for one recording")
+
+
+HEADER = "recording,subject,ax,ay,az"
+ROW = "1,1,0.1,0.2,0.3\n"
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("", "t.csv: empty; expected a header and rows"),
+        (f"{HEADER}\n", "t.csv: the longest recording has 0 rows; expected 20 or more, the model's window"),
+        (
+            f"{HEADER}\n" + ROW * 19,
+            "t.csv: the longest recording has 19 rows; expected 20 or more, the model's window",
+        ),
+        (f"{HEADER}\n" + 19 * (ROW + "2" + ROW[1:]), "t.csv: the longest recording has 1 rows; expected 20 or more"),
+        ("ax,az,label\n1,2,up\n", "t.csv: no column ay; expected ax, ay, az, not ax, az, label"),
+        ("ax;ay;az\n1;2;3\n", "t.csv: no column ax, ay, az; expected ax, ay, az, not ax;ay;az"),
+        (f"{HEADER}\n{ROW}1,1,0.1,fast,0.3\n", "t.csv: line 3: ay is 'fast'; expected a number"),
+        (f"{HEADER}\n{ROW}{ROW}1,1,0.1,,0.3\n" + ROW, "t.csv: line 4: ay is missing; expected a finite number"),
+        (
+            f"{HEADER}\n{ROW}1,1,inf,0,0\n1,1,inf,0,0\n",
+            "t.csv: line 3: ax is inf; expected a finite number (and 1 more)",
+        ),
+        (f"{HEADER}\n{ROW}1,1,0,0,0,0\n", "t.csv: cannot be read as CSV (found more fields"),
+    ],
+)
+def test_a_table_that_does_not_fit_is_one_line(content, said, model, tmp_path):
+    (tmp_path / "t.csv").write_text(content)
+    with pytest.raises(UserError) as error:
+        predict(tmp_path / "t.csv", model, tmp_path / "out.csv")
+    assert str(error.value).startswith(f"{tmp_path}/{said}")
+    assert "\n" not in str(error.value)
+    assert [path.name for path in tmp_path.iterdir()] == ["t.csv"]
+
+
+def test_what_is_no_model_and_no_output_is_one_line(table, model, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match=r"model\.json: no such file; type: dvc repro train"):
+        predict(table, str(tmp_path))
+    (tmp_path / "model.json").write_text("{}")
+    with pytest.raises(UserError, match="not a whole model"):
+        predict(table, str(tmp_path))
+    with pytest.raises(UserError, match=r"x\.json: expected a \.csv or \.parquet file"):
+        predict(table, model, tmp_path / "x.json")
+    with pytest.raises(UserError, match=r"expected --model with a model folder or an MLflow URI"):
+        predict(table, None)
+
+
+@pytest.fixture
+def tabular(tmp_path):
+    """A model of rows, with random weights: one column may be missing, and one has a range."""
+    features = [
+        {"name": "size", "unit": "", "range": [0, 5], "missing": "reject"},
+        {"name": "age", "unit": "", "range": None, "missing": "mean"},
+    ]
+    about = {"model": "mlp", "model_params": {"hidden": 4, "dropout": 0}, "features": features, "classes": ["1", "2"]}
+    about |= {"window": 1, "stride": 1, "group": "site", "series": None, "mean": [1.0, 40.0], "std": [2.0, 9.0]}
+    torch.manual_seed(0)
+    model = build_model("mlp", MODELS.params("mlp", {"mlp": about["model_params"]}), Shape(2, 1, 2))
+    save_model(tmp_path / "model", model, about | {"run": "r1", "train": {"precision": "float32", "threads": 1}})
+    return Classifier(tmp_path / "model")
+
+
+def test_a_row_is_a_sample_where_there_is_no_series(tabular):
+    found = tabular.classify({"age": np.array([np.nan, 40.0, 3.0]), "size": np.array([1, 1, 5])})
+    assert found["row"].tolist() == [0, 1, 2]
+    assert found["p_1"][0] == found["p_1"][1], "what may be missing is the mean of the training rows"
+    with pytest.raises(UserError, match=r"^row 1: size is 6; expected a number from 0 to 5$"):
+        tabular.classify({"age": np.array([1.0, 1.0]), "size": np.array([1, 6])})
+
+
+SERVED = """
+import json, sys, mlflow, pandas
+model = mlflow.pyfunc.load_model(sys.argv[1])
+found = model.predict(pandas.read_csv(sys.argv[2]))
+print(json.dumps({"predicted": found["predicted"].tolist(), "from": sys.modules["trackstack"].__file__}))
+"""
+
+
+def test_mlflow_serves_the_same_labels_with_the_code_in_the_model(table, model, evaluated, tmp_path, monkeypatch):
+    uri = f"sqlite:///{tmp_path}/mlflow.db"
+    start = {"time": 1.0, "name": "tiny", "params": {}, "tags": {}, "data": None, "stage": "train"}
+    start["environment"] = {"packages": {}}
+    record = {"kind": "model", "path": os.path.relpath(model, tmp_path), "digest": "d"}
+    series = Series("r1", 1, tmp_path, start)
+    series.artifacts.append(record | {"loader": "trackstack.saved_model:load_with_example"})
+    sink = open_sink("mlflow", {"uri": uri, "artifacts": str(tmp_path / "artifacts"), "experiment": "tiny"})
+    sink.deliver(series, [])
+    sink.deliver_artifacts(series)
+
+    import mlflow
+
+    (logged,) = mlflow.tracking.MlflowClient(uri).search_logged_models(["1"])
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    found, _ = predict(table, f"models:/{logged.model_id}")
+    assert found["predicted"].to_list() == evaluated["predicted"].to_list()
+    with pytest.raises(UserError, match=r"^--model models:/nope/1: MLflow cannot give it \(.*nope not found\)$"):
+        predict(table, "models:/nope/1")
+
+    command = [sys.executable, "-c", SERVED, f"models:/{logged.model_id}", str(table)]
+    environment = command_environment() | {"MLFLOW_TRACKING_URI": uri, "MLFLOW_DISABLE_TELEMETRY": "true"}
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    served = json.loads(done.stdout.splitlines()[-1])
+    assert served["predicted"] == evaluated["predicted"].to_list()
+    assert f"{tmp_path}/artifacts" in served["from"]
