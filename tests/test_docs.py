@@ -25,6 +25,7 @@ NOT_RUN = {
     r"^trackstack ui": "serves until it is ended: tests/test_ui.py",
     r"^python benchmarks/": "benchmarks take minutes; their short versions are tests",
     r"^trackstack runs promote": "needs a run recorded in MLflow: tests/test_tracking.py",
+    r"^trackstack predict .*models:/": "needs a model in MLflow's registry: tests/test_predict.py",
     r"^ssh ": "needs OSC",
     r"^tail -f": "ends with Ctrl-C",
 }
@@ -88,6 +89,8 @@ def origin(tmp_path_factory):
     entries = {}
     for name in ("sensor_v1", "sensor_v2"):
         write_recordings(folder / "data/raw" / name)
+        for file in (folder / "data/raw" / name).iterdir():  # named as the sample's files are
+            file.rename(file.with_name(file.name.replace("_", "_0")))
         entries[name] = TINY_ENTRY | {"path": f"data/raw/{name}"}
     (folder / "data/catalog.yaml").write_text(yaml.safe_dump({"datasets": entries}, sort_keys=False))
     edit_yaml(folder / "params.yaml", TINY_PARAMS | {"dataset": "sensor_v2"})
