@@ -245,13 +245,20 @@ def test_quoted_fields_and_windows_line_ends_are_read(tmp_path):
     assert convert_folder(raw, tmp_path / "out")["label"].to_list() == [0, 1]
 
 
+def test_an_extra_text_may_be_empty_and_not_absent(tmp_path):
+    lines = ["1,7,0.5,1,2,up,left", "1,7,0.5,1,2,up,", "1,7,0.5,1,2,up", '1,7,0.5,1,2,up,""']
+    raw = write_csv(tmp_path / "raw", *lines, header=HEADER + ",side")
+    rows = convert_folder(raw, tmp_path / "out", LENIENT, extra=["side"])
+    assert rows["side"].to_list() == ["left", "", ""]
+
+
 @pytest.mark.parametrize("side", ['"a"b', "x^", "\ufeffa", 'a"b', '"a""b"', '"a,b"', '""', "a\x00b", "a\rb"])
 @pytest.mark.parametrize("good_rows", [0, 3])
 def test_a_text_is_what_the_csv_module_makes_of_it_wherever_it_stands(tmp_path, recwarn, side, good_rows):
     """A first field, after rows without a fault or as the first of a block (polars looks for magic there)."""
     line = f"{side},1,1,0.5,1,2,up"
     try:
-        expected = [row[0] for row in csv.reader([line], strict=True) if row[0]]
+        expected = [row[0] for row in csv.reader([line], strict=True)]
     except csv.Error:
         expected = []
     good = ["fine,1,1,0.5,1,2,up"] * good_rows

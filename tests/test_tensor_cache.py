@@ -109,6 +109,34 @@ def test_data_without_series_has_windows_of_one_row(tmp_path):
     assert len(cache.starts["test"]) == 120
 
 
+def test_without_a_group_rows_are_dealt_out_class_by_class(tmp_path):
+    write_tiny_recordings(tmp_path / "raw")
+    table = Dataset.model_validate(TINY_ENTRY | {"series": None, "group": None, "extra": ["recording", "subject"]})
+    convert(build_manifest("tiny", table, tmp_path / "raw"), tmp_path / "raw", tmp_path / "processed", PARQUET)
+    tested = []
+    for fold in range(4):
+        build(tmp_path / "processed", tmp_path / "cache", PARAMS.model_copy(update={"fold": fold}))
+        cache = open_cache(tmp_path / "cache")
+        assert torch.bincount(cache.label[cache.starts["test"]]).tolist() == [60, 60]
+        assert len(cache.starts["train"]) == 240
+        tested += cache.starts["test"].tolist()
+    assert sorted(tested) == list(range(480))
+    assert tested[:120] != list(range(0, 480, 4)), "shuffled"
+
+
+def test_without_a_group_recordings_are_dealt_out_whole(tmp_path):
+    write_tiny_recordings(tmp_path / "raw")
+    entry = Dataset.model_validate(TINY_ENTRY | {"group": None, "extra": ["subject"]})
+    convert(build_manifest("tiny", entry, tmp_path / "raw"), tmp_path / "raw", tmp_path / "processed", PARQUET)
+    build(tmp_path / "processed", tmp_path / "cache", PARAMS)
+    starts = open_cache(tmp_path / "cache").starts
+    recordings = {split: set((found // 60).tolist()) for split, found in starts.items()}
+    assert set.union(*recordings.values()) == set(range(8))
+    assert sorted(map(len, recordings.values())) == [2, 2, 4]
+    with pytest.raises(UserError, match=r"tensor_cache\.folds is 9; expected at most 8, the recordings"):
+        build(tmp_path / "processed", tmp_path / "cache", PARAMS.model_copy(update={"folds": 9}))
+
+
 @given(st.lists(st.integers(1, 50), min_size=3, max_size=30), st.integers(3, 6))
 def test_over_all_folds_each_group_is_tested_once_and_never_in_two_splits(sizes, folds):
     folds = min(folds, len(sizes))

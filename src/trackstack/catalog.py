@@ -51,14 +51,15 @@ class Contract(Section):
     label: Column
     classes: Annotated[tuple[ClassName, ...], Field(min_length=2)]
     """The values of the label column, in the order that gives each its number."""
-    group: Column
-    """The column (a person, a machine, a site) whose values are never split across train, val and test."""
+    group: Column | None = None
+    """The column (a person, a machine, a site) whose values are never split across train, val and test; without it a
+    recording, and in a table a row, is the smallest part, and each class is dealt out evenly."""
     series: Column | None = None
     """The column whose value changes where a recording ends; without it every row is a sample."""
     time: Column | None = None
     """The column of timestamps, numbers that rise from row to row within a series; kept like an extra column."""
     extra: tuple[Column, ...] = ()
-    """Columns that are kept in Parquet and not used for training."""
+    """Columns that are kept in Parquet and not used for training; where they are text they may be empty."""
     types: dict[str, ColumnType] = Field(default_factory=dict)
     """Types of group, series, time and extra columns, where int32 (group, series), float64 (time) or text (extra)
     will not do."""
@@ -107,6 +108,23 @@ class Contract(Section):
         return self.types.get(column, default)
 
 
+class Recipe(Section):
+    """How `trackstack catalog add` made the files of the raw folder from others, for `catalog update` to do again."""
+
+    encoding: str | None = None
+    delimiter: str | None = None
+    decimal: Literal[",", "."] | None = None
+    missing: tuple[str, ...] = ()
+    """Words that stood for a missing value, beside the usual ones."""
+    group_from: str | None = None
+    """A regular expression that finds the group in a file's name."""
+    label_from: str | None = None
+    labels: str | None = None
+    """A table of labels or groups by file name."""
+    sequence: bool = False
+    """Each file was one recording."""
+
+
 class Dataset(Contract):
     """A dataset version: its contract, and what else people want to know of it."""
 
@@ -118,6 +136,7 @@ class Dataset(Contract):
     """Rows per file; when given, no other file may lie in the folder."""
     licence: str | None = None
     source: str | None = None
+    recipe: Recipe | None = None
 
     @model_validator(mode="after")
     def _rows_add_up(self) -> Dataset:
@@ -125,6 +144,10 @@ class Dataset(Contract):
             total = sum(self.files.values())
             raise ValueError(f"num_samples is {self.num_samples:,}, but the rows under files add up to {total:,}")
         return self
+
+    def kind(self) -> str:
+        """Whether a row is a sample of its own, or one of a recording."""
+        return "sequence" if self.series else "tabular"
 
     def contract(self) -> Contract:
         """The part that decides what the stages compute."""
@@ -151,13 +174,31 @@ def load_catalog(path: Path = CATALOG_FILE) -> dict[str, Dataset]:
     return {str(name): _dataset(name, entry, path) for name, entry in _entries(path).items()}
 
 
-def _dataset(name: Any, entry: Any, path: Path) -> Dataset:
-    # The name becomes a path, a word of a command and a key of DVC's dotted parameters.
+def raw_path(name: str) -> str:
+    """Where the files of a dataset version lie."""
+    return f"data/raw/{name}"
+
+
+def refuse_bad_name(name: Any, path: Path = CATALOG_FILE) -> None:
+    """UserError for a name that cannot be a path, a word of a command and a key of DVC's dotted parameters."""
     if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z0-9_-]+", name):
         raise UserError(f"{path}: datasets.{name}: a name is made of letters, digits, - and _")
+
+
+def refuse_taken(name: str, path: str) -> None:
+    """UserError when the catalog or the raw folder has that name already; `path` is what was to get it."""
+    if name in _entries(CATALOG_FILE):
+        raise UserError(f"{CATALOG_FILE}: {name} is there already; type: trackstack catalog update {name} {path}")
+    raw = Path(raw_path(name))
+    if raw.exists() and raw.resolve() != Path(path).resolve():
+        raise UserError(f"{raw}: is there already, and not in the catalog; choose another name, or remove it")
+
+
+def _dataset(name: Any, entry: Any, path: Path) -> Dataset:
+    refuse_bad_name(name, path)
     dataset = validate(Dataset, entry, path, prefix=f"datasets.{name}")
-    if dataset.path != f"data/raw/{name}":
-        raise UserError(f"{path}: datasets.{name}.path is {dataset.path!r}; expected 'data/raw/{name}'")
+    if dataset.path != raw_path(name):
+        raise UserError(f"{path}: datasets.{name}.path is {dataset.path!r}; expected {raw_path(name)!r}")
     return dataset
 
 

@@ -177,7 +177,12 @@ def _finish(rows: pl.DataFrame, contract: Contract) -> pl.DataFrame:
     """
     label = pl.col(contract.label).cast(pl.Enum(contract.classes), strict=False).to_physical().cast(pl.Int16)
     may_miss = [pl.col(feature.name).fill_nan(None) for feature in contract.features if feature.missing == "mean"]
-    return rows.with_columns(label, *may_miss).select(contract.columns()).rechunk()
+    may_be_empty = [pl.col(name).fill_null("") for name in _extra_texts(contract)]
+    return rows.with_columns(label, *may_miss, *may_be_empty).select(contract.columns()).rechunk()
+
+
+def _extra_texts(contract: Contract) -> list[str]:
+    return [name for name in contract.extra if contract.id_type(name) == "text"]
 
 
 def _is_faultless(part: Part, contract: Contract) -> bool:
@@ -208,6 +213,8 @@ def _fault(column: str, feature: Feature | None, contract: Contract) -> pl.Expr:
             # In the precision of the values: 0.1 lies within 0.1 to 1.
             good &= value.is_between(*(pl.lit(bound, pl.Float32) for bound in feature.range))
         return (~good).fill_null(feature.missing == "reject")
+    if column in _extra_texts(contract):
+        return pl.lit(False)
     if column != contract.label and contract.id_type(column) == "text":
         return (value == "").fill_null(True)
     if column != contract.label and contract.id_type(column) == "float64":
@@ -218,7 +225,11 @@ def _fault(column: str, feature: Feature | None, contract: Contract) -> pl.Expr:
 def _may_lack_a_field(block: Block, content: bytes, rows: pl.DataFrame, contract: Contract) -> bool:
     """Whether a missing last value may be a missing field: the parser makes null of both."""
     last = block.header[-1]
-    if last not in contract.feature_names() or not rows[last].null_count():
+    if last in _extra_texts(contract):
+        missing = (rows[last] == "").any()
+    else:
+        missing = last in contract.feature_names() and rows[last].null_count() > 0
+    if not missing:
         return False
     return b'"' in content or content.count(b",") != (1 + block.num_lines) * (len(block.header) - 1)
 

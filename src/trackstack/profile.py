@@ -42,8 +42,9 @@ class Profile:
         counts = np.bincount(rows[self.contract.label].to_numpy(), minlength=len(self.contract.classes))
         for name, count in zip(self.contract.classes, counts.tolist(), strict=True):
             self.classes[name] += count
-        for count, group in rows[self.contract.group].rle().struct.unnest().iter_rows():
-            self.groups[group] += count
+        if self.contract.group:
+            for count, group in rows[self.contract.group].rle().struct.unnest().iter_rows():
+                self.groups[group] += count
 
     def as_json(self) -> dict:
         """Counts, and per feature count, nulls, min, max, mean, standard deviation and quantiles."""

@@ -6,6 +6,7 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
+import polars as pl
 
 from trackstack.catalog import Contract
 from trackstack.csv_rows import MAX_SHOWN, Part, Rejected
@@ -29,10 +30,9 @@ class SeriesOrder:
         contract = self.contract
         if contract.series is None or part.rows.is_empty():
             return part
-        names = [contract.group, contract.series]
-        before, after = part.rows.select(names)[:-1], part.rows.select(names)[1:]
-        change = (before[names[0]] != after[names[0]]) | (before[names[1]] != after[names[1]])
-        edges = [0, *(change.arg_true() + 1).to_list(), part.rows.height]
+        names = [name for name in (contract.group, contract.series) if name]
+        changes = pl.any_horizontal(pl.col(names) != pl.col(names).shift())
+        edges = [0, *part.rows.select(changes.arg_true()).to_series().to_list(), part.rows.height]
         keys = part.rows.select(names)[edges[:-1]].rows()
         time = part.rows[contract.time].to_numpy() if contract.time else None
         rejected: list[Rejected] = []
@@ -42,7 +42,7 @@ class SeriesOrder:
             if not self._goes_on(key):
                 reason = f"it ended in line {self._last_line[key]}; the rows of one {contract.series} stand together"
                 good[run] = False
-                value = str(key[1])[:MAX_SHOWN]
+                value = str(key[-1])[:MAX_SHOWN]
                 rejected += [
                     Rejected(file, line, contract.series, value, reason) for line in part.lines[run].tolist()
                 ]

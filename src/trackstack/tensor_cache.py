@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -38,8 +38,8 @@ class Segments(NamedTuple):
     """int64 [S + 1]: segment i has the rows from edges[i] to edges[i + 1], that one not included."""
     groups: np.ndarray
     """int64 [S]: the number of each segment's group in `names`."""
-    names: list
-    """The groups, as they are found."""
+    names: Sequence
+    """The groups, as they are found; where the data has none, the numbers of the folds."""
 
     def rows_of_groups(self) -> dict:
         """How many rows each group has."""
@@ -69,6 +69,8 @@ def build(processed: Path, out: Path, params: TensorCacheParams) -> None:
     contract = Contract.model_validate(profile["contract"])
     with pq.ParquetFile(processed / ROWS_FILE) as rows:
         segments = find_segments(rows, contract)
+        if contract.group is None:
+            segments = deal(segments, np.concatenate(list(_labels(rows, contract))), params.folds)
         split = split_groups(segments.rows_of_groups(), params)
         window, stride = (params.window, params.stride) if contract.series else (1, 1)
         starts = {}
@@ -131,9 +133,13 @@ def split_groups(rows_of_groups: dict, params: TensorCacheParams) -> dict[str, l
 def find_segments(rows: pq.ParquetFile, contract: Contract) -> Segments:
     """Where group or series change, or rows are no neighbours in their file.
 
-    Without a series a row is a sample of its own, and its neighbours are no matter.
+    Without a series a row is a sample of its own, and its neighbours are no matter. Without a group, each
+    recording is one, or each row.
     """
-    names = [contract.group, *([contract.series, SEGMENT_COLUMN] if contract.series else [])]
+    names = [name for name in (contract.group, contract.series, contract.series and SEGMENT_COLUMN) if name]
+    if not names:
+        num_rows = rows.metadata.num_rows
+        return Segments(np.arange(num_rows + 1), np.arange(num_rows), range(num_rows))
     edges, groups, numbers = [], [], {}
     before, first = None, 0
     for table in _row_groups(rows, names):
@@ -143,12 +149,29 @@ def find_segments(rows: pq.ParquetFile, contract: Contract) -> Segments:
         changes[0] = before != tuple(table[name][0].as_py() for name in names)
         before = tuple(table[name][-1].as_py() for name in names)
         begins = np.flatnonzero(changes)
-        codes = pc.take(table[contract.group], pa.array(begins)).combine_chunks().dictionary_encode()
+        codes = pc.take(table[names[0]], pa.array(begins)).combine_chunks().dictionary_encode()
         known = np.array([numbers.setdefault(name, len(numbers)) for name in codes.dictionary.to_pylist()], np.int64)
         groups.append(known[codes.indices.to_numpy()])
         edges.append(begins + first)
         first += len(table)
     return Segments(np.concatenate([*edges, [first]]), np.concatenate(groups), list(numbers))
+
+
+def deal(segments: Segments, label_T: np.ndarray, folds: int) -> Segments:
+    """Put recordings or rows together to as many groups as there are folds: shuffled, then dealt out class by class.
+
+    The shuffle is NumPy's legacy one, whose numbers are promised never to change.
+    """
+    num_parts = len(segments.names)
+    if num_parts < folds:
+        what = "recordings" if len(segments.names) < len(label_T) else "rows"
+        raise UserError(f"params.yaml: tensor_cache.folds is {folds}; expected at most {num_parts}, the {what}")
+    _, first = np.unique(segments.groups, return_index=True)
+    shuffled = np.random.RandomState(0).permutation(num_parts)
+    by_class = shuffled[np.argsort(label_T[segments.edges[first]][shuffled], kind="stable")]
+    fold = np.empty(num_parts, np.int64)
+    fold[by_class] = np.arange(num_parts) % folds
+    return Segments(segments.edges, fold[segments.groups], list(range(folds)))
 
 
 def moments(parts: Iterable[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:

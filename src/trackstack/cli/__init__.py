@@ -12,6 +12,7 @@ import typer
 from typer.core import TyperGroup
 
 from trackstack import UserError, describe_error
+from trackstack.cli.catalog import commands as catalog
 from trackstack.cli.cluster import commands as cluster
 from trackstack.cli.printing import Json, print_json
 from trackstack.cli.records import commands as records
@@ -99,5 +100,6 @@ def repair() -> None:
         typer.echo(line)
 
 
+app.add_typer(catalog)
 app.add_typer(records)
 app.add_typer(cluster)

@@ -105,12 +105,20 @@ def list_(as_json: Json = False) -> None:
 
 
 @runs.command()
-def show(run: RunKey, as_json: Json = False) -> None:
+def show(
+    run: Annotated[
+        str | None,
+        typer.Argument(metavar="[RUN]", help="A run's id, the beginning of it, or its name; else the newest."),
+    ] = None,
+    as_json: Json = False,
+) -> None:
     """Parameters, figures, data, environment and files of one run."""
-    from trackstack.runs import flatten, show_run
+    from trackstack.runs import flatten, list_runs, show_run
     from trackstack.tracking.environment import home
 
-    found = show_run(home(), run)
+    if run is None and not (recorded := list_runs(home())):
+        raise UserError("no run is recorded yet; type: dvc repro")
+    found = show_run(home(), run or recorded[-1]["run"])
     if as_json:
         print_json(found)
         return
