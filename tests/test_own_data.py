@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 from trackstack.catalog import Dataset, load_dataset
 from trackstack.cli import app
 from trackstack.ingest import build_manifest
-from trackstack.own_data.apply import place
+from trackstack.own_data.apply import place, write_entry
 from trackstack.own_data.guess import Given, find_files, guess
 from trackstack.own_data.plan import Choice, complete, make_plan
 from trackstack.own_data.survey import survey
@@ -283,3 +283,31 @@ def test_converted_files_say_the_same_in_the_pipelines_words(checkout, tmp_path)
     place(plan, checkout)
     expected = 'Zeit,ok,Wert,Art\n1,1,1.5,Bär\n2,0,,"Wolf, grau"\n3,1,-2e3,Bär\n'
     assert (checkout / "own.csv").read_text() == expected
+
+
+def test_the_catalog_keeps_its_bytes_and_yamls_traps_are_quoted(checkout, tmp_path):
+    before = Path("data/catalog.yaml").read_text()
+    path = write(tmp_path / "own.csv", "no,b: c,y\n" + "1,2,yes\n3,4,no\n5,6,1e3\n" * 4)
+    entry = planned(path, "--label", "y")["entry"]
+    write_entry("mine", entry)
+    after = Path("data/catalog.yaml").read_text()
+    assert after.startswith(before + "\n  mine:\n")
+    dataset = load_dataset("mine")
+    assert (dataset.feature_names(), dataset.classes) == (["no", "b: c"], ("1e3", "no", "yes"))
+
+    noted = after.replace("    label: y\n", "    label: y              # as the nurse saw it\n")
+    Path("data/catalog.yaml").write_text(noted)
+    write_entry("mine", {**entry, "num_samples": 24, "files": {"own.csv": 24}})
+    expected = noted.replace("num_samples: 12", "num_samples: 24").replace("own.csv: 12", "own.csv: 24")
+    assert Path("data/catalog.yaml").read_text() == expected
+
+
+def test_list_and_show_say_what_there_is(checkout):
+    listed = CliRunner().invoke(app, ["catalog", "list", "--json"]).stdout
+    assert [(row["name"], row["kind"], row["here"]) for row in json.loads(listed)] == [
+        ("sensor_v1", "sequence", False),
+        ("sensor_v2", "sequence", False),
+    ]
+    shown = CliRunner().invoke(app, ["catalog", "show", "sensor_v2"]).stdout
+    assert re.search(r"feature +ax unit g", shown)
+    assert re.search(r"file +subject_01.csv: 29,099 rows", shown)
