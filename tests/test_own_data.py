@@ -90,7 +90,7 @@ def test_a_model_beats_the_majority_class_on_a_table_that_nobody_tuned_for(name,
     params = load_params()
     raw = tmp_path / "raw"
     raw.mkdir()
-    place(make_plan("mine", "", choice, surveys, [{}], params.tensor_cache), raw)
+    place(make_plan("mine", "", choice, surveys, [{}], params), raw)
     none = ParquetParams(compression="zstd", max_rejected=0)
     convert(build_manifest("mine", entry, raw), raw, tmp_path / "processed", none)
     build(tmp_path / "processed", tmp_path / "cache", params.tensor_cache)
@@ -134,7 +134,7 @@ def test_a_plain_file_is_taken_byte_for_byte_and_its_original_stays(checkout, tm
     assert plan["converted"] == []
     samples = [guess(path, path.name, Given())]
     choice, added = complete(Choice("target"), samples)
-    ready = make_plan("mine", "", choice, survey(samples, {"target"}, ()), added, load_params().tensor_cache)
+    ready = make_plan("mine", "", choice, survey(samples, {"target"}, ()), added, load_params())
     place(ready, tmp_path / "a checkout/data/raw")
     copied = checkout / "data/raw/wine.csv"
     assert copied.read_bytes() == path.read_bytes()
@@ -279,7 +279,7 @@ def test_converted_files_say_the_same_in_the_pipelines_words(checkout, tmp_path)
     path = write(tmp_path / "own.csv", text, "cp1252")
     samples = [guess(path, path.name, Given())]
     choice, added = complete(Choice("Art"), samples)
-    plan = make_plan("mine", "", choice, survey(samples, {"Art"}, ()), added, load_params().tensor_cache)
+    plan = make_plan("mine", "", choice, survey(samples, {"Art"}, ()), added, load_params())
     place(plan, checkout)
     expected = 'Zeit,ok,Wert,Art\n1,1,1.5,Bär\n2,0,,"Wolf, grau"\n3,1,-2e3,Bär\n'
     assert (checkout / "own.csv").read_text() == expected

@@ -205,7 +205,7 @@ def _planned(name: str, description: str, choice: Choice, samples: list[Sample])
     choice, added = complete(choice, samples)
     names = {column for column in (choice.label, choice.group, choice.series) if column}
     surveys = survey(samples, names, choice.missing)
-    return make_plan(name, description, choice, surveys, added, load_params().tensor_cache)
+    return make_plan(name, description, choice, surveys, added, load_params())
 
 
 def _refuse_to_ask(asks: bool) -> None:
@@ -300,7 +300,7 @@ def _show_changes(found: Changes) -> None:
     rows = [[what, len(names), _short(names)] for what, names in found._asdict().items() if what != "classes"]
     rows += [[f"class {name}", after, f"{after - before:+,}"] for name, (before, after) in found.classes.items()]
     for what, count, text in rows:
-        typer.echo(f"{what:15s} {count:7,} {text}".rstrip())
+        typer.echo(f"{what:24s} {count:7,} {text}".rstrip())
 
 
 def _files(several: Any) -> str:

@@ -16,7 +16,7 @@ from trackstack import UserError
 from trackstack.catalog import CATALOG_FILE, Dataset, raw_path
 from trackstack.own_data.guess import NUMBER, Dialect, Given, Sample, differences
 from trackstack.own_data.survey import MAX_VALUES, Column, Survey
-from trackstack.params import TensorCacheParams, validate
+from trackstack.params import Params, validate
 
 MAX_CLASSES = 100
 MAX_FEATURES = 1000
@@ -125,7 +125,7 @@ def make_plan(
     choice: Choice,
     surveys: list[Survey],
     added: list[dict[str, str]],
-    params: TensorCacheParams,
+    params: Params,
 ) -> Plan:
     """The plan for files that were read; UserError with a line for each thing that does not fit."""
     first = surveys[0].sample
@@ -284,18 +284,25 @@ def _settings(
     columns: dict[str, Column],
     surveys: list[Survey],
     added: list[dict[str, str]],
-    params: TensorCacheParams,
+    params: Params,
 ) -> list[str]:
     """What the parameters must be for this data: no more folds than groups, windows that fit recordings."""
     settings = []
-    groups = len(columns[choice.group or choice.series].values) if choice.group or choice.series else params.folds
-    if groups < params.folds:
+    groups = (
+        len(columns[choice.group or choice.series].values)
+        if choice.group or choice.series
+        else params.tensor_cache.folds
+    )
+    if groups < params.tensor_cache.folds:
         settings.append(f"tensor_cache.folds={groups}")
+    # `dvc exp run` leaves its settings in params.yaml: what the last dataset needed may still stand there.
+    if (choice.series is None) != (params.train.model == "mlp"):
+        settings.append(f"train.model={'cnn' if choice.series else 'mlp'}")
     if choice.series is None:
-        return [*settings, "train.model=mlp"]
+        return settings
     lengths = sorted(columns[choice.series].values.values())
     usual = lengths[len(lengths) // 10]
-    if usual < params.window:
+    if usual < params.tensor_cache.window:
         settings += [f"tensor_cache.window={usual}", f"tensor_cache.stride={max(1, usual // 4)}"]
     return settings
 
