@@ -26,6 +26,7 @@ NOT_RUN = {
     r"^python benchmarks/": "benchmarks take minutes; their short versions are tests",
     r"^trackstack runs promote": "needs a run recorded in MLflow: tests/test_tracking.py",
     r"^trackstack predict .*models:/": "needs a model in MLflow's registry: tests/test_predict.py",
+    r".*\b(weine|steps)\b": "files made as a person would have them: tests/test_own_data.py",
     r"^ssh ": "needs OSC",
     r"^tail -f": "ends with Ctrl-C",
 }
