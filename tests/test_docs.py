@@ -8,8 +8,17 @@ import sys
 
 import pytest
 import yaml
-from conftest import ROOT, TINY_ENTRY, TINY_PARAMS, command_environment, copy_checkout, edit_yaml, run_in
-from conftest import write_tiny_recordings as write_recordings
+from conftest import (
+    ROOT,
+    TINY_ENTRY,
+    TINY_PARAMS,
+    command_environment,
+    copy_checkout,
+    edit_yaml,
+    run_in,
+    write_tiny_recordings,
+)
+from test_own_data import table
 
 DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 LINK = re.compile(r"(?<!!)\[[^\]]*\]\(([^)\s]+)\)")
@@ -72,7 +81,7 @@ def name_of(path):
 def commands(document):
     """Command lines of the console blocks, and whether they are to fail."""
     for kind, text in BLOCK.findall(document.read_text()):
-        for line in text.splitlines() if kind == "console" else ():
+        for line in text.replace("\\\n", "").splitlines() if kind == "console" else ():
             if line.startswith("$ "):
                 command, _, comment = re.sub(r"\s{2,}#", "\0", line[2:], count=1).partition("\0")
                 yield command.strip(), comment.strip().startswith("fails")
@@ -89,8 +98,6 @@ def origin(tmp_path_factory):
     entries = {}
     for name in ("sensor_v1", "sensor_v2"):
         write_recordings(folder / "data/raw" / name)
-        for file in (folder / "data/raw" / name).iterdir():  # named as the sample's files are
-            file.rename(file.with_name(file.name.replace("_", "_0")))
         entries[name] = TINY_ENTRY | {"path": f"data/raw/{name}"}
     (folder / "data/catalog.yaml").write_text(yaml.safe_dump({"datasets": entries}, sort_keys=False))
     edit_yaml(folder / "params.yaml", TINY_PARAMS | {"dataset": "sensor_v2"})
@@ -105,6 +112,30 @@ def origin(tmp_path_factory):
         "dvc push -q -r bundled && TRACKSTACK_SINKS=sqlite dvc repro && git add -A && git commit -qm 'Tiny data'",
     )
     return folder
+
+
+def write_recordings(folder):
+    """Named as the sample's files are."""
+    write_tiny_recordings(folder)
+    for file in folder.iterdir():
+        file.rename(file.with_name(file.name.replace("_", "_0")))
+
+
+def write_own_files(folder):
+    """What docs/own-data.md begins with."""
+    path, _ = table("european_wine", folder)
+    text = path.read_bytes().replace(b"Raum;", b"Verkostung;", 1)
+    (folder / "december").mkdir()
+    for file in (folder / "weine.csv", folder / "december/weine.csv"):
+        file.write_bytes(text)
+    lines = ["file,activity,person"]
+    for person in ("p01", "p02", "p03", "p04"):
+        (folder / "recordings" / person).mkdir(parents=True)
+        for number, activity in enumerate(("run", "walk")):
+            rows = [f"{(-1) ** (row * (2 - number) // 2)}.5,{row % 7}.25,{number}.125" for row in range(40)]
+            (folder / f"recordings/{person}/{activity}_1.csv").write_text("\n".join(["x,y,z", *rows]) + "\n")
+            lines.append(f"{person}/{activity}_1.csv,{activity},{person}")
+    (folder / "labels.csv").write_text("\n".join(lines) + "\n")
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=name_of)
@@ -165,6 +196,8 @@ def test_every_command_runs(document, origin, tmp_path, request):
         file.write_text(EDITOR)
         file.chmod(0o755)
     write_recordings(tmp_path / "recordings")
+    if document.name == "own-data.md":
+        write_own_files(folder)
     environment |= {
         "HOME": str(tmp_path),
         "TRACKSTACK_SINKS": "sqlite",

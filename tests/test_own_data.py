@@ -114,7 +114,7 @@ def test_three_commands_lead_to_a_recorded_run(project, run, tmp_path):
     run(project, f"{command} -S train.epochs=20")
     shown = run(project, "trackstack runs show --json").stdout
     record = json.loads(shown)
-    assert record["data"]["dataset"] == "wein"
+    assert record["params"]["dataset"] == "wein"
     assert record["metrics"]["test_accuracy"] > 0.7
     assert run(project, "trackstack catalog check wein").stdout == "wein: 178 rows, 0 rejected\n"
 
