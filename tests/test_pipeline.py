@@ -53,6 +53,7 @@ def test_the_default_run_is_accurate_on_people_it_never_saw(fresh_start):
     clone, _ = fresh_start
     metrics = json.loads((clone / "results/evaluation/metrics.json").read_text())
     assert metrics["test_accuracy"] >= 0.88
+    assert f"test_accuracy              {metrics['test_accuracy']:.4f}" in (ROOT / "README.md").read_text()
     assert metrics["test_windows"] == 800
 
 
