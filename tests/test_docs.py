@@ -42,7 +42,12 @@ NOT_RUN = {
 REPLACED = {
     "<this repository>": '"$ORIGIN"',
     "/fs/ess/PAS1234": '"$STORE"',
-    "range(8)": "range(1)",  # time
+    "range(8)": "range(1)",  # these cost time alone
+    "range(4)": "range(2)",
+    "seed=0,1,2": "seed=0",
+    "seed=1,2,3": "seed=1",
+    "seed=0,1": "seed=0",
+    "seed=1,2": "seed=1",
     "r1234": "$(nth_run 1)",
     "r5678": "$(nth_run 2)",
     "r9abc": "$(nth_run 3)",
