@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+import yaml
 from conftest import command_environment, edit_yaml, run_in
 
 from trackstack import UserError
@@ -180,9 +182,22 @@ def test_a_table_that_makes_no_sense_is_one_line(in_project, tmp_path):
     ],
 )
 def test_what_the_trials_share_is_what_no_parameter_changes(project, names, shared):
-    ends, resources = split_pipeline(names, project)
+    ends, own = split_pipeline(names, project)
     assert [end for end in ends if end != "check"] == shared
-    assert ("gpu" in resources) == (names != ["evaluate.calibration_bins"])
+    assert any("gpu" in options for options in own.values()) == (names != ["evaluate.calibration_bins"])
+
+
+def test_a_trial_that_equals_the_commit_is_run_where_nobody_has_its_outputs(project):
+    lock = yaml.safe_load((project / "dvc.lock").read_text())
+    for out in lock["stages"]["train"]["outs"] + lock["stages"]["evaluate"]["outs"]:
+        (project / f".dvc/cache/files/md5/{out['md5'][:2]}/{out['md5'][2:]}").unlink()
+        shutil.rmtree(project / out["path"])
+    shutil.rmtree(project / ".dvc/cache/runs", ignore_errors=True)
+    seed = yaml.safe_load((project / "params.yaml").read_text())["train"]["seed"]
+    assert "1 finished" in run_in(project, f"trackstack sweep -S train.seed={seed} --local").stdout
+    (run,) = json.loads(run_in(project, "trackstack runs list --json").stdout)
+    assert run["status"] == "finished"
+    assert "test_accuracy" in run["metrics"]
 
 
 def test_what_no_stage_follows_is_one_line(project):

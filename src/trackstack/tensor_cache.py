@@ -48,7 +48,8 @@ class Segments(NamedTuple):
 
     def are_in(self, groups: list) -> np.ndarray:
         """bool [S]: whether a segment's group is one of these."""
-        return np.array([name in set(groups) for name in self.names], bool)[self.groups]
+        wanted = set(groups)
+        return np.array([name in wanted for name in self.names], bool)[self.groups]
 
 
 class Tensor(NamedTuple):
@@ -126,7 +127,8 @@ def split_groups(rows_of_groups: dict, params: TensorCacheParams) -> dict[str, l
         folds[fold].append(groups[index])
         num_rows[fold] += rows_of_groups[groups[index]]
     test, val = sorted(folds[params.fold]), sorted(folds[(params.fold + 1) % params.folds])
-    train = [group for group in groups if group not in test and group not in val]
+    held_out = {*test, *val}
+    train = [group for group in groups if group not in held_out]
     return {"train": train, "val": val, "test": test}
 
 

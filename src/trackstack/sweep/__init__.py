@@ -62,8 +62,8 @@ class Sweep:
     trials: list[Trial]
     attempts: int
     """How often a trial that is interrupted is started by itself."""
-    resources: Options
-    """What the stages that change ask of a job."""
+    own: dict[str, Options]
+    """The stages that trials change, and what each asks of a job."""
     shared: list[str]
     """The last stages of those that no trial changes."""
     cache: Path

@@ -42,8 +42,8 @@ def prepare(trials: list[Trial], attempts: int) -> Sweep:
         sweep.attempts = attempts
         return sweep
     names = {override.partition("=")[0] for trial in trials for override in trial.overrides}
-    shared, resources = split_pipeline(names, origin)
-    return Sweep(folder, origin, commit, trials, attempts, resources, shared, cache_folder(origin))
+    shared, own = split_pipeline(names, origin)
+    return Sweep(folder, origin, commit, trials, attempts, own, shared, cache_folder(origin))
 
 
 def refuse_dirty_tree(root: Path) -> None:
@@ -136,7 +136,8 @@ def _commands(
     limit = f"%{max_parallel}" if max_parallel else ""
     arrays = []
     for tasks in _blocks(trials, pack):
-        own = {"job_name": sweep.name, "array": f"0-{len(tasks) - 1}{limit}"} | sbatch_options(sweep.resources)
+        resources = {name: value for options in sweep.own.values() for name, value in options.items()}
+        own = {"job_name": sweep.name, "array": f"0-{len(tasks) - 1}{limit}"} | sbatch_options(resources)
         arrays.append((slurm.sbatch_command(str(SCRIPT), [*arguments, "trials"], **own), tasks))
     return shared, arrays
 

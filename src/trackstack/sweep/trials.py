@@ -121,8 +121,8 @@ def _refuse_bad_values(params: dict[str, Any], values: dict[str, Any], overrides
         raise UserError(f"-S {' '.join(overrides)}: {error}") from None
 
 
-def split_pipeline(names: Collection[str], root: Path) -> tuple[list[str], Options]:
-    """The last stages of those that a change of parameters leaves as they are, and what the others ask of a job.
+def split_pipeline(names: Collection[str], root: Path) -> tuple[list[str], dict[str, Options]]:
+    """The last stages of those that a change of parameters leaves alone; the others, and what they ask of a job.
 
     Raises:
         UserError: nothing would change.
@@ -136,7 +136,7 @@ def split_pipeline(names: Collection[str], root: Path) -> tuple[list[str], Optio
             raise UserError(f"no stage of dvc.yaml follows {', '.join(sorted(names))}: every trial would be the same")
         kept = [stage for stage in with_followers(graph, graph) if stage not in changed]
         ends = [stage.addressing for stage in kept if stage.cmd and not set(kept) & set(graph.predecessors(stage))]
-        return ends, {name: value for stage in changed for name, value in resources(stage).items()}
+        return ends, {stage.addressing: resources(stage) for stage in changed}
 
 
 def _tracked(stage: Any, names: Collection[str]) -> bool:
