@@ -67,7 +67,7 @@ def test_the_command_prints_it_and_says_how_to_get_it(home):
     record([10, 2], 0, 0.9)
     environment = {**os.environ, "TRACKSTACK_HOME": str(home)}
     shown = run_in(home, "trackstack runs folds", env=environment).stdout
-    assert "test_accuracy 0.85 over 2 folds and 1 seeds" in shown
+    assert "test_accuracy 0.85 over 2 folds and 1 seed\n" in shown
     assert json.loads(run_in(home, "trackstack runs folds --json", env=environment).stdout)[0][
         "mean"
     ] == pytest.approx(0.85)

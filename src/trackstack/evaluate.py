@@ -75,7 +75,8 @@ def evaluate(
             _write_tables(folder, found)
             write_report(folder / "report.html", found)
         record.log(metrics, step=description["kept"]["epoch"])
-        record.log_artifact(out / "predictions.csv", kind="plot")
+        for table in ("predictions.csv", "per_group.csv"):
+            record.log_artifact(out / table, kind="plot")
         record.log_artifact(out / "report.html", kind="report")
     for name, value in metrics.items():
         print(f"{name:26s} {value:,}" if isinstance(value, int) else f"{name:26s} {value:.4f}")

@@ -173,7 +173,8 @@ def folds(
         raise UserError("no runs of several folds here; trackstack sweep -S 'tensor_cache.fold=range(5)' makes them")
     for one in found:
         typer.echo(", ".join(f"{name} {value}" for name, value in one["params"].items()))
-        typer.echo(f"{metric} {number(one['mean'])} over {len(one['folds'])} folds and {len(one['seeds'])} seeds")
+        seeds = f"{len(one['seeds'])} seed{'s' * (len(one['seeds']) != 1)}"
+        typer.echo(f"{metric} {number(one['mean'])} over {len(one['folds'])} folds and {seeds}")
         spreads = {"folds": one["spread_folds"], "seeds": one["spread_seeds"]}
         typer.echo("; ".join(f"spread over {of}: {number(value)}" for of, value in spreads.items() if value))
         print_table(["tested on", metric], [[groups, number(value)] for groups, value in one["folds"].items()])
