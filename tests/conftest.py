@@ -238,3 +238,10 @@ def cluster(booted_cluster: Any) -> Iterator[Any]:
     """A real Slurm with an empty queue, see `slurm_cluster.Cluster`."""
     yield booted_cluster
     booted_cluster.empty()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What shares a fixture that takes minutes runs in one process of the tests."""
+    for item in items:
+        if "fresh_start" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.xdist_group("fresh_start"))

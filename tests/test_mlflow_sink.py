@@ -516,7 +516,7 @@ def test_a_promoted_model_arrives_and_is_registered_once(destination, tmp_path, 
     (version,) = seen.client.search_model_versions(f"name = '{tmp_path.name}'")
     assert (version.run_id, version.tags["trackstack.run"]) == (seen.run.info.run_id, series.key)
     assert seen.run.data.tags["trackstack.promoted"] == "true"
-    mlflow.set_tracking_uri(destination["uri"])
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", destination["uri"])
     model = mlflow.pytorch.load_model(f"models:/{tmp_path.name}/1")
     assert model(torch.zeros(2, 20, 3)).shape == (2, 2)
 

@@ -73,7 +73,7 @@ def test_the_model_of_the_last_epoch_is_kept_otherwise(cache, params):
 
 
 def test_it_learns(cache, params):
-    _, kept, history = fit_quietly(cache, params, epochs=20)
+    _, kept, history = fit_quietly(cache, params, epochs=40)
     assert kept["val_loss"] < 0.7 * history[0]["val_loss"] or kept["val_accuracy"] == 1.0
 
 
