@@ -240,6 +240,7 @@ def cluster(booted_cluster: Any) -> Iterator[Any]:
     booted_cluster.empty()
 
 
+@pytest.hookimpl(tryfirst=True)  # xdist looks at the marks in its own
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """What shares a fixture that takes minutes runs in one process of the tests."""
     for item in items:
