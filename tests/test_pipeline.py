@@ -181,6 +181,9 @@ def test_queued_experiments_run_two_at_a_time_on_their_own_code_and_arrive_in_th
     assert {row["train.lr"] for row in rows if row["rev"]} >= {"0.001", "0.002"}
     wait_until_nobody_delivers(project)
     assert [status for status, _ in statuses(project)] == ["finished"] * 2
+    for recorded in json.loads(run(project, "trackstack runs list --json").stdout):
+        assert "test_accuracy" in recorded["metrics"]
+        assert f"refs/trackstack/{recorded['run']}" in run(project, "git for-each-ref refs/trackstack").stdout
     assert sorted(in_mlflow(project)) == sorted(in_sqlite(project)) == sorted(in_journals(project))
 
 

@@ -73,7 +73,9 @@ def test_the_model_of_the_last_epoch_is_kept_otherwise(cache, params):
 
 
 def test_it_learns(cache, params):
-    _, kept, history = fit_quietly(cache, params, epochs=40)
+    # Strengths of its own: the shipped ones are chosen for people who move, not for the tiny data.
+    mild = params.train.augment.model_copy(update={"gain": 0.1, "stretch": 0.1, "jitter": 0.1})
+    _, kept, history = fit_quietly(cache, params, epochs=20, augment=mild)
     assert kept["val_loss"] < 0.7 * history[0]["val_loss"] or kept["val_accuracy"] == 1.0
 
 
