@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 
@@ -34,6 +35,14 @@ def table(tiny_project):
 @pytest.fixture(scope="module")
 def evaluated(tiny_project):
     return pl.read_csv(tiny_project / "results/evaluation/predictions.csv")
+
+
+def test_without_groups_the_series_alone_ends_a_recording(model, tmp_path):
+    shutil.copytree(model, tmp_path / "model")
+    assert Classifier(tmp_path / "model").key_columns() == ["subject", "recording"]
+    file = tmp_path / "model/model.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"group": None}))
+    assert Classifier(tmp_path / "model").key_columns() == ["recording"]
 
 
 def test_the_labels_are_those_of_evaluate(tiny_project, table, evaluated, tmp_path):

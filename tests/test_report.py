@@ -113,7 +113,11 @@ def test_another_checkout_makes_the_same_bytes_and_its_run_has_the_report(projec
     run_in(project, f"env PYTHONPATH=src python -P stages/evaluate.py {arguments}")
     for file in sorted((tiny_project / "results/evaluation").iterdir()):
         assert (project / "results/evaluation" / file.name).read_bytes() == file.read_bytes(), file.name
-    assert [path.name for path in sorted(project.glob("runs/*/artifacts/*/*"))] == ["predictions.csv", "report.html"]
+    assert [path.name for path in sorted(project.glob("runs/*/artifacts/*/*"))] == [
+        "per_group.csv",
+        "predictions.csv",
+        "report.html",
+    ]
 
 
 def test_many_classes_features_and_groups_stay_small_and_hostile_names_harmless(tmp_path):

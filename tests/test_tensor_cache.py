@@ -129,7 +129,9 @@ def test_without_a_group_recordings_are_dealt_out_whole(tmp_path):
     entry = Dataset.model_validate(TINY_ENTRY | {"group": None, "extra": ["subject"]})
     convert(build_manifest("tiny", entry, tmp_path / "raw"), tmp_path / "raw", tmp_path / "processed", PARQUET)
     build(tmp_path / "processed", tmp_path / "cache", PARAMS)
-    starts = open_cache(tmp_path / "cache").starts
+    cache = open_cache(tmp_path / "cache")
+    starts = cache.starts
+    assert cache.metadata["group"] is None
     recordings = {split: set((found // 60).tolist()) for split, found in starts.items()}
     assert set.union(*recordings.values()) == set(range(8))
     assert sorted(map(len, recordings.values())) == [2, 2, 4]

@@ -22,6 +22,8 @@ from trackstack import UserError
 
 MAX_LINE_BYTES = 1 << 20
 """Without the line's end. A file without line ends must not end up in memory as a whole."""
+CHUNK_BYTES = 1 << 20
+"""How much of a file is looked at at a time."""
 COMPRESSIONS = {".gz": "gzip", ".zst": "zstd"}
 
 _BUFFER_BYTES = 1 << 20
@@ -92,6 +94,18 @@ def count_lines(content: bytes) -> int:
     letters = np.frombuffer(content, np.uint8)
     pieces = range(0, len(letters), 1 << 16)
     return sum(int(np.count_nonzero(letters[begin : begin + (1 << 16)] == ord("\n"))) for begin in pieces)
+
+
+def count_rows(stream: BinaryIO, header: bytes = b"") -> int:
+    """The lines after the header's, read to the end; the last may lack its end.
+
+    Args:
+        header: what of the stream was read already: the header's line, or nothing.
+    """
+    lines, last = header.count(b"\n"), header
+    while chunk := stream.read(CHUNK_BYTES):
+        lines, last = lines + count_lines(chunk), chunk
+    return lines - 1 + (not last.endswith(b"\n"))
 
 
 def read_line(stream: BinaryIO) -> bytes:

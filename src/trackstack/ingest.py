@@ -11,11 +11,10 @@ from pydantic import BaseModel, ValidationError
 
 from trackstack import UserError
 from trackstack.catalog import Contract, Dataset
-from trackstack.csv_lines import LineError, count_lines, open_csv, read_line, split_fields, with_unix_ends
+from trackstack.csv_lines import LineError, count_rows, open_csv, read_line, split_fields, with_unix_ends
 from trackstack.digest import digest_json
 from trackstack.outputs import SEGMENT_COLUMN, write_json
 
-CHUNK_BYTES = 1 << 20
 MAX_SHOWN = 300
 
 
@@ -159,16 +158,12 @@ def _inspect(file: Path, contract: Contract, dataset: Dataset) -> RawFile:
     try:
         sha256, xxh3 = hashlib.sha256(), xxhash.xxh3_128()
         with open_csv(file, sha256, xxh3) as (stream, on_disk):
-            last = read_line(stream)
-            check_header(file, last, contract)
-            lines = last.count(b"\n")
-            while chunk := stream.read(CHUNK_BYTES):
-                lines += count_lines(chunk)
-                last = chunk
+            header = read_line(stream)
+            check_header(file, header, contract)
+            rows = count_rows(stream, header)
             on_disk.finish()
     except FileNotFoundError:  # the folder lists it: DVC may link files to its cache
         raise UserError(f"{file}: a link to a file that is gone; {_restore(file.parent)}") from None
-    rows = lines - 1 + (not last.endswith(b"\n"))
     expected = rows if dataset.files is None else dataset.files[file.name]
     if rows != expected:
         raise UserError(

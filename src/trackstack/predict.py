@@ -47,8 +47,8 @@ class Classifier:
 
     def key_columns(self) -> list[str]:
         """The columns that rows may have: where the value of one changes, a recording ends."""
-        series = self.description["series"]
-        return [self.description["group"], series] if series else []
+        group, series = self.description["group"], self.description["series"]
+        return [name for name in (group, series) if name] if series else []
 
     def probability_columns(self) -> list[str]:
         """The columns of the result that hold the classes' probabilities."""

@@ -103,7 +103,7 @@ def _content(found: Evaluated) -> dict[str, Any]:
         "metrics": found.metrics,
         "interval": wilson(right, len(found.actual_W)),
         "majority": np.bincount(found.actual_W).max() / len(found.actual_W),
-        "group": cache["group"],
+        "group": _group_word(cache),
         "splits": {name: cache["split"][name] for name in SPLITS},
         "curves": _curves(found.live),
         "confusion": _confusion(found),
@@ -172,6 +172,11 @@ def _svg(draw: Callable[[Figure], None], width: float, height: float) -> Any:
     text = file.getvalue()
     text = re.sub(r'<g id="[^"]*"', "<g", text[text.index("<svg") :])  # every drawing numbers its groups from 1
     return Markup(text.replace(INK, "currentColor").replace("<svg ", '<svg role="img" ', 1))
+
+
+def _group_word(cache: dict[str, Any]) -> str:
+    """What a group is called; without groups, rows or recordings were dealt out to the folds."""
+    return cache["group"] or "fold"
 
 
 def _curves(live: Path) -> Any:
@@ -266,7 +271,7 @@ def _hardest(found: Evaluated) -> Any:
             verdict = (
                 f"taken for {_short(names[taken])} ({probs[taken]:.2f})" if taken != own else f"({probs[own]:.2f})"
             )
-            title = f"{_short(names[own])} {verdict}\n{about['group']} {_short(groups_W[window])}"
+            title = f"{_short(names[own])} {verdict}\n{_group_word(about)} {_short(groups_W[window])}"
             axes.set_title(title, fontsize=9)
         if about["window"] > 1:
             figure.legend(*figure.axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=len(LINES))

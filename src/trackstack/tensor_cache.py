@@ -96,7 +96,7 @@ def build(processed: Path, out: Path, params: TensorCacheParams) -> None:
             "features": [feature.model_dump(mode="json") for feature in contract.features],
             "vectors": _channels_of_vectors(contract),
             "classes": list(contract.classes),
-            "group": contract.group or "fold",
+            "group": contract.group,
             "groups": segments.names,
             "series": contract.series,
             "sample_rate_hz": contract.sample_rate_hz,

@@ -23,9 +23,9 @@ from ruamel.yaml.scalarstring import DoubleQuotedScalarString
 
 from trackstack import UserError
 from trackstack.catalog import CATALOG_FILE, Dataset
-from trackstack.csv_lines import count_lines, open_csv
+from trackstack.csv_lines import CHUNK_BYTES, count_rows, open_csv
 from trackstack.csv_rows import Rejected
-from trackstack.ingest import CHUNK_BYTES, build_manifest
+from trackstack.ingest import build_manifest
 from trackstack.outputs import new_folder
 from trackstack.own_data.plan import Plan, PlannedFile
 from trackstack.own_data.survey import is_missing, number_text, read_blocks
@@ -171,11 +171,8 @@ def _converted(file: PlannedFile, plan: Plan) -> Iterator[bytes]:
 
 
 def _count_rows(path: Path) -> int:
-    lines, last = 0, b"\n"
     with open_csv(path) as (stream, _):
-        while chunk := stream.read(CHUNK_BYTES):
-            lines, last = lines + count_lines(chunk), chunk
-    return lines - 1 + (not last.endswith(b"\n"))
+        return count_rows(stream)
 
 
 def _dvc(*arguments: str) -> None:

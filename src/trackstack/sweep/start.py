@@ -136,9 +136,9 @@ def _commands(
     limit = f"%{max_parallel}" if max_parallel else ""
     arrays = []
     for tasks in _blocks(trials, pack):
-        resources = {name: value for options in sweep.own.values() for name, value in options.items()}
-        own = {"job_name": sweep.name, "array": f"0-{len(tasks) - 1}{limit}"} | sbatch_options(resources)
-        arrays.append((slurm.sbatch_command(str(SCRIPT), [*arguments, "trials"], **own), tasks))
+        resources = {name: value for stage in sweep.own.values() for name, value in stage.items()}
+        options = {"job_name": sweep.name, "array": f"0-{len(tasks) - 1}{limit}"} | sbatch_options(resources)
+        arrays.append((slurm.sbatch_command(str(SCRIPT), [*arguments, "trials"], **options), tasks))
     return shared, arrays
 
 
