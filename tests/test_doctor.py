@@ -26,6 +26,10 @@ def test_on_a_cluster_it_names_limits_places_and_what_would_go_wrong(cluster, pr
     assert "nvalid partition" in found["submission"]["found"]
     assert found["MLFLOW_TRACKING_URI"]["verdict"] == "warn"
     assert "secret" not in done.stdout
+    done = cluster.run(project, "trackstack doctor --json", None, WANDB_MODE="offline")
+    verdicts = {finding["what"]: finding["verdict"] for finding in json.loads(done.stdout)}
+    assert verdicts["submission"] == "ok"
+    assert "MLFLOW_TRACKING_URI" not in verdicts
 
 
 def test_a_package_of_another_version_fails_and_says_what_to_type(project, monkeypatch):
