@@ -28,7 +28,7 @@ from trackstack.tensor_cache import build
 from trackstack.windows import open_cache
 
 ROWS, COLUMNS = 100_000, 100
-WINDOWS = TensorCacheParams(window=200, stride=50, folds=3, fold=0)
+WINDOWS = TensorCacheParams(window=200, stride=50, folds=3, fold=0, validation=True)
 
 
 def compare_formats(folder: Path, rounds: int) -> None:

@@ -15,6 +15,7 @@ import pytest
 import yaml
 
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # before torch starts its threads; see trackstack.stage
+os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 ROOT = Path(__file__).resolve().parent.parent
 Run = Callable[..., subprocess.CompletedProcess]
 

@@ -51,6 +51,14 @@ def test_scientific_notation_without_a_point_is_a_number(params_file):
             "tensor_cache.fold is 7; expected 0 to 4, since tensor_cache.folds is 5",
         ),
         (
+            {"tensor_cache": {"validation": False}, "train": {"keep": "best"}},
+            "train.keep is 'best'; expected last, since tensor_cache.validation is false",
+        ),
+        (
+            {"tensor_cache": {"validation": False}, "train": {"patience": 3}},
+            "train.patience is 3; expected 0, since tensor_cache.validation is false",
+        ),
+        (
             {"train": {"lr": "fast"}},
             "train.lr is 'fast'; expected a valid number, unable to parse string as a number",
         ),

@@ -26,7 +26,7 @@ from trackstack.tensor_cache import build, find_segments, moments, split_groups,
 from trackstack.windows import WindowDataset, open_cache
 
 PARQUET = ParquetParams(compression="zstd", max_rejected=0)
-PARAMS = TensorCacheParams(window=20, stride=10, folds=4, fold=0)
+PARAMS = TensorCacheParams(window=20, stride=10, folds=4, fold=0, validation=True)
 
 
 @pytest.fixture
@@ -145,7 +145,7 @@ def test_over_all_folds_each_group_is_tested_once_and_never_in_two_splits(sizes,
     rows = dict(enumerate(sizes))
     tested, validated = [], []
     for fold in range(folds):
-        split = split_groups(rows, TensorCacheParams(window=1, stride=1, folds=folds, fold=fold))
+        split = split_groups(rows, TensorCacheParams(window=1, stride=1, folds=folds, fold=fold, validation=True))
         assert sorted(split["train"] + split["val"] + split["test"]) == list(range(len(sizes)))
         tested += split["test"]
         validated += split["val"]
@@ -154,14 +154,34 @@ def test_over_all_folds_each_group_is_tested_once_and_never_in_two_splits(sizes,
 
 @given(st.lists(st.integers(1, 50), min_size=4, max_size=15), st.integers(0, 3))
 def test_groups_are_split_as_scikit_learn_splits_them(sizes, fold):
-    split = split_groups(dict(enumerate(sizes)), TensorCacheParams(window=1, stride=1, folds=4, fold=fold))
+    params = TensorCacheParams(window=1, stride=1, folds=4, fold=fold, validation=True)
+    split = split_groups(dict(enumerate(sizes)), params)
     groups = np.repeat(np.arange(len(sizes)), sizes)
     tests = [test for _, test in GroupKFold(4).split(groups, groups=groups)]
     assert split["test"] == np.unique(groups[tests[fold]]).tolist()
 
 
+def test_without_validation_its_groups_are_trained_on_and_normalised_with(tmp_path, tiny_project):
+    build(tiny_project / "data/processed", tmp_path / "cache", PARAMS.model_copy(update={"validation": False}))
+    whole, held_out = open_cache(tmp_path / "cache"), open_cache(tiny_project / "data/cache")
+    groups = held_out.metadata["split"]
+    assert whole.metadata["split"] == {
+        "train": sorted(groups["train"] + groups["val"]),
+        "val": [],
+        "test": groups["test"],
+    }
+    assert len(whole.starts["val"]) == 0
+    assert torch.equal(whole.starts["test"], held_out.starts["test"])
+    both = torch.cat([held_out.starts["train"], held_out.starts["val"]]).sort().values
+    assert torch.equal(whole.starts["train"], both)
+    groups_T = whole.segment_groups.repeat_interleave(whole.segment_edges.diff())
+    tested = whole.metadata["groups"].index(groups["test"][0])
+    raw_TC = held_out.signal * held_out.std + held_out.mean
+    torch.testing.assert_close(whole.mean, raw_TC[groups_T != tested].mean(0))
+
+
 def test_names_of_groups_may_be_text():
-    params = TensorCacheParams(window=1, stride=1, folds=3, fold=0)
+    params = TensorCacheParams(window=1, stride=1, folds=3, fold=0, validation=True)
     split = split_groups({"carl": 1, "anna": 2, "bert": 1}, params)
     assert split["test"] == ["anna"]
     assert sorted(split["train"] + split["val"]) == ["bert", "carl"]

@@ -199,6 +199,20 @@ def test_evaluate_refuses_a_model_of_another_cache(project, run):
     ]
 
 
+def test_without_validation_people_the_pipeline_has_no_such_figures_and_works(project, run):
+    printed = run(project, "dvc exp run -S tensor_cache.validation=false").stdout
+    assert " train, " in printed
+    assert " val" not in printed.split(" windows")[0]
+    figures = json.loads((project / "results/live/metrics.json").read_text())
+    assert "train_loss" in figures
+    assert not [name for name in figures if name.startswith("val_")]
+    description = json.loads((project / "results/model/model.json").read_text())
+    assert description["kept"].keys() == {"epoch", "train_loss", "lr"}
+    assert "validation" not in (project / "results/evaluation/report.html").read_text().split("Confusion matrix")[0]
+    run(project, "dvc plots show -o plots")
+    assert "Validation accuracy" not in run(project, "dvc plots diff -o plots HEAD").stderr
+
+
 def test_dvclive_holds_every_epoch(tiny_project):
     lines = (tiny_project / "results/live/plots/metrics/val_accuracy.tsv").read_text().splitlines()
     assert [line.split("\t")[0] for line in lines] == ["step", "0", "1"]

@@ -35,8 +35,8 @@ def shuffle_from_disk(
 ) -> Iterator[Tensor]:
     """Yield one epoch's batches as indices int64 [B] for `WindowDataset.batch`; only the last may be shorter.
 
-    While a batch is used, the system reads what comes next, and may forget what was used: at most three times
-    `run_bytes * runs_at_a_time` are wanted in memory.
+    While a batch is used, the system reads what comes next: twice `run_bytes * runs_at_a_time` are wanted in memory.
+    What was used is clean, so that the system takes it back as soon as it needs the memory.
 
     Args:
         dataset: the windows of a split, in the order of the file.
@@ -65,11 +65,10 @@ def shuffle_from_disk(
             # Windows that are left over wait for the next runs, so that every batch is full.
             left = batches.pop() if number + 1 < len(mixes) and len(batches[-1]) < batch_size else left[:0]
             yield from batches
-            pages.forget(mix)
 
 
 class _Pages:
-    """Tells the system which parts of the file will be read, and which no more."""
+    """Tells the system which parts of the file will be read."""
 
     def __init__(self, dataset: WindowDataset, cache_file: Path):
         self._dataset = dataset
@@ -87,16 +86,10 @@ class _Pages:
         os.close(self._file)
 
     def want(self, runs: list[tuple[int, int]]) -> None:
-        self._advise(runs, "POSIX_FADV_WILLNEED")
-
-    def forget(self, runs: list[tuple[int, int]]) -> None:
-        self._advise(runs, "POSIX_FADV_DONTNEED")
-
-    def _advise(self, runs: list[tuple[int, int]], advice: str) -> None:
         if not hasattr(os, "posix_fadvise"):
             return  # macOS: the order is the same, the system finds out by itself
         for begin, end in sorted(runs):
             first = int(self._dataset.starts[begin])
             rows = int(self._dataset.starts[end - 1]) + self._dataset.window - first
             place = self._offset + first * self._row_bytes
-            os.posix_fadvise(self._file, place, rows * self._row_bytes, getattr(os, advice))
+            os.posix_fadvise(self._file, place, rows * self._row_bytes, os.POSIX_FADV_WILLNEED)

@@ -100,7 +100,8 @@ class Trainer:
         self.loss = LOSSES.module(self.params.loss).Loss(recipe.loss, counts_K).to(device)
         self.augment = Augment(cache, self.params.augment, device)
         self.generator = torch.Generator(device)
-        self.optimizer = torch.optim.AdamW(parameter_groups(self.model, self.params.weight_decay), lr=self.params.lr)
+        groups = parameter_groups(self.model, self.params.weight_decay)
+        self.optimizer = torch.optim.AdamW(groups, lr=self.params.lr, fused=True)
         self.steps_per_epoch = len(batches(torch.arange(len(self.windows["train"])), self.params.batch_size))
         self.factor = warmup_cosine(self.params, self.steps_per_epoch)
         self._on_epoch: OnEpoch = _ignore
@@ -186,7 +187,9 @@ class Trainer:
         self.loss_sum.zero_()
 
     def validate(self) -> Figures:
-        """Cross-entropy, accuracy and the chosen metric of the validation split, alike in all processes."""
+        """Cross-entropy, accuracy and the chosen metric of the validation split, if any; alike in all processes."""
+        if not len(self.windows["val"]):
+            return {}
         logits_WK, labels_W = predict_logits(
             self.model, self.windows["val"], self.where.device, self.params.precision, self.where.ranks, self._pause
         )

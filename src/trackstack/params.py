@@ -69,6 +69,8 @@ class TensorCacheParams(Section):
     """Parts of whole groups: one for the test, one for validation, the rest to train on."""
     fold: Index
     """Which fold is the test split; the next one is for validation."""
+    validation: Annotated[bool, Field(strict=True)]
+    """Whether that next fold is held out. False for a last training on all but the test split, when all is chosen."""
 
     @field_validator("fold")
     @classmethod
@@ -180,7 +182,15 @@ class _Loader(yaml.SafeLoader):
 
 def load_params(path: Path = PARAMS_FILE) -> Params:
     """Read and validate `params.yaml`; UserError names the field, its value and what is allowed."""
-    return validate(Params, load_yaml(path), path)
+    params = validate(Params, load_yaml(path), path)
+    if not params.tensor_cache.validation:
+        for field, only in (("keep", "last"), ("patience", 0)):
+            value = getattr(params.train, field)
+            if value != only:
+                raise UserError(
+                    f"{path}: train.{field} is {value!r}; expected {only}, since tensor_cache.validation is false"
+                )
+    return params
 
 
 def load_yaml(path: Path) -> Any:

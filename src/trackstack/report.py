@@ -188,15 +188,15 @@ def _curves(live: Path) -> Any:
         tables[file.stem] = _thin(np.array(rows))
     losses = [name for name in tables if name.endswith("_loss")]
     others = [name for name in tables if name.startswith("val_") and name not in losses]
+    panels = [(names, label) for names, label in ((losses, "loss"), (others, "validation")) if names]
 
     def draw(figure: Figure) -> None:
-        for axes, names, label in zip(figure.subplots(1, 2), (losses, others), ("loss", "validation"), strict=True):
+        for axes, (names, label) in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True):
             for name, colour in zip(names, LINES, strict=False):
                 axes.plot(*tables[name].T, color=colour, label=name, marker="." if len(tables[name]) < 2 else None)
             axes.set(xlabel="epoch", ylabel=label)
             axes.xaxis.get_major_locator().set_params(integer=True)
-            if names:
-                axes.legend()
+            axes.legend()
 
     return _svg(draw, 8.5, 2.8)
 

@@ -64,7 +64,7 @@ def build(processed: Path, out: Path, params: TensorCacheParams) -> None:
     """Read the Parquet file of `processed` and write the tensor cache into the folder `out`.
 
     Raises:
-        UserError: too few groups for the folds, or a split without a single window.
+        UserError: too few groups for the folds, or a split with groups but without a single window.
     """
     profile = json.loads((processed / PROFILE_FILE).read_text(encoding="utf-8"))
     contract = Contract.model_validate(profile["contract"])
@@ -109,7 +109,7 @@ def build(processed: Path, out: Path, params: TensorCacheParams) -> None:
 
 
 def split_groups(rows_of_groups: dict, params: TensorCacheParams) -> dict[str, list]:
-    """The groups of each split: fold `fold` is the test split, the next one validation, the rest training.
+    """The groups of each split: fold `fold` is the test split, the next one validation if any, the rest training.
 
     Folds hold whole groups and are balanced by rows: the largest group first, each to the fold that has least, as
     scikit-learn's `GroupKFold` does. Over all folds every group is tested once and serves for validation once.
@@ -126,7 +126,8 @@ def split_groups(rows_of_groups: dict, params: TensorCacheParams) -> dict[str, l
         fold = int(np.argmin(num_rows))
         folds[fold].append(groups[index])
         num_rows[fold] += rows_of_groups[groups[index]]
-    test, val = sorted(folds[params.fold]), sorted(folds[(params.fold + 1) % params.folds])
+    test = sorted(folds[params.fold])
+    val = sorted(folds[(params.fold + 1) % params.folds]) if params.validation else []
     held_out = {*test, *val}
     train = [group for group in groups if group not in held_out]
     return {"train": train, "val": val, "test": test}
@@ -276,7 +277,7 @@ def _channels_of_vectors(contract: Contract) -> list[dict]:
 
 def _refuse_empty_splits(starts: dict[str, np.ndarray], split: dict[str, list], window: int) -> None:
     for name in SPLITS:
-        if len(starts[name]) == 0:
+        if split[name] and len(starts[name]) == 0:
             raise UserError(
                 f"params.yaml: tensor_cache.window is {window}; no recording of the {name} split "
                 f"(groups {', '.join(map(str, split[name]))}) is that long"

@@ -166,13 +166,14 @@ def _moved(before: dict[str, Any], now: dict[str, Any]) -> str | None:
 def _record(
     cache: TensorCache, recipe: Recipe, where: Surroundings, moved: str | None
 ) -> AbstractContextManager[Run]:
-    settings = {"window": cache.metadata["window"], "stride": cache.metadata["stride"]}
+    settings = {name: cache.metadata[name] for name in ("window", "stride")}
+    split = cache.metadata["split"]
     train, run = recipe.train, where.checkpoints.run
     return start_run(
         f"{train.model}-lr{train.lr:g}-seed{train.seed}",
         {
             "dataset": cache.metadata["dataset"],
-            "tensor_cache": settings | {"test": cache.metadata["split"]["test"]},
+            "tensor_cache": settings | {"test": split["test"], "validation": bool(split["val"])},
             **recipe.as_json(),
         },
         run_id=run,
@@ -200,4 +201,4 @@ def _live(folder: Path) -> Iterator[OnEpoch]:
 
 
 def _sizes(cache: TensorCache) -> str:
-    return ", ".join(f"{len(starts):,} {split}" for split, starts in cache.starts.items()) + " windows"
+    return ", ".join(f"{len(starts):,} {split}" for split, starts in cache.starts.items() if len(starts)) + " windows"
