@@ -42,31 +42,37 @@ class Augment:
         """
         params = self.params
         draw = _Draw(generator, rows, total, self.device)
-        # Rotation mixes channels and zero must be zero, so this is done in the features' own units.
+        # Turns mix channels and zero must be zero, so this is done in the features' own units.
         raw_BLC = windows_BLC * self.std_C + self.mean_C
-        if self.axes:
-            raw_BLC = self._turn_vectors(raw_BLC, draw)
+        speed_B1 = None
         if windows_BLC.shape[1] > 1 and (params.stretch > 0 or params.shift > 0):
-            raw_BLC = self._stretch_and_shift(raw_BLC, draw)
+            raw_BLC, speed_B1 = self._stretch_and_shift(raw_BLC, draw)
+        if self.axes:
+            raw_BLC = raw_BLC @ self._turns(raw_BLC, speed_B1, draw)
         windows_BLC = (raw_BLC - self.mean_C) / self.std_C
         if params.jitter > 0:
             windows_BLC = windows_BLC + params.jitter * draw.normal(*windows_BLC.shape[1:])
         return windows_BLC
 
-    def _turn_vectors(self, raw_BLC: Tensor, draw: _Draw) -> Tensor:
-        """Rotate and mirror all vectors of a window alike, and multiply each by a factor of its own."""
-        raw_BLC = raw_BLC.clone()
+    def _turns(self, raw_BLC: Tensor, speed_B1: Tensor | None, draw: _Draw) -> Tensor:
+        """Matrices [B, C, C]: rotate and mirror all vectors of a window alike, each times a factor of its own."""
+        batch, _, channels = raw_BLC.shape
+        turn_BCC = torch.eye(channels, device=self.device).repeat(batch, 1, 1)
         rotation_B33 = rotations(math.radians(self.params.rotation) * draw.normal(3))
         mirrored_B1 = draw.uniform(1) < self.params.mirror
-        for axes_3, sign_3 in zip(self.axes, self.signs, strict=True):
-            sign_B3 = torch.where(mirrored_B1, sign_3, 1.0)
-            gain_B1 = 1 + self.params.gain * draw.normal(1)
-            change_B33 = (gain_B1 * sign_B3)[:, :, None] * rotation_B33
-            raw_BLC[:, :, axes_3] = raw_BLC[:, :, axes_3] @ change_B33
-        return raw_BLC
+        for axes_3, sign_3, is_rate in zip(self.axes, self.signs, self.is_rate, strict=True):
+            factor_B3 = torch.where(mirrored_B1, sign_3, 1.0) * (1 + self.params.gain * draw.normal(1))
+            if is_rate and speed_B1 is not None:  # a faster movement turns faster
+                factor_B3 = factor_B3 * speed_B1
+            turn_BCC[:, axes_3[:, None], axes_3] = factor_B3[:, :, None] * rotation_B33
+        return turn_BCC
 
-    def _stretch_and_shift(self, raw_BLC: Tensor, draw: _Draw) -> Tensor:
-        """Play windows faster or slower and earlier or later, interpolated, and mirrored at their ends."""
+    def _stretch_and_shift(self, raw_BLC: Tensor, draw: _Draw) -> tuple[Tensor, Tensor]:
+        """Play windows faster or slower and earlier or later, interpolated, and mirrored at their ends.
+
+        Returns:
+            The windows, and the speed of each, [B, 1].
+        """
         batch, length, channels = raw_BLC.shape
         last = length - 1
         speed_B1 = torch.exp(self.params.stretch * draw.normal(1))
@@ -75,12 +81,11 @@ class Augment:
         place_BL = (last - (last - place_BL).abs()).clamp(0, last)
         before_BL = place_BL.long().clamp(max=last - 1)
         part_BL1 = (place_BL - before_BL)[:, :, None]
-        index_BLC = before_BL[:, :, None].expand(batch, length, channels)
-        raw_BLC = raw_BLC.gather(1, index_BLC) * (1 - part_BL1) + raw_BLC.gather(1, index_BLC + 1) * part_BL1
-        for axes_3, is_rate in zip(self.axes, self.is_rate, strict=True):
-            if is_rate:  # a faster movement turns faster
-                raw_BLC[:, :, axes_3] *= speed_B1[:, :, None]
-        return raw_BLC
+        first_row_B1 = length * torch.arange(batch, device=self.device)[:, None]
+        index = (first_row_B1 + before_BL).flatten()
+        rows = raw_BLC.reshape(-1, channels)
+        before, after = (rows.index_select(0, place).view_as(raw_BLC) for place in (index, index + 1))
+        return before.lerp(after, part_BL1), speed_B1
 
 
 class _Draw:

@@ -63,10 +63,17 @@ def describe_device(device: torch.device) -> str:
     return f"cuda ({torch.cuda.get_device_name(device)})" if device.type == "cuda" else device.type
 
 
-def make_deterministic(threads: int) -> None:
-    """Fix what decides the bits of a result beside the seed: threads, kernels, and float32 that is no TF32."""
+def make_deterministic(threads: int, compiler: bool = False) -> None:
+    """Fix what decides the bits of a result beside the seed: threads, kernels, and float32 that is no TF32.
+
+    Args:
+        compiler: whether `torch.compile` is to obey as well. It takes a second to import.
+    """
     torch.set_num_threads(threads)
-    torch.use_deterministic_algorithms(True)
+    if compiler:
+        torch.use_deterministic_algorithms(True)
+    else:
+        torch.set_deterministic_debug_mode("error")  # the same without the import
     # Else every new tensor is filled with NaN first, which doubles the time of gathering a batch.
     torch.utils.deterministic.fill_uninitialized_memory = False
     torch.backends.cudnn.benchmark = False

@@ -62,7 +62,7 @@ def train(
         launch.launch(sys.argv)
         return
     with launch.one_of_several(), Stop() as stop, join(params.batch_size) as ranks:
-        make_deterministic(params.threads)
+        make_deterministic(params.threads, params.compile)
         where = _surroundings(cache, recipe, ranks, stop)
         try:
             with memory_errors_in_a_line(where.device, params.batch_size):

@@ -52,8 +52,10 @@ class Model(nn.Module):
 
     def forward(self, windows_BLC: Tensor) -> Tensor:
         """Logits [B, K] of windows [B, L, C]."""
-        features_BDL = self.blocks(self.stem(windows_BLC.transpose(1, 2)))
-        pooled_BD = torch.cat([features_BDL.mean(2), features_BDL.amax(2)], dim=1)
+        # Pictures of one line whose channels lie beside each other, as the windows have them: torch computes these a
+        # quarter faster on a CPU than the same as Conv1d.
+        features_BD1L = self.blocks(self.stem(windows_BLC.transpose(1, 2).unsqueeze(2)))
+        pooled_BD = torch.cat([features_BD1L.mean((2, 3)), features_BD1L.amax((2, 3))], dim=1)
         return self.head(self.dropout(pooled_BD))
 
 
@@ -67,12 +69,12 @@ class Block(nn.Module):
         same_shape = before == after and stride == 1
         self.skip = nn.Identity() if same_shape else _convolution(before, after, 1, stride)
 
-    def forward(self, features_BDL: Tensor) -> Tensor:
-        """Features [B, D, L] to [B, D', L / stride]."""
-        hidden = torch.relu(self.first(features_BDL))
-        return torch.relu(self.skip(features_BDL) + self.second(hidden))
+    def forward(self, features_BD1L: Tensor) -> Tensor:
+        """Features [B, D, 1, L] to [B, D', 1, L / stride]."""
+        hidden = torch.relu(self.first(features_BD1L))
+        return torch.relu(self.skip(features_BD1L) + self.second(hidden))
 
 
 def _convolution(before: int, after: int, kernel: int, stride: int = 1) -> nn.Sequential:
-    convolution = nn.Conv1d(before, after, kernel, stride, padding=kernel // 2, bias=False)
-    return nn.Sequential(convolution, nn.BatchNorm1d(after))
+    convolution = nn.Conv2d(before, after, (1, kernel), (1, stride), padding=(0, kernel // 2), bias=False)
+    return nn.Sequential(convolution, nn.BatchNorm2d(after))
