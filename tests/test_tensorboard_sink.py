@@ -159,7 +159,7 @@ def load_untraceable(path):
 
 
 def artifacts(folder, loader="test_tensorboard_sink:load_linear"):
-    (folder / "artifacts/evaluation").mkdir(parents=True)
+    (folder / "artifacts/evaluation").mkdir(parents=True, exist_ok=True)
     (folder / "artifacts/evaluation/predictions.csv").write_text(
         "row,actual,predicted\n0,up,up\n1,up,down\n2,down,down\n"
     )
@@ -190,6 +190,34 @@ def test_the_model_graph_and_the_confusion_matrix_are_there_once(tmp_path):
     (picture,) = found.Images("confusion_matrix")
     assert picture.encoded_image_string.startswith(b"\x89PNG")
     assert picture.width > 200
+    assert len(points(tmp_path, "loss")) == 1
+
+
+def test_the_graph_of_a_whole_file_stays_and_one_that_a_kill_left_is_drawn_anew(tmp_path):
+    deliver(make_series(tmp_path, "finished", artifacts=artifacts(tmp_path)), [metrics(1, loss=1.0)])
+    (graph,) = (tmp_path / "tensorboard").glob("*.graph")
+    content = graph.read_bytes()
+    evaluated = make_series(tmp_path, "finished", artifacts=artifacts(tmp_path), num_records=2)
+    deliver(evaluated, [metrics(1, loss=1.0), metrics(2, loss=2.0)])
+    assert (
+        [graph.read_bytes()]
+        == [file.read_bytes() for file in (tmp_path / "tensorboard").glob("*.graph")]
+        == [content]
+    )
+    (tmp_path / "tensorboard/.complete.json").unlink()
+    deliver(evaluated, [metrics(1, loss=1.0), metrics(2, loss=2.0)])
+    assert graph.read_bytes() == b""
+    assert any("Linear" in node.name for node in read(tmp_path).Graph().node)
+
+
+def test_in_a_sweep_the_graph_of_a_promoted_model_alone_is_drawn(tmp_path):
+    series = make_series(tmp_path, "finished", artifacts=artifacts(tmp_path))
+    series.start["tags"] = {"sweep": "s1"}
+    deliver(series, [metrics(1, loss=1.0)])
+    assert not list((tmp_path / "tensorboard").glob("*.graph"))
+    series.promotion_file.write_text("{}")
+    deliver(series, [metrics(1, loss=1.0)])
+    assert any("Linear" in node.name for node in read(tmp_path).Graph().node)
     assert len(points(tmp_path, "loss")) == 1
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from sklearn.metrics import fbeta_score
 from torch import Tensor
 
 from trackstack.params import Positive, Section
@@ -17,6 +16,8 @@ class Params(Section):
 
 def metric(params: Params, logits_WK: Tensor, labels_W: Tensor) -> float:
     """Between 0 and 1; a class without windows and predictions counts 0."""
+    from sklearn.metrics import fbeta_score  # takes a second, and whoever only checks parameters does not need it
+
     numbers = range(logits_WK.shape[1])
     predicted_W = logits_WK.argmax(1)
     return float(

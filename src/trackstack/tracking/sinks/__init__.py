@@ -8,6 +8,7 @@ delivers a run, and that one process at a time writes a database.
 from __future__ import annotations
 
 import importlib
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +17,7 @@ from typing import Any, Protocol
 from trackstack import UserError
 
 SINKS = ("sqlite", "mlflow", "tensorboard", "wandb")
+LOG_MODELS = ("all", "promoted", "none")
 
 
 @dataclass
@@ -56,6 +58,15 @@ class Series:
     def promoted(self) -> bool:
         """Whether its model was chosen among those of its kind."""
         return self.promotion_file.exists()
+
+
+def takes_model(series: Series) -> bool:
+    """Whether MLflow is to get the model of a series, and TensorBoard its graph, by TRACKSTACK_LOG_MODELS."""
+    tags = series.start.get("tags", {})
+    chosen = os.environ.get("TRACKSTACK_LOG_MODELS") or ("promoted" if "sweep" in tags else "all")
+    if chosen not in LOG_MODELS:
+        raise UserError(f"TRACKSTACK_LOG_MODELS is {chosen!r}; expected one of {', '.join(LOG_MODELS)}")
+    return chosen == "all" or (chosen == "promoted" and series.promoted)
 
 
 class Sink(Protocol):

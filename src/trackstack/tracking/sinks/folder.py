@@ -138,6 +138,7 @@ def _state(series: Series) -> dict[str, Any]:
         "finished": series.finished,
         "num_records": series.num_records,  # a later stage may add figures and nothing else
         "artifacts": series.artifacts,
+        "promoted": series.promoted,
     }
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 import json
-import os
 import shutil
 import tempfile
 from pathlib import Path
@@ -16,18 +15,8 @@ from trackstack.sources import imported_sources
 from trackstack.tracking.sinks import Series
 from trackstack.tracking.sinks.mlflow_records import DIGEST_TAG
 
-LOG_MODELS = ("all", "promoted", "none")
 Exports = dict[str, tempfile.TemporaryDirectory]
 """Exported models, in a folder `model`, by the id of MLflow's entry."""
-
-
-def takes_model(series: Series) -> bool:
-    """Whether MLflow is to get the model of a series, by TRACKSTACK_LOG_MODELS."""
-    tags = series.start["tags"]
-    chosen = os.environ.get("TRACKSTACK_LOG_MODELS") or ("promoted" if "sweep" in tags else "all")
-    if chosen not in LOG_MODELS:
-        raise UserError(f"TRACKSTACK_LOG_MODELS is {chosen!r}; expected one of {', '.join(LOG_MODELS)}")
-    return chosen == "all" or (chosen == "promoted" and series.promoted)
 
 
 def logged_model(client: Any, run: Any, artifact: dict[str, Any]) -> Any:

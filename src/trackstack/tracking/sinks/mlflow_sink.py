@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from trackstack import UserError
-from trackstack.tracking.sinks import Series
+from trackstack.tracking.sinks import Series, takes_model
 from trackstack.tracking.sinks.mlflow_model import (
     Exports,
     export_model,
@@ -23,7 +23,6 @@ from trackstack.tracking.sinks.mlflow_model import (
     log_model,
     logged_model,
     register_model,
-    takes_model,
 )
 from trackstack.tracking.sinks.mlflow_records import (
     KEY_TAG,

@@ -20,8 +20,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from trackstack.tracking.sinks import Series
+from trackstack.tracking.sinks import Series, takes_model
 from trackstack.tracking.sinks.folder import MARKER, FolderSink, Seen, new_rows, remove_parts
+
+GRAPH = ".graph"
+"""How the name of an event file ends that holds a model's graph, after the model's digest."""
 
 
 def open(destination: dict[str, Any]) -> FolderSink:
@@ -35,11 +38,13 @@ def _place(series: Series) -> Path:
 
 
 def _begin(series: Series, marker: dict[str, Any], complete: bool) -> EventWriter:
-    """Go on after whole files only to add artifacts: anything else is written anew, which is cheap."""
+    """Go on after whole files only to add artifacts: anything but the graph is written anew, which is cheap."""
     place = _place(series)
+    parts = marker.get("parts", [])
     if not complete:
         (place / MARKER).unlink(missing_ok=True)
-    remove_parts(place, "events.out.tfevents.*", keep=marker["parts"] if complete else [])
+        parts = [part for part in parts if part.endswith(GRAPH)]
+    remove_parts(place, "events.out.tfevents.*", keep=parts)
     return EventWriter(series, place, fresh=not complete)
 
 
@@ -74,9 +79,11 @@ class EventWriter:
             if artifact["kind"] == "plot" and artifact["path"].endswith("predictions.csv"):
                 self._write_picture(artifact)
         self._end()
-        for artifact in self.series.artifacts:
+        for artifact in self.series.artifacts if takes_model(self.series) else ():
             if artifact["kind"] == "model" and artifact.get("loader"):
-                _write_graph(self._place, self.series.folder / artifact["path"], artifact["loader"])
+                suffix = f".{artifact['digest'][:12]}{GRAPH}"
+                if not any(file.stat().st_size for file in self._place.glob(f"*{suffix}")):
+                    _write_graph(self._place, suffix, self.series.folder / artifact["path"], artifact["loader"])
 
     def finish(self) -> dict[str, Any]:
         """Close the file; everything in the folder is whole."""
@@ -105,11 +112,12 @@ class EventWriter:
 
     def _write_picture(self, artifact: dict[str, Any]) -> None:
         from tensorboard.compat.proto.summary_pb2 import Summary
-        from torch.utils.tensorboard.summary import text
 
         try:
             width, height, png = draw_confusion(self.series.folder / artifact["path"])
         except (OSError, KeyError, ValueError) as error:
+            from torch.utils.tensorboard.summary import text
+
             self._add(artifact["time"], summary=text("confusion_matrix", f"not drawn: {error!r}"))
             return
         image = Summary.Image(width=width, height=height, colorspace=4, encoded_image_string=png)
@@ -189,12 +197,12 @@ def draw_confusion(path: Path) -> tuple[int, int, bytes]:
     return *canvas.get_width_height(), png.getvalue()
 
 
-def _write_graph(place: Path, path: Path, loader: str) -> None:
+def _write_graph(place: Path, suffix: str, path: Path, loader: str) -> None:
     """The graph of a model, or why there is none: not every model can be traced."""
     import torch
     from torch.utils.tensorboard import SummaryWriter
 
-    with SummaryWriter(str(place), filename_suffix=".graph") as writer:
+    with SummaryWriter(str(place), filename_suffix=suffix) as writer:
         try:
             module, function = loader.split(":")
             model, example = getattr(importlib.import_module(module), function)(path)
