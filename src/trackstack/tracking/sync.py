@@ -9,6 +9,7 @@ after some minutes, and after the others, since a server that hangs would hold t
 from __future__ import annotations
 
 import contextlib
+import gc
 import json
 import os
 import sys
@@ -27,7 +28,8 @@ from trackstack.tracking.locks import locked, unlock, wait_for_lock
 from trackstack.tracking.sinks import Sink, open_sink
 
 SYNC_LOCK, SYNC_NOTE = "sync.lock", "sync.json"
-FOLLOW_SECONDS, RETRY_SECONDS = 5.0, 300.0
+FOLLOW_SECONDS, LONGEST_PAUSE, RETRY_SECONDS = 5.0, 30.0, 300.0
+CPU_SHARE = 0.02  # of a core, in the long run: on many machines a busy neighbour makes a core slower
 PREPARE_POLL_SECONDS = 0.1
 RUN_PATIENCE, DATABASE_PATIENCE = 60.0, 300.0
 
@@ -185,8 +187,10 @@ def follow(folder: Path, parent: int) -> dict[str, str]:
     delivery = Delivery(folder)
     with ThreadPoolExecutor(1, initializer=_step_back) as background:
         while _is_written(folder, parent):
+            before = time.process_time()
             background.submit(delivery.points, last=False).result()
-            _wait_for_end(folder, parent)
+            spent = time.process_time() - before
+            _wait_for_end(folder, parent, min(max(FOLLOW_SECONDS, spent / CPU_SHARE), LONGEST_PAUSE))
     told = delivery.points()  # at full priority, since the writer waits for it
     _step_back()
     delivery.files(told)
@@ -204,9 +208,9 @@ def _is_written(folder: Path, parent: int) -> bool:
     return os.getppid() == parent and is_live(folder)
 
 
-def _wait_for_end(folder: Path, parent: int) -> None:
+def _wait_for_end(folder: Path, parent: int, seconds: float) -> None:
     """Sleep until the next delivery is due, or the writer has given its lease back."""
-    until = time.monotonic() + FOLLOW_SECONDS
+    until = time.monotonic() + seconds
     while time.monotonic() < until and _is_written(folder, parent):
         time.sleep(0.05)
 
@@ -226,6 +230,8 @@ def read_note(folder: Path) -> dict[str, Any]:
 def main() -> None:
     """The child of a run: `python -m trackstack.tracking.sync RUN_FOLDER PARENT`."""
     folder, parent = Path(sys.argv[1]), int(sys.argv[2])
+    # MLflow's import makes millions of objects that stay: looking through them again and again is a sixth of its time.
+    gc.set_threshold(100_000, 20, 20)
     try:
         problems = follow(folder, parent)
     except UserError as error:
