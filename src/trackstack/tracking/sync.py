@@ -230,7 +230,7 @@ def read_note(folder: Path) -> dict[str, Any]:
 def main() -> None:
     """The child of a run: `python -m trackstack.tracking.sync RUN_FOLDER PARENT`."""
     folder, parent = Path(sys.argv[1]), int(sys.argv[2])
-    # MLflow's import makes millions of objects that stay: looking through them again and again is a sixth of its time.
+    # MLflow's import makes millions of objects that stay: looking through them again and again is a sixth of it.
     gc.set_threshold(100_000, 20, 20)
     try:
         problems = follow(folder, parent)
