@@ -125,8 +125,6 @@ def predict(table: Path, model: str | None, out: Path | None = None) -> tuple[pl
 
     if out is not None and (out.suffix not in (".csv", ".parquet") or not out.absolute().parent.is_dir()):
         raise UserError(f"{out}: expected a .csv or .parquet file in a folder that exists")
-    with table.open("rb"):
-        pass  # polars says less well why a file cannot be read
     with _model_folder(model or _own_model()) as folder:
         classifier = Classifier(folder)
     make_deterministic(classifier.description["train"]["threads"])
@@ -189,25 +187,25 @@ def _model_folder(model: str) -> Iterator[Path]:
 
 
 def _read(path: Path, classifier: Classifier) -> Columns:
-    """The columns of a CSV file that matter: features float32 with NaN for missing, keys as text."""
+    """The columns of a CSV file that matter: features float32 with NaN for missing, keys as text.
+
+    Delimiter, decimal mark and encoding are guessed as `trackstack catalog add` does.
+    """
     import polars as pl
 
-    try:
-        header = pl.read_csv(path, n_rows=0, infer_schema=False).columns
-        wanted = [name for name in header if name in (*classifier.feature_columns(), *classifier.key_columns())]
-        rows = pl.read_csv(path, columns=wanted, infer_schema=False) if wanted else pl.DataFrame()
-    except pl.exceptions.NoDataError:
-        raise UserError(f"{path}: empty; expected a header and rows") from None
-    except pl.exceptions.PolarsError as error:
-        raise UserError(f"{path}: cannot be read as CSV ({str(error).strip().partition(chr(10))[0]})") from None
+    from trackstack.own_data.guess import Given, guess
+    from trackstack.own_data.survey import is_missing, number_text, read_blocks
+
+    sample = guess(path, path.name, Given())
+    rows = pl.concat(read_blocks(sample))
     columns: dict[str, np.ndarray] = {}
-    for name in header:
+    for name in sample.header:
         if name not in classifier.feature_columns():
-            columns[name] = rows[name].to_numpy() if name in wanted else np.empty(0)
+            columns[name] = rows[name].str.strip_chars().to_numpy()
             continue
-        text = rows[name].str.strip_chars()
-        values = text.cast(pl.Float32, strict=False)
-        if (faulty := (values.is_null() & (text != "")).arg_true()).len():
+        text = pl.when(~is_missing(name, ())).then(number_text(name, sample.dialect.decimal))
+        text, values = rows.select(text=text, values=text.cast(pl.Float32, strict=False)).get_columns()
+        if (faulty := (values.is_null() & text.is_not_null()).arg_true()).len():
             first = faulty[0]
             raise UserError(f"{path}: line {first + 2}: {name} is {text[first]!r}; expected a number")
         columns[name] = values.to_numpy()
