@@ -22,7 +22,7 @@ repro: check ## environment, sample data, whole pipeline; ends with the metrics
 	  '  dvc exp show --only-changed         # what came of them'
 
 test: venv ## the whole test suite
-	pytest --numprocesses 2 --dist loadgroup
+	pytest --numprocesses 3 --dist loadgroup
 
 ui: venv ## MLflow and TensorBoard, in the browser
 	trackstack ui

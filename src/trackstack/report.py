@@ -188,7 +188,7 @@ def _curves(live: Path) -> Any:
         tables[file.stem] = _thin(np.array(rows))
     losses = [name for name in tables if name.endswith("_loss")]
     others = [name for name in tables if name.startswith("val_") and name not in losses]
-    panels = [(names, label) for names, label in ((losses, "loss"), (others, "validation")) if names]
+    panels = [(losses, "loss"), (others, "validation")][: 2 if others else 1]
 
     def draw(figure: Figure) -> None:
         for axes, (names, label) in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True):
@@ -196,7 +196,8 @@ def _curves(live: Path) -> Any:
                 axes.plot(*tables[name].T, color=colour, label=name, marker="." if len(tables[name]) < 2 else None)
             axes.set(xlabel="epoch", ylabel=label)
             axes.xaxis.get_major_locator().set_params(integer=True)
-            axes.legend()
+            if names:
+                axes.legend()
 
     return _svg(draw, 8.5, 2.8)
 

@@ -12,7 +12,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from trackstack import UserError, describe_error
+from trackstack import UserError, collect_rarely, describe_error
 from trackstack.digest import digest_file
 from trackstack.params import PARAMS_FILE, Params, load_params
 from trackstack.tracking.lease import give_back_lease, take_lease
@@ -42,6 +42,7 @@ def stage(*sections: str) -> Iterator[Params]:
         sections: what of `params.yaml` the stage depends on, as in `dvc.yaml`.
     """
     pin_environment()
+    collect_rarely()
     try:
         _refuse_foreign_code(Path.cwd())
         with _the_only_one():

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from trackstack import UserError, describe_error
+from trackstack import UserError, collect_rarely, describe_error
 from trackstack.cli.catalog import commands as catalog
 from trackstack.cli.cluster import commands as cluster
 from trackstack.cli.printing import Json, print_json
@@ -24,6 +24,7 @@ class PlainErrors(TyperGroup):
     def invoke(self, context: Any) -> Any:
         """Run the command that was typed."""
         _run_own_code()  # before the command is looked up: an older installation may not know it
+        collect_rarely()
         try:
             return super().invoke(context)
         except (UserError, OSError) as error:

@@ -9,7 +9,6 @@ after some minutes, and after the others, since a server that hangs would hold t
 from __future__ import annotations
 
 import contextlib
-import gc
 import json
 import os
 import sys
@@ -20,7 +19,7 @@ from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import Any
 
-from trackstack import UserError, describe_error
+from trackstack import UserError, collect_rarely, describe_error
 from trackstack.tracking.attempts import RunFolder, Told, tell
 from trackstack.tracking.journal import journals
 from trackstack.tracking.lease import is_live
@@ -230,8 +229,7 @@ def read_note(folder: Path) -> dict[str, Any]:
 def main() -> None:
     """The child of a run: `python -m trackstack.tracking.sync RUN_FOLDER PARENT`."""
     folder, parent = Path(sys.argv[1]), int(sys.argv[2])
-    # MLflow's import makes millions of objects that stay: looking through them again and again is a sixth of it.
-    gc.set_threshold(100_000, 20, 20)
+    collect_rarely()
     try:
         problems = follow(folder, parent)
     except UserError as error:
