@@ -25,6 +25,7 @@ from safetensors import safe_open
 from torch.utils.data import DataLoader
 
 from trackstack.cold_shuffle import shuffle_from_disk
+from trackstack.loader import load
 from trackstack.outputs import CACHE_FILE, SPLITS
 from trackstack.tensor_cache import Tensor, write_tensors
 from trackstack.windows import TensorCache, WindowDataset, open_cache
@@ -113,7 +114,7 @@ def compare_epochs(cache: TensorCache, batch_size: int, rounds: int) -> list[lis
 
     ways = {
         "ours": lambda: timed(
-            lambda: run_through(dataset.batch(index_B) for index_B in torch.randperm(len(dataset)).split(batch_size)),
+            lambda: run_through(load(dataset, torch.randperm(len(dataset)).split(batch_size), torch.device("cpu"))),
         ),
         "copy of the materialised windows": lambda: timed(lambda: copy.copy_(windows)),
         "indexing materialised windows": lambda: timed(

@@ -6,6 +6,8 @@ gathered on the CPU and pinned while the present one is computed.
 
 from __future__ import annotations
 
+import ctypes
+import functools
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 
@@ -15,6 +17,9 @@ from torch import Tensor
 from trackstack.windows import TensorCache, WindowDataset
 
 RESIDENT_SHARE = 0.5  # of the free memory; the rest is for the model and its gradients
+# Of glibc's malloc.h, and the memory up to which a batch is kept: 32 MiB is the most that it takes.
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
+KEPT_BYTES, KEPT_BATCH_BYTES = 256 << 20, 32 << 20
 
 
 def resident(cache: TensorCache, device: torch.device) -> TensorCache:
@@ -33,6 +38,7 @@ def load(
 
     The indices lie where the windows do.
     """
+    _keep_freed_memory()
     if windows.starts.device == device:
         for index_B in indices_B:
             yield windows.batch(index_B)
@@ -46,6 +52,19 @@ def load(
             waiting = coming
         if waiting is not None:
             yield _moved(waiting.result(), device)
+
+
+@functools.cache
+def _keep_freed_memory() -> None:
+    """Let the next batch have the memory of the last one.
+
+    glibc gives large pieces back to the system, which hands them out again page by page, each filled with zeros: that
+    takes longer than to gather the windows.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # not on macOS
+    if mallopt is not None:
+        mallopt(M_TRIM_THRESHOLD, KEPT_BYTES)
+        mallopt(M_MMAP_THRESHOLD, KEPT_BATCH_BYTES)
 
 
 def _pinned(windows: WindowDataset, index_B: Tensor) -> tuple[Tensor, ...]:
