@@ -46,6 +46,8 @@ def write_cache(folder: Path, rows: int) -> Path:
         "label": Tensor("I64", (rows,), (np.zeros(size, np.int64) for size in sizes)),
         "mean": Tensor("F32", (CHANNELS,), [np.zeros(CHANNELS)]),
         "std": Tensor("F32", (CHANNELS,), [np.ones(CHANNELS)]),
+        "segment_edges": Tensor("I64", (2,), [np.array([0, rows])]),
+        "segment_groups": Tensor("I64", (1,), [np.array([0])]),
     }
     for name in SPLITS:
         chosen = starts if name == "train" else starts[:1]

@@ -27,15 +27,16 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=10)
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
-    instants, began = random.Random(options.seed), time.monotonic()
+    instants, began, hit = random.Random(options.seed), time.monotonic(), 0
     with tempfile.TemporaryDirectory() as folder:
         home = Path(folder)
         for number in range(options.rounds):
             names = {f"{whom}-{number}": whom for whom in ("parent", "child", "both")}
-            kill_while_logging(home, names, instants, seconds=8)
-            kill_while_syncing(home, after=instants.uniform(0.5, 8))
+            hit += kill_while_logging(home, names, instants, seconds=8)
+            hit += kill_while_syncing(home, after=instants.uniform(0.2, 4))
         expected, found = after_sync(home)
-    print(f"{4 * options.rounds} kills in {time.monotonic() - began:.0f} s; {len(expected)} points in the journals")
+    kills = f"{hit} of {4 * options.rounds} kills hit a process at work"
+    print(f"{kills}, {time.monotonic() - began:.0f} s; {len(expected)} points in the journals")
     for name, points in found.items():
         missing, doubled = len(set(expected) - set(points)), len(points) - len(set(points))
         print(f"{name:11s} {len(points)} points, {missing} missing, {doubled} doubled")

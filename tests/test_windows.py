@@ -1,7 +1,10 @@
 """Windows gathered from the strided view are the rows of the signal, fast or one by one."""
 
+import importlib
+
 import pytest
 import torch
+from conftest import ROOT
 
 from trackstack import UserError
 from trackstack.windows import TensorCache, WindowDataset, open_cache
@@ -49,3 +52,12 @@ def test_a_missing_or_damaged_cache_is_one_line(tmp_path):
     (tmp_path / "tensors.safetensors").write_bytes(b"not tensors at all")
     with pytest.raises(UserError, match=r"not a tensor cache .*; type: dvc repro --force tensor_cache"):
         open_cache(tmp_path)
+
+
+def test_the_benchmark_measures_a_cache_of_the_present_form(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "benchmarks")
+    benchmark = importlib.import_module("cache")
+    folder = benchmark.write_cache(tmp_path / "cache", 5000)
+    ways = {row[1] for row in benchmark.compare_opening(folder, 1)}
+    ways |= {row[1] for row in benchmark.compare_epochs(open_cache(folder), 64, 1)}
+    assert {"ours", "safetensors", "DataLoader (the guide's way)"} <= ways

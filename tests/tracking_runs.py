@@ -165,9 +165,14 @@ PACED = SCRIPT.replace("import sys\n", "import sys, time\n") + "        time.sle
 EVERYTHING = ("sqlite", "mlflow", "tensorboard", "wandb")
 
 
-def kill_while_logging(home: Path, names: dict[str, str], instants: random.Random, seconds: float) -> None:
-    """Start a run for each name at once, and kill at a random instant each what its value says: parent, child, both."""
+def kill_while_logging(home: Path, names: dict[str, str], instants: random.Random, seconds: float) -> int:
+    """Start a run for each name at once, and kill at a random instant each what its value says: parent, child, both.
+
+    Returns:
+        How many of the runs lost a process by it.
+    """
     runs = {name: start(home, ",".join(EVERYTHING), name, "1000", script=PACED) for name in names}
+    hit = set()
     moments = sorted((time.monotonic() + instants.uniform(0.3, seconds), name) for name in names)
     for moment, name in moments:
         time.sleep(max(0.0, moment - time.monotonic()))  # the instant of the kill, not a wait for anything
@@ -176,12 +181,15 @@ def kill_while_logging(home: Path, names: dict[str, str], instants: random.Rando
         for pid in victims[names[name]]:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
-    for process in runs.values():
+                hit |= {name} if pid != parent else set()
+    for name, process in runs.items():
         process.communicate(timeout=240)
+        hit |= {name} if process.returncode == -signal.SIGKILL else set()
+    return len(hit)
 
 
-def kill_while_syncing(home: Path, after: float) -> None:
-    """Start `trackstack sync`, and kill it."""
+def kill_while_syncing(home: Path, after: float) -> bool:
+    """Start `trackstack sync`, and kill it; whether it was still at work."""
     command = [sys.executable, "-P", "-m", "trackstack.cli", "sync"]
     process = subprocess.Popen(
         command, cwd=home, env=environment(home, ""), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
@@ -189,7 +197,7 @@ def kill_while_syncing(home: Path, after: float) -> None:
     with contextlib.suppress(subprocess.TimeoutExpired):
         process.wait(after)
     process.kill()
-    process.wait()
+    return process.wait() == -signal.SIGKILL
 
 
 def after_sync(home: Path) -> tuple[list[Point], dict[str, list[Point]]]:
