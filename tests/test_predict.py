@@ -73,6 +73,12 @@ def test_without_the_columns_of_group_and_series_all_is_one_recording(table, mod
     assert said.endswith("; no column recording: taken for one recording")
 
 
+def test_a_word_may_stand_for_a_missing_value(tabular, tmp_path):
+    (tmp_path / "t.csv").write_text("size,age\n1,k.A.\n1,40\n")
+    found, _ = predict(tmp_path / "t.csv", str(tmp_path / "model"), missing=("k.A.",))
+    assert found["p_1"][0] == found["p_1"][1], "the mean of the training rows"
+
+
 def test_a_table_of_another_spelling_has_the_same_labels(table, model, tmp_path):
     rows = pl.read_csv(table).with_columns(pl.lit("Müller").alias("Prüfer"))
     (tmp_path / "deutsch.csv").write_text(rows.write_csv(separator=";", decimal_comma=True), "cp1252")
@@ -97,7 +103,7 @@ ROW = "1,1,0.1,0.2,0.3\n"
         (f"{HEADER}\n" + 19 * (ROW + "2" + ROW[1:]), "t.csv: the longest recording has 1 rows; expected 20 or more"),
         ("ax,az,label\n1,2,up\n", "t.csv: no column ay; expected ax, ay, az, not ax, az, label"),
         ("ax:ay:az\n1:2:3\n", "t.csv: not a CSV file: no comma, semicolon, tab or bar cuts its lines alike"),
-        (f"{HEADER}\n{ROW}1,1,0.1,fast,0.3\n", "t.csv: line 3: ay is 'fast'; expected a number"),
+        (f"{HEADER}\n{ROW}1,1,0.1,fast,0.3\n", "t.csv: line 3: ay is 'fast'; expected a number, or --missing"),
         (f"{HEADER}\n{ROW}{ROW}1,1,0.1,,0.3\n" + ROW, "t.csv: line 4: ay is missing; expected a finite number"),
         (
             f"{HEADER}\n{ROW}1,1,inf,0,0\n1,1,inf,0,0\n",

@@ -111,12 +111,15 @@ def _load_pyfunc(path: str) -> Classifier:
     return Classifier(Path(path))
 
 
-def predict(table: Path, model: str | None, out: Path | None = None) -> tuple[pl.DataFrame, str]:
+def predict(
+    table: Path, model: str | None, out: Path | None = None, missing: tuple[str, ...] = ()
+) -> tuple[pl.DataFrame, str]:
     """Classify the rows of a CSV file; the result, and a line about it.
 
     Args:
         model: a model folder, or an MLflow URI such as `models:/cnn/1`; None for the one that dvc.yaml names.
         out: written as well when given: CSV or Parquet, by its suffix.
+        missing: words that stand for a missing value, beside the usual ones.
 
     Raises:
         UserError: a file that cannot be read, or rows that the model does not take; nothing is written then.
@@ -128,7 +131,7 @@ def predict(table: Path, model: str | None, out: Path | None = None) -> tuple[pl
     with _model_folder(model or _own_model()) as folder:
         classifier = Classifier(folder)
     make_deterministic(classifier.description["train"]["threads"])
-    rows = _read(table, classifier)
+    rows = _read(table, classifier, missing)
     try:
         # The header is line 1.
         found = pl.DataFrame(classifier.classify(rows, lambda row: f"line {row + 2}"))
@@ -186,7 +189,7 @@ def _model_folder(model: str) -> Iterator[Path]:
         yield found / CLASSIFIER_FOLDER
 
 
-def _read(path: Path, classifier: Classifier) -> Columns:
+def _read(path: Path, classifier: Classifier, missing: tuple[str, ...]) -> Columns:
     """The columns of a CSV file that matter: features float32 with NaN for missing, keys as text.
 
     Delimiter, decimal mark and encoding are guessed as `trackstack catalog add` does.
@@ -203,11 +206,13 @@ def _read(path: Path, classifier: Classifier) -> Columns:
         if name not in classifier.feature_columns():
             columns[name] = rows[name].str.strip_chars().to_numpy()
             continue
-        text = pl.when(~is_missing(name, ())).then(number_text(name, sample.dialect.decimal))
+        text = pl.when(~is_missing(name, missing)).then(number_text(name, sample.dialect.decimal))
         text, values = rows.select(text=text, values=text.cast(pl.Float32, strict=False)).get_columns()
         if (faulty := (values.is_null() & text.is_not_null()).arg_true()).len():
             first = faulty[0]
-            raise UserError(f"{path}: line {first + 2}: {name} is {text[first]!r}; expected a number")
+            raise UserError(
+                f"{path}: line {first + 2}: {name} is {text[first]!r}; expected a number, or --missing for such words"
+            )
         columns[name] = values.to_numpy()
     return columns
 

@@ -78,6 +78,7 @@ def predict(
         typer.Option(help="A model folder, or an MLflow URI such as models:/cnn/1; by default dvc.yaml's model."),
     ] = None,
     out: Annotated[Path | None, typer.Option(help="Write this .csv or .parquet file instead of printing.")] = None,
+    missing: Annotated[list[str] | None, typer.Option(help="A word for a missing value; repeat it.")] = None,
 ) -> None:
     """Label the rows of a table, or their windows, and give the probability of each class."""
     from trackstack.stage import pin_environment
@@ -86,7 +87,7 @@ def predict(
     from trackstack.predict import as_csv
     from trackstack.predict import predict as label
 
-    found, about = label(table, model, out)
+    found, about = label(table, model, out, tuple(missing or ()))
     if out is None:
         typer.echo(as_csv(found), nl=False)
     typer.echo(f"{out or table}: {about}", err=True)
