@@ -200,11 +200,13 @@ def _read(path: Path, classifier: Classifier, missing: tuple[str, ...]) -> Colum
     from trackstack.own_data.survey import is_missing, number_text, read_blocks
 
     sample = guess(path, path.name, Given())
-    rows = pl.concat(read_blocks(sample))
+    features, keys = classifier.feature_columns(), classifier.key_columns()
+    wanted = [name for name in sample.header if name in (*features, *keys)]
+    rows = pl.concat(block.select(wanted) for block in read_blocks(sample))
     columns: dict[str, np.ndarray] = {}
     for name in sample.header:
-        if name not in classifier.feature_columns():
-            columns[name] = rows[name].str.strip_chars().to_numpy()
+        if name not in features:
+            columns[name] = rows[name].str.strip_chars().to_numpy() if name in keys else np.empty(0)
             continue
         text = pl.when(~is_missing(name, missing)).then(number_text(name, sample.dialect.decimal))
         text, values = rows.select(text=text, values=text.cast(pl.Float32, strict=False)).get_columns()
