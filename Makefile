@@ -8,21 +8,24 @@ export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help venv data check repro test ui bench lint format reference lock clean
+.PHONY: help venv data check repro test test-fast ui bench lint format reference lock clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' Makefile
 
 repro: check ## environment, sample data, whole pipeline; ends with the metrics
 	dvc repro
 	@dvc metrics show
 	@printf '%s\n' '' 'Done. Three things to try next, after `. $(VENV)/bin/activate`:' \
 	  '  dvc exp run -S train.lr=0.001       # another learning rate: train and evaluate run, nothing else' \
-	  '  dvc exp run -S dataset=sensor_v1    # the older data version, five people' \
+	  '  dvc exp run -S train.seed=1         # other random numbers: how far results lie apart by chance' \
 	  '  dvc exp show --only-changed         # what came of them'
 
 test: venv ## the whole test suite
-	pytest --numprocesses 3 --dist loadgroup
+	pytest --numprocesses 3 --dist loadgroup --durations 15
+
+test-fast: venv ## the tests for the minute between two edits: no cluster, no pipeline, no browser
+	pytest --quiet --exitfirst -m "not slow"
 
 ui: venv ## MLflow and TensorBoard, in the browser
 	trackstack ui
@@ -30,26 +33,27 @@ ui: venv ## MLflow and TensorBoard, in the browser
 bench: venv ## the data path beside its peers: tables and a picture (15 minutes)
 	python benchmarks/data_path.py
 
-lint: venv ## ruff (check and format) and shellcheck
+lint: venv ## ruff (check and format), mypy and shellcheck
 	ruff check .
 	ruff format --check .
+	mypy src
 	git ls-files -z '*.sh' '*.env' .ci/run | xargs -0 shellcheck
 
-format: venv ## let ruff mend what it can
+format: venv ## let ruff correct what it can
 	ruff check --fix .
 	ruff format .
 
 reference: venv ## docs/cli.md, from the commands themselves
 	typer trackstack.cli utils docs --name trackstack --output docs/cli.md
 
-check: data ## hold parameters, catalog and raw data against each other
+check: data ## validate parameters, catalog and raw data
 	trackstack check
 
 # Only what is not there yet: a changed folder is for `trackstack check` to report, not for a pull to overwrite. Data
-# that cannot be had is a word on stderr, since perhaps nobody needs it; the chosen dataset's absence stops the check.
+# that cannot be fetched is only a message, since perhaps nobody needs it; without the chosen dataset the check fails.
 data: venv ## fetch the raw data that .dvc files point to
 	@for pointer in data/raw/*.dvc; do \
-	  [ -e "$${pointer%.dvc}" ] || said=$$(dvc pull "$$pointer" 2>&1) || echo "$$pointer: $$said" >&2; \
+	  [ -e "$${pointer%.dvc}" ] || output=$$(dvc pull "$$pointer" 2>&1) || echo "$$pointer: $$output" >&2; \
 	done
 
 venv: $(VENV)/.installed ## the Python environment
@@ -64,12 +68,12 @@ $(VENV)/.installed: requirements.lock pyproject.toml
 	@python -m pip install --quiet --no-deps --editable .
 	@touch $@
 
-# A CPU build's suffix, index addresses and the CUDA libraries, which torch pins itself, do not belong in the lock.
+# What does not belong in the lock: a CPU build's suffix, index addresses, trackstack, CUDA libraries (torch pins them).
 lock: venv ## resolve requirements.lock anew from pyproject.toml
 	python -m pip install --quiet pip-tools
-	pip-compile --quiet --extra dev --extra wandb --strip-extras --no-emit-index-url --no-emit-find-links --no-header \
+	pip-compile --quiet --extra all --extra dev --strip-extras --no-emit-index-url --no-emit-find-links --no-header \
 	  --no-annotate --output-file requirements.lock pyproject.toml
-	sed -i -E -e 's/\+cpu$$//' -e '/^(#|$$)/d' -e '/^nvidia-ml-py/b' -e '/^(nvidia|cuda|triton)/d' requirements.lock
+	sed -i -E -e 's/\+cpu$$//' -e '/^(#|$$)/d' -e '/^nvidia-ml-py/b' -e '/^(nvidia|cuda|triton|trackstack)/d' requirements.lock
 
 clean: ## remove the environment and half-written outputs; data and results stay
-	rm -rf $(VENV) .pytest_cache .ruff_cache data/.*.partial data/*/.*.partial results/.*.partial
+	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache data/.*.partial data/*/.*.partial results/.*.partial

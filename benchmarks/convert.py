@@ -1,4 +1,4 @@
-"""CSV to Parquet: ours, with checks, quarantine and profile, beside polars, duckdb and pandas (the guide's way).
+"""CSV to Parquet: ours, with checks, rejected rows and profile, beside polars, duckdb and pandas (the guide's way).
 
     python benchmarks/convert.py [--files 12] [--rounds 5] [--only ours,polars] [--bad-every N] [--copies 1]
 
@@ -24,7 +24,7 @@ WAYS = ("ours", "polars", "polars_checked", "duckdb", "pandas")
 
 
 def write_file(path: Path, number: int, rows: int = ROWS, bad_every: int = 0) -> None:
-    """One CSV file of synthetic recordings; every so manieth row may have a value that is none."""
+    """One CSV file of synthetic recordings; of every `bad_every` rows one has a bad value."""
     import numpy as np
     import polars as pl
 
@@ -42,8 +42,8 @@ def write_file(path: Path, number: int, rows: int = ROWS, bad_every: int = 0) ->
 
 def manifest_of(raw: Path, rows: int) -> str:
     """What `ingest` writes; it is not timed here."""
-    from trackstack.catalog import Dataset
-    from trackstack.ingest import build_manifest
+    from pipeline.contract.catalog import Dataset
+    from pipeline.ingest.manifest import build_manifest
 
     entry = {"path": "data/raw/x", "description": "synthetic", "num_samples": rows, "label": "label"}
     entry |= {"features": [{"name": name} for name in FLOATS], "classes": list(range(7))}
@@ -58,12 +58,12 @@ def prepare(way: str, raw: str, out: str) -> Callable[[], object]:
 
 def prepare_ours(raw: Path, out: Path) -> Callable[[], object]:
     """The stage's own function."""
-    from trackstack.ingest import read_manifest
-    from trackstack.params import ParquetParams
-    from trackstack.parquet import convert
+    from pipeline.ingest.manifest import read_manifest
+    from pipeline.parquet.params import Params
+    from pipeline.parquet.stage import convert
 
     manifest = read_manifest(raw.with_suffix(".json"))
-    params = ParquetParams(compression="zstd", max_rejected=2**31 - 1)
+    params = Params(compression="zstd", max_rejected=2**31 - 1)
     return lambda: convert(manifest, raw, out / "ours", params)
 
 

@@ -20,7 +20,7 @@ import convert
 import formats
 from measuring import machine, ratio
 
-from trackstack.windows import open_cache
+from pipeline.windows.dataset import open_cache
 
 
 def draw(bars: dict[str, float], path: Path) -> None:

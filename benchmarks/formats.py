@@ -19,13 +19,15 @@ import pandas as pd
 import torch
 from measuring import alternate, best, in_child, machine, print_table, ratio, timed
 
-from trackstack.catalog import Dataset
-from trackstack.ingest import build_manifest
-from trackstack.outputs import CACHE_FILE, ROWS_FILE
-from trackstack.params import ParquetParams, TensorCacheParams
-from trackstack.parquet import convert as to_parquet
-from trackstack.tensor_cache import build
-from trackstack.windows import open_cache
+from pipeline.contract.catalog import Dataset
+from pipeline.contract.layout import ROWS_FILE
+from pipeline.ingest.manifest import build_manifest
+from pipeline.parquet.params import Params as ParquetParams
+from pipeline.parquet.stage import convert as to_parquet
+from pipeline.tensor_cache.params import Params as TensorCacheParams
+from pipeline.tensor_cache.stage import build
+from pipeline.windows.dataset import open_cache
+from pipeline.windows.layout import CACHE_FILE
 
 ROWS, COLUMNS = 100_000, 100
 WINDOWS = TensorCacheParams(window=200, stride=50, folds=3, fold=0, validation=True)

@@ -10,6 +10,7 @@ ends it with the stacks of all threads, and is left in the folder $TMPDIR/fuzz-*
 from __future__ import annotations
 
 import argparse
+import contextlib
 import csv
 import faulthandler
 import json
@@ -25,12 +26,13 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "src"))
 
+from pipeline.check.everything import check_params
+from pipeline.contract.catalog import Dataset, load_catalog
+from pipeline.ingest.manifest import build_manifest
+from pipeline.parquet.params import Params
+from pipeline.parquet.stage import convert
 from trackstack import UserError
-from trackstack.catalog import Dataset, load_catalog
-from trackstack.ingest import build_manifest
-from trackstack.models import MODELS
-from trackstack.params import ParquetParams, load_params
-from trackstack.parquet import convert
+from trackstack.core.params import Parameters
 from trackstack.tracking.journal import read_records
 
 SECONDS = 20
@@ -100,7 +102,7 @@ def read_csv(content: bytes, folder: Path) -> None:
     dataset = Dataset.model_validate(CONTRACT | {"num_samples": max(rows, 1)})
     manifest = build_manifest("x", dataset, raw)
     try:
-        convert(manifest, raw, out, ParquetParams(compression="none", max_rejected=10**6))
+        convert(manifest, raw, out, Params(compression="none", max_rejected=10**6))
     except UserError:
         assert not out.exists() or [file.name for file in out.iterdir()] == ["rejected.csv"], "half an output"
         raise
@@ -118,10 +120,11 @@ def read_catalog(content: bytes, folder: Path) -> None:
 
 
 def read_params(content: bytes, folder: Path) -> None:
-    """Every stage begins so."""
+    """Every stage and every command begin so."""
     (folder / "params.yaml").write_bytes(content)
-    params = load_params(folder / "params.yaml")
-    MODELS.params(params.train.model, params.models)
+    params = Parameters.load(folder / "params.yaml")
+    with contextlib.chdir(ROOT):  # where the catalog is that `dataset` names an entry of
+        check_params(params.values)
 
 
 def read_journal(content: bytes, folder: Path) -> None:

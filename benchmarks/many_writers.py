@@ -2,7 +2,7 @@
 
     python benchmarks/many_writers.py [--processes 64] [--epochs 50]
 
-Each logs three metrics per epoch to SQLite and MLflow, whose databases do not exist yet. The tests do it with 16.
+Each logs three metrics per epoch to SQLite and MLflow, whose databases do not exist yet. The tests do it with 8.
 """
 
 from __future__ import annotations

@@ -18,10 +18,12 @@ import tempfile
 import time
 from pathlib import Path
 
+import yaml
+
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "src"))
 
-from trackstack.stopping import DEADLINE_MARGIN_SECONDS, EXIT_INTERRUPTED
+from trackstack.system.stopping import DEADLINE_MARGIN_SECONDS, EXIT_INTERRUPTED
 
 STAGE = [sys.executable, "-P", "stages/train.py", "data/cache", "results/model", "results/live"]
 DEADLINE_AFTER = 20.0
@@ -67,10 +69,11 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         checkout = Path(folder) / "checkout"
         subprocess.run(["git", "clone", "--quiet", str(ROOT), str(checkout)], check=True)
-        (checkout / "data/cache").mkdir()
+        (checkout / "data/cache").mkdir(parents=True, exist_ok=True)
         (checkout / "data/cache/tensors.safetensors").symlink_to(ROOT / "data/cache/tensors.safetensors")
-        params = checkout / "params.yaml"
-        params.write_text(params.read_text().replace("  epochs: 20 ", "  epochs: 1000 "))
+        params = yaml.safe_load((checkout / "params.yaml").read_text())
+        params["train"]["epochs"] = 1000
+        (checkout / "params.yaml").write_text(yaml.safe_dump(params))
         for how in ("stop file", "SIGTERM", "deadline"):
             took = []
             for number in range(rounds):

@@ -21,10 +21,10 @@ sys.path.insert(0, str(ROOT / "src"))
 
 import yaml
 
-from trackstack.clones import cache_folder, make_clone
-from trackstack.sweep import SHARED, Sweep, Trial
-from trackstack.sweep.start import TASK, at_work, prepare
-from trackstack.sweep.trials import expand
+from trackstack.cluster.clones import cache_folder, make_clone
+from trackstack.cluster.sweep import SHARED, Sweep, Trial
+from trackstack.cluster.sweep.start import TASK, at_work, prepare
+from trackstack.cluster.sweep.trials import expand
 
 TRIALS = 3
 FIRST = int(time.time()) % 10**8  # seeds that no run cache has seen

@@ -18,7 +18,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT / "src"), str(ROOT / "tests")]
 
-from tracking_runs import after_sync, kill_while_logging, kill_while_syncing
+from support.recording import after_sync, kill_while_logging, kill_while_syncing
 
 
 def main() -> None:
@@ -34,13 +34,13 @@ def main() -> None:
             names = {f"{whom}-{number}": whom for whom in ("parent", "child", "both")}
             hit += kill_while_logging(home, names, instants, seconds=8)
             hit += kill_while_syncing(home, after=instants.uniform(0.2, 4))
-        expected, found = after_sync(home)
+        expected, back_ends = after_sync(home)
     kills = f"{hit} of {4 * options.rounds} kills hit a process at work"
     print(f"{kills}, {time.monotonic() - began:.0f} s; {len(expected)} points in the journals")
-    for name, points in found.items():
+    for name, points in back_ends.items():
         missing, doubled = len(set(expected) - set(points)), len(points) - len(set(points))
         print(f"{name:11s} {len(points)} points, {missing} missing, {doubled} doubled")
-    sys.exit(any(points != expected for points in found.values()))
+    sys.exit(any(points != expected for points in back_ends.values()))
 
 
 if __name__ == "__main__":

@@ -101,16 +101,16 @@ def main() -> None:
     if options.inside:
         print(json.dumps(train(options.steps, options.inside == "tracked")))
         return
-    found: dict[bool, list[dict[str, float]]] = {True: [], False: []}
+    measured: dict[bool, list[dict[str, float]]] = {True: [], False: []}
     for pair in range(options.pairs):
         for tracked in (pair % 2 == 0, pair % 2 == 1):
             figures = measure(options.steps, tracked)
-            found[tracked].append(figures)
+            measured[tracked].append(figures)
             print("tracked" if tracked else "bare   ", *(f"{n} {s:6.2f} s" for n, s in figures.items()), flush=True)
     for clock in ("wall", "cpu"):
-        tracked, bare = (statistics.median(figures[clock] for figures in found[kind]) for kind in (True, False))
+        tracked, bare = (statistics.median(figures[clock] for figures in measured[kind]) for kind in (True, False))
         print(f"loop, {clock}: {tracked / bare:.3f} times the bare loop (limit {LOOP_LIMIT})")
-    blocks = statistics.median(figures["blocks"] for figures in found[True])
+    blocks = statistics.median(figures["blocks"] for figures in measured[True])
     print(f"before and after the loop: {blocks:.2f} s (limit {BLOCK_LIMIT} s)")
 
 

@@ -7,7 +7,7 @@ Figures, each a ratio within this run:
 * loading: steps per second of an epoch as it is, against the same loop on one batch that lies on the device already;
 * precision: steps per second in bf16 against float32;
 * checkpoints: the time of writing one, as a share of the 60 s between two.
-And one check: a training that is stopped in mid-epoch and gone on with ends with the weights and figures of one that
+And one check: a training that is stopped in mid-epoch and resumed ends with the weights and figures of one that
 was not.
 """
 
@@ -26,20 +26,21 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "src"))
 
-from trackstack.stage import pin_environment
+from trackstack.training.determinism import configure_torch, pin_environment
 
 pin_environment()
 
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from trackstack.checkpoint import DEFAULT_SECONDS, Checkpoints
-from trackstack.device import choose_device, describe_device, make_deterministic
-from trackstack.loader import load
-from trackstack.loop import Recipe, Surroundings, Trainer
-from trackstack.params import load_params
-from trackstack.stopping import Interrupted
-from trackstack.windows import WindowDataset, open_cache
+from pipeline.train.config import TrainingConfig
+from pipeline.train.loader import load
+from pipeline.train.loop import Runtime, Trainer
+from pipeline.windows.dataset import WindowDataset, open_cache
+from trackstack.core.params import Parameters
+from trackstack.system.stopping import Interrupted
+from trackstack.training.checkpoint import DEFAULT_SECONDS, Checkpoints
+from trackstack.training.device import choose_device, describe_device
 
 ROUNDS = 5
 
@@ -48,13 +49,12 @@ def trainer(
     device: torch.device, checkpoints: Checkpoints | None = None, stop: StopAfter | None = None, **changes: object
 ) -> Trainer:
     """A training of params.yaml's model on the pipeline's cache."""
-    params = load_params(ROOT / "params.yaml")
-    recipe = Recipe.choose(
-        params.train.model_copy(update={"epochs": 1000, **changes}), params.models, params.losses, params.metrics
-    )
-    make_deterministic(recipe.train.threads)
-    where = Surroundings(device, checkpoints=checkpoints, stop=stop)
-    return Trainer(open_cache(ROOT / "data/cache"), recipe, where)
+    values = Parameters.load(ROOT / "params.yaml").values
+    values["train"] |= {"epochs": 1000, **changes}
+    config = TrainingConfig.choose(Parameters(values))
+    configure_torch(config.train.threads)
+    runtime = Runtime(device, checkpoints=checkpoints, stop=stop)
+    return Trainer(open_cache(ROOT / "data/cache"), config, runtime)
 
 
 def seconds(work: Callable[[], object], device: torch.device) -> float:
@@ -68,13 +68,13 @@ def seconds(work: Callable[[], object], device: torch.device) -> float:
 
 def compare_loaders(device: torch.device, batch_size: int) -> None:
     """Alternate our loader and an ordinary one over the training windows."""
-    one = trainer(device)
+    training = trainer(device)
     plain = WindowDataset(open_cache(ROOT / "data/cache"), "train")
     count = len(plain)
 
     def ours() -> None:
-        order_W = torch.randperm(count).to(one.windows["train"].starts.device)
-        for _ in load(one.windows["train"], order_W.split(batch_size), device):
+        order_W = torch.randperm(count).to(training.windows["train"].starts.device)
+        for _ in load(training.windows["train"], order_W.split(batch_size), device):
             pass
 
     def ordinary() -> None:
@@ -101,33 +101,33 @@ class Rows(Dataset):
         return self._windows[index]
 
 
-def epoch_as_it_is(one: Trainer) -> None:
+def epoch_as_it_is(training: Trainer) -> None:
     """Shuffled, gathered, augmented and trained."""
-    one.train_epoch()
-    one.step = 0
+    training.train_epoch()
+    training.step = 0
 
 
-def epoch_on_one_batch(one: Trainer) -> None:
+def epoch_on_one_batch(training: Trainer) -> None:
     """As many steps on windows that lie on the device."""
-    size = one.params.batch_size
-    windows_BLC, labels_B = one.windows["train"].batch(torch.arange(size, device=one.windows["train"].starts.device))
-    windows_BLC, labels_B = windows_BLC.to(one.where.device), labels_B.to(one.where.device)
-    one.model.train()
-    for _ in range(one.steps_per_epoch):
-        one.train_step(windows_BLC, labels_B, size)
-    one.step = 0
+    size, windows, device = training.params.batch_size, training.windows["train"], training.runtime.device
+    windows_BLC, labels_B = windows.batch(torch.arange(size, device=windows.starts.device))
+    windows_BLC, labels_B = windows_BLC.to(device), labels_B.to(device)
+    training.model.train()
+    for _ in range(training.steps_per_epoch):
+        training.train_step(windows_BLC, labels_B, size)
+    training.step = 0
 
 
 def compare_loading(device: torch.device, batch_size: int) -> None:
     """Alternate both kinds of epoch."""
-    one = trainer(device, batch_size=batch_size)
-    epoch_as_it_is(one)  # kernels are chosen and memory is taken in the first
+    training = trainer(device, batch_size=batch_size)
+    epoch_as_it_is(training)  # kernels are chosen and memory is taken in the first
     real, resident = [], []
     for _ in range(ROUNDS):
-        real.append(seconds(lambda: epoch_as_it_is(one), device))
-        resident.append(seconds(lambda: epoch_on_one_batch(one), device))
+        real.append(seconds(lambda: epoch_as_it_is(training), device))
+        resident.append(seconds(lambda: epoch_on_one_batch(training), device))
     ratio = statistics.median(r / e for e, r in zip(real, resident, strict=True))
-    rate = one.steps_per_epoch / statistics.median(real)
+    rate = training.steps_per_epoch / statistics.median(real)
     print(f"loading, batch {batch_size:4d}: {rate:8.1f} steps/s, {ratio:.3f} of one resident batch")
 
 
@@ -135,29 +135,29 @@ def compare_precision(device: torch.device, batch_size: int) -> None:
     """Alternate float32 and bf16."""
     both = [trainer(device, batch_size=batch_size, precision=precision) for precision in ("float32", "bf16")]
     times: list[list[float]] = [[], []]
-    for one in both:
-        epoch_as_it_is(one)
+    for training in both:
+        epoch_as_it_is(training)
     for _ in range(ROUNDS):
-        for one, spent in zip(both, times, strict=True):
-            spent.append(seconds(lambda one=one: epoch_as_it_is(one), device))
+        for training, spent in zip(both, times, strict=True):
+            spent.append(seconds(lambda training=training: epoch_as_it_is(training), device))
     ratio = statistics.median(wide / half for wide, half in zip(*times, strict=True))
     print(f"precision, batch {batch_size:4d}: bf16 takes {ratio:.2f} times as many steps per second as float32")
 
 
 def checkpoint_share(device: torch.device) -> None:
     """The median time of a checkpoint, for the default model."""
-    one = trainer(device)
-    epoch_as_it_is(one)
+    training = trainer(device)
+    epoch_as_it_is(training)
     with tempfile.TemporaryDirectory() as folder:
         checkpoints = Checkpoints(Path(folder), "r0")
-        spent = [seconds(lambda n=n: checkpoints.save(n, one.state()), device) for n in range(1, 21)]
+        spent = [seconds(lambda n=n: checkpoints.save(n, training.state()), device) for n in range(1, 21)]
         size = max(file.stat().st_size for file in Path(folder).iterdir()) / 2**20
     median = statistics.median(spent)
     print(f"checkpoint: {1000 * median:.1f} ms for {size:.1f} MB, {median / DEFAULT_SECONDS:.3%} of the training")
 
 
 class StopAfter:
-    """Asks for a stop at the n-th look, as `trackstack.stopping.Stop` does for its reasons."""
+    """Asks for a stop at the n-th look, as `trackstack.system.stopping.Stop` does for its reasons."""
 
     def __init__(self, looks: int):
         self._looks = looks
@@ -186,7 +186,7 @@ def going_on_is_exact(device: torch.device) -> bool:
         torch.equal(value, weights[name]) for name, value in whole.model.state_dict().items()
     )
     verdict = "the same weights and figures" if same else "OTHER WEIGHTS OR FIGURES"
-    print(f"stopped at step {broke_at} of {whole.step} and gone on with: {verdict}")
+    print(f"stopped at step {broke_at} of {whole.step} and resumed: {verdict}")
     return same
 
 

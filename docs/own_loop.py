@@ -3,8 +3,8 @@
 import torch
 
 import trackstack
-from trackstack.checkpoint import Checkpoints, random_states, set_random_states
-from trackstack.stopping import Interrupted, Stop
+from trackstack.system.stopping import Interrupted, Stop
+from trackstack.training.checkpoint import Checkpoints, random_states, set_random_states
 
 torch.manual_seed(0)
 params = {"lr": 0.1, "steps": 10000}
@@ -14,8 +14,8 @@ optimizer = torch.optim.SGD(model.parameters(), lr=params["lr"])
 with Stop() as stop, trackstack.start_run("own-loop", params) as run:
     checkpoints = Checkpoints(run.folder / "checkpoints", run.id)
     begin = 0
-    if found := checkpoints.load():
-        begin, state = found
+    if checkpoint := checkpoints.load():
+        begin, state = checkpoint
         model.load_state_dict(state["model"])
         optimizer.load_state_dict(state["optimizer"])
         set_random_states(state["random"])

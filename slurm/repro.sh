@@ -20,5 +20,6 @@ if ! [ -f slurm/site.env ]; then
     exit 2
 fi
 source slurm/site.env
-# exec: Slurm's signals then reach trackstack.job, which knows what to do with them.
-PYTHONPATH=src exec python -P -m trackstack.job "$@"
+[ ! -d src/trackstack ] || export PYTHONPATH="$PWD/src" # a checkout of trackstack itself runs its own code
+# exec: Slurm's signals then reach trackstack.cluster.jobs, which knows what to do with them.
+exec python -P -m trackstack.cluster.jobs "$@"

@@ -11,7 +11,9 @@ set -euo pipefail
 trap '' USR1 # a warning that comes before Python listens would end the job; the deadline is known anyway
 sweep=$1 programs=$2
 shift 2
-cd "$sweep/base" # the pinned clone: an edit of the checkout changes no trial
+cd "${SLURM_SUBMIT_DIR:-.}"
 source slurm/site.env
 export PATH="$programs:$PATH"
-PYTHONPATH="$PWD/src" exec python -P -m trackstack.sweep.task "$sweep" "$@"
+cd "$sweep/base" # the pinned clone: an edit of the checkout changes no trial
+[ ! -d src/trackstack ] || export PYTHONPATH="$PWD/src" # a checkout of trackstack itself runs its own code
+exec python -P -m trackstack.cluster.sweep.task "$sweep" "$@"

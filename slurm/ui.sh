@@ -9,4 +9,4 @@
 set -euo pipefail
 cd "${SLURM_SUBMIT_DIR:-.}"
 source slurm/site.env
-PYTHONPATH=src exec python -P -m trackstack.ui
+PYTHONPATH="src${PYTHONPATH:+:$PYTHONPATH}" exec python -P -m trackstack.cluster.ui

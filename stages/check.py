@@ -5,13 +5,13 @@ env PYTHONPATH=src python -P stages/check.py
 
 import typer
 
-from trackstack.stage import stage
+from trackstack.core.guard import stage
 
 
 def main() -> None:
     """Check what params.yaml chooses; `trackstack check` looks at everything."""
-    with stage("dataset", "train") as params:
-        from trackstack.check import check_choices
+    with stage() as params:
+        from pipeline.check.stage import check_choices
 
         check_choices(params)
 

@@ -8,15 +8,19 @@ from pathlib import Path
 
 import typer
 
-from trackstack.stage import stage
+from trackstack.core.guard import stage
 
 
 def main(cache: Path, model: Path, live: Path, profile: Path, evaluation: Path) -> None:
     """Apply MODEL to the test windows in CACHE; write metrics, tables and a report to the folder EVALUATION."""
-    with stage("evaluate") as params:
-        from trackstack.evaluate import evaluate
+    with stage() as params:
+        from trackstack.training.determinism import pin_environment
 
-        evaluate(cache, model, live, profile, evaluation, params.evaluate)
+        pin_environment()
+        from pipeline.evaluate.params import Params
+        from pipeline.evaluate.stage import evaluate
+
+        evaluate(cache, model, live, profile, evaluation, params.section("evaluate", Params))
 
 
 if __name__ == "__main__":

@@ -7,16 +7,17 @@ from pathlib import Path
 
 import typer
 
-from trackstack.stage import stage
+from trackstack.core.guard import stage
 
 
 def main(raw: Path, manifest: Path, processed: Path) -> None:
     """Read the files that MANIFEST lists from RAW and write the folder PROCESSED."""
-    with stage("parquet") as params:
-        from trackstack.ingest import read_manifest
-        from trackstack.parquet import convert
+    with stage() as params:
+        from pipeline.ingest.manifest import read_manifest
+        from pipeline.parquet.params import Params
+        from pipeline.parquet.stage import convert
 
-        convert(read_manifest(manifest), raw, processed, params.parquet)
+        convert(read_manifest(manifest), raw, processed, params.section("parquet", Params))
 
 
 if __name__ == "__main__":

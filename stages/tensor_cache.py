@@ -7,15 +7,16 @@ from pathlib import Path
 
 import typer
 
-from trackstack.stage import stage
+from trackstack.core.guard import stage
 
 
 def main(processed: Path, cache: Path) -> None:
     """Read the Parquet file in PROCESSED and write the folder CACHE."""
-    with stage("tensor_cache") as params:
-        from trackstack.tensor_cache import build
+    with stage() as params:
+        from pipeline.tensor_cache.params import Params
+        from pipeline.tensor_cache.stage import build
 
-        build(processed, cache, params.tensor_cache)
+        build(processed, cache, params.section("tensor_cache", Params))
 
 
 if __name__ == "__main__":

@@ -7,15 +7,20 @@ from pathlib import Path
 
 import typer
 
-from trackstack.stage import stage
+from trackstack.core.guard import stage
 
 
 def main(cache: Path, model: Path, live: Path) -> None:
     """Read the tensor cache in CACHE; write the folder MODEL, and DVCLive's figures to LIVE."""
-    with stage("train", "models", "losses", "metrics") as params:
-        from trackstack.train import train
+    with stage() as params:
+        from pipeline.train.params import Params
+        from trackstack.training.determinism import pin_environment
 
-        train(cache, model, live, params.train, params.models, params.losses, params.metrics)
+        pin_environment(params.section("train", Params).deterministic)
+        from pipeline.train.config import TrainingConfig
+        from pipeline.train.stage import train
+
+        train(cache, model, live, TrainingConfig.choose(params))
 
 
 if __name__ == "__main__":

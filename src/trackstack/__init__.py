@@ -1,11 +1,20 @@
-"""trackstack: data and experiment tracking for machine learning on a SLURM cluster.
+"""trackstack: a record that cannot be lost, sweeps and jobs for any DVC repository on a SLURM cluster.
 
 with trackstack.start_run("my-model", {"lr": 0.1}) as run:
     run.log({"train_loss": 0.5}, step=0)
 """
 
-import gc
+import importlib
 from typing import Any
+
+PUBLIC = {
+    "start_run": "trackstack.tracking.run",
+    "Checkpoints": "trackstack.training.checkpoint",
+    "Stop": "trackstack.system.stopping",
+    "Interrupted": "trackstack.system.stopping",
+    "stage": "trackstack.core.guard",
+}
+"""What `trackstack.NAME` is, imported when it is first used: importing the package does nothing."""
 
 
 class UserError(Exception):
@@ -16,24 +25,12 @@ class UserError(Exception):
     """
 
 
-def collect_rarely() -> None:
-    """Let Python look for garbage rarely, in a program of ours.
-
-    Importing torch, scikit-learn or MLflow makes millions of objects that stay, and to look through them again and
-    again is a fifth of the time.
-    """
-    gc.set_threshold(100_000, 20, 20)
-
-
 def describe_error(error: Exception) -> str:
     """The text of an error; for a file that cannot be read or written, its name and why."""
     return f"{error.filename}: {error.strerror}" if isinstance(error, OSError) and error.filename else str(error)
 
 
 def __getattr__(name: str) -> Any:
-    """`start_run`, imported when it is first used: importing the package does nothing."""
-    if name != "start_run":
+    if name not in PUBLIC:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from trackstack.tracking.run import start_run
-
-    return start_run
+    return getattr(importlib.import_module(PUBLIC[name]), name)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
+from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any
@@ -11,28 +13,56 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from trackstack import UserError, collect_rarely, describe_error
-from trackstack.cli.catalog import commands as catalog
-from trackstack.cli.cluster import commands as cluster
-from trackstack.cli.printing import Json, print_json
-from trackstack.cli.records import commands as records
+from trackstack import UserError, describe_error
+from trackstack.cli import cluster, record, runs, setup, ui
+from trackstack.system.project import load_hook
+
+PANELS = {"Runs": (runs, record), "Pipeline and sweeps": (cluster,), "Machine and pages": (setup, ui)}
+"""The headings of `--help`, with the modules whose commands stand below each."""
+PROJECT_PANEL = "This project"
 
 
-class PlainErrors(TyperGroup):
-    """Prints a `UserError` as its line, without a traceback, and exits with 1."""
+class Commands(TyperGroup):
+    """The tool's own commands and those of the project around it; a `UserError` is printed as its line."""
 
     def invoke(self, context: Any) -> Any:
         """Run the command that was typed."""
         _run_own_code()  # before the command is looked up: an older installation may not know it
-        collect_rarely()
+        # Importing torch or MLflow makes millions of objects that stay, and looking through them for garbage again
+        # and again is a fifth of the time.
+        gc.set_threshold(100_000, 20, 20)
         try:
             return super().invoke(context)
         except (UserError, OSError) as error:
             typer.echo(describe_error(error), err=True)
         sys.exit(1)
 
+    def list_commands(self, context: Any) -> list[str]:
+        """All names but hidden ones, for `--help`, completion and docs/cli.md."""
+        names = [name for name in super().list_commands(context) if not self.commands[name].hidden]
+        try:
+            return [*names, *self._project]
+        except UserError as error:  # the tool's own commands can be asked for all the same
+            typer.echo(describe_error(error), err=True)
+            return names
 
-app = typer.Typer(cls=PlainErrors, no_args_is_help=True, pretty_exceptions_enable=False)
+    def get_command(self, context: Any, name: str) -> Any:
+        """A command by its name; the project is asked for what the tool does not have."""
+        return super().get_command(context, name) or self._project.get(name)
+
+    @cached_property
+    def _project(self) -> dict[str, Any]:
+        app = load_hook("commands")
+        if app is None:
+            return {}
+        commands = getattr(typer.main.get_command(app), "commands", None)
+        assert commands is not None, "an app of several commands is a group"
+        for command in commands.values():
+            command.rich_help_panel = PROJECT_PANEL
+        return commands
+
+
+app = typer.Typer(cls=Commands, no_args_is_help=True, pretty_exceptions_enable=False)
 
 
 def _print_version(wanted: bool) -> None:
@@ -47,61 +77,19 @@ def _options(
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
     ] = False,
 ) -> None:
-    """Data and experiment tracking on one DVC pipeline."""
+    """Runs that are recorded, sweeps and jobs for any DVC repository; and this repository's own commands."""
 
 
 def _run_own_code() -> None:
-    """In a checkout, go on with its own code: one environment may serve several clones."""
+    """In a checkout of trackstack, go on with its own code: one environment may serve several clones."""
     own = Path("src/trackstack").resolve()
     if own.is_dir() and own != Path(__file__).resolve().parents[1]:
         environment = {**os.environ, "PYTHONPATH": str(own.parent)}
         os.execve(sys.executable, [sys.executable, "-P", "-m", "trackstack.cli", *sys.argv[1:]], environment)
 
 
-@app.command()
-def check(as_json: Json = False) -> None:
-    """Hold params.yaml, the catalog and the raw files against each other; run nothing."""
-    from trackstack.check import check as check_all
-
-    if as_json:
-        print_json(list(check_all()))
-        return
-    for line in check_all():
-        typer.echo(line)
-
-
-@app.command()
-def predict(
-    table: Annotated[Path, typer.Argument(metavar="CSV", help="With the columns that the model was trained on.")],
-    model: Annotated[
-        str | None,
-        typer.Option(help="A model folder, or an MLflow URI such as models:/cnn/1; by default dvc.yaml's model."),
-    ] = None,
-    out: Annotated[Path | None, typer.Option(help="Write this .csv or .parquet file instead of printing.")] = None,
-    missing: Annotated[list[str] | None, typer.Option(help="A word for a missing value; repeat it.")] = None,
-) -> None:
-    """Label the rows of a table, or their windows, and give the probability of each class."""
-    from trackstack.stage import pin_environment
-
-    pin_environment()  # before torch is imported
-    from trackstack.predict import as_csv
-    from trackstack.predict import predict as label
-
-    found, about = label(table, model, out, tuple(missing or ()))
-    if out is None:
-        typer.echo(as_csv(found), nl=False)
-    typer.echo(f"{out or table}: {about}", err=True)
-
-
-@app.command()
-def repair() -> None:
-    """After a kill: end stages that lost their dvc, and restore what was cut short. Then dvc repro goes on."""
-    from trackstack.repair import repair as repair_all
-
-    for line in repair_all():
-        typer.echo(line)
-
-
-app.add_typer(catalog)
-app.add_typer(records)
-app.add_typer(cluster)
+for panel, modules in PANELS.items():
+    for module in modules:
+        for entry in (*module.commands.registered_commands, *module.commands.registered_groups):
+            entry.rich_help_panel = panel
+        app.add_typer(module.commands)

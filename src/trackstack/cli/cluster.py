@@ -21,10 +21,10 @@ def submit(
     dry_run: DryRun = False,
 ) -> None:
     """Submit the stale stages as a chain of SLURM jobs, each with the resources of its stage."""
-    from trackstack.check import check
-    from trackstack.submit import chain, stale_jobs
+    from trackstack.cluster.submit import chain, stale_jobs
+    from trackstack.system.project import check_project
 
-    for _ in check():
+    for _ in check_project():
         pass
     jobs = stale_jobs(targets)
     for line in chain(jobs, dry_run):
@@ -45,10 +45,15 @@ def sweep(
     settings: Annotated[
         list[str] | None,
         typer.Option(
-            "-S", "--set-param", metavar="NAME=VALUES", help="As in DVC: train.lr=0.1,0.2 or seed=range(3)."
+            "-S",
+            "--set-param",
+            metavar="NAME=VALUES",
+            help="As in DVC: train.lr=0.1,0.2 or seed=range(3); of another parameter file: conf.json:lr=1,2.",
         ),
     ] = None,
-    file: Annotated[Path | None, typer.Option(help="A CSV table: parameter names, and a trial per row.")] = None,
+    file: Annotated[
+        Path | None, typer.Option(help="A CSV table: parameter names as for -S, and a trial per row.")
+    ] = None,
     name: Annotated[str | None, typer.Option("-n", "--name", help="What the experiments' names begin with.")] = None,
     max_parallel: Annotated[int | None, typer.Option(min=1, help="Tasks at a time.")] = None,
     pack: Annotated[int | None, typer.Option(min=1, help="Trials per task, one after the other.")] = None,
@@ -61,9 +66,9 @@ def sweep(
     """Run all combinations of parameter values; typed again, it goes on with what is not finished."""
     if context.invoked_subcommand:
         return
-    from trackstack.sweep import SHARED, summary
-    from trackstack.sweep.start import at_work, prepare, run_locally, show_sweep, submit_sweep, to_run
-    from trackstack.sweep.trials import expand
+    from trackstack.cluster.sweep import SHARED, summary
+    from trackstack.cluster.sweep.start import at_work, prepare, run_locally, show_sweep, submit_sweep, to_run
+    from trackstack.cluster.sweep.trials import expand
 
     if local and (max_parallel or pack):
         raise UserError("--local: runs -j trials at a time; --max-parallel and --pack are for SLURM")
@@ -72,22 +77,22 @@ def sweep(
     sweep = prepare(expand(settings or [], file, name), attempts)
     typer.echo(f"sweep {sweep.name}: {len(sweep.trials)} trials at {sweep.commit[:10]}")
     with contextlib.nullcontext() if dry_run else at_work(sweep):
-        states = sweep.states(local=False)
-        trials = to_run(states, sweep.trials, retry_failed)
+        statuses = sweep.statuses(local=False)
+        trials = to_run(statuses, sweep.trials, retry_failed)
         if dry_run:
             local_lines = (f"{trial.name}: {' '.join(trial.overrides)}" for trial in trials)
             lines = local_lines if local else show_sweep(sweep, trials, max_parallel, pack or 1)
             typer.echo("\n".join(lines))
             return
-        resumed = sum(states[trial.name].state != "waiting" for trial in trials)
+        resumed = sum(statuses[trial.name].state != "waiting" for trial in trials)
         if trials and local:
             run_locally(sweep, trials, jobs or 1, typer.echo)
         elif trials:
             for line in submit_sweep(sweep, trials, max_parallel, pack or 1):
                 typer.echo(line)
-        states = sweep.states(local=False)
-    typer.echo(summary(states, resumed))
-    if local and any(note.state != "finished" for name, note in states.items() if name != SHARED):
+        statuses = sweep.statuses(local=False)
+    typer.echo(summary(statuses, resumed))
+    if local and any(status.state != "finished" for name, status in statuses.items() if name != SHARED):
         raise typer.Exit(1)
 
 
@@ -103,81 +108,42 @@ def status(
     import dataclasses
     import time
 
-    from trackstack.sweep import SHARED, find_sweep, summary
-    from trackstack.tracking.lease import is_live
+    from trackstack.cluster.sweep import SHARED, find_sweep, summary
+    from trackstack.system.lease import is_live
 
     while True:
-        found = find_sweep(name)
-        local = is_live(found.folder)
-        states = found.states(local)
+        sweep = find_sweep(name)
+        local = is_live(sweep.folder)
+        statuses = sweep.statuses(local)
         if as_json:
-            print_json({"sweep": found.name} | {name: dataclasses.asdict(note) for name, note in states.items()})
+            rows = {trial: dataclasses.asdict(status) for trial, status in statuses.items()}
+            print_json({"sweep": sweep.name} | rows)
         else:
-            what = {SHARED: " ".join(found.shared)} | {one.name: " ".join(one.overrides) for one in found.trials}
-            rows = [
-                [one, what[one], note.state, note.attempts, note.job, seconds(note.seconds), note.reason]
-                for one, note in states.items()
+            what = {SHARED: sweep.shared} | {trial.name: trial.overrides for trial in sweep.trials}
+            table = [
+                [trial, " ".join(what[trial]), one.state, one.attempts, one.job, seconds(one.seconds), one.reason]
+                for trial, one in statuses.items()
             ]
-            print_table(["trial", "parameters", "state", "attempts", "job", "s", "reason"], rows)
-            typer.echo(summary(states))
-        if not watch or not (local or any(note.state in ("running", "queued") for note in states.values())):
+            print_table(["trial", "parameters", "state", "attempts", "job", "s", "reason"], table)
+            typer.echo(summary(statuses))
+        if not watch or not (local or any(status.state in ("running", "queued") for status in statuses.values())):
             return
         time.sleep(2)
 
 
-pages = typer.Typer(invoke_without_command=True, help="Show MLflow's and TensorBoard's pages.")
-commands.add_typer(pages, name="ui")
-
-
-@pages.callback(invoke_without_command=True)
-def ui(
-    context: typer.Context,
-    local: Annotated[
-        bool, typer.Option("--local", help="On 127.0.0.1 of this machine: where there is no SLURM, the default.")
-    ] = False,
-) -> None:
-    """On a laptop open them in the browser; on a cluster serve them from a job, on sockets of yours alone."""
-    if context.invoked_subcommand:
-        return
-    import shutil
-    import webbrowser
-
-    from trackstack.ui import how_to_connect, serve_locally, start_job
-
-    if local or not shutil.which("sbatch"):
-        serve_locally(webbrowser.open)
-    else:
-        typer.echo("\n".join(how_to_connect(start_job())))
-
-
-@pages.command("status")
-def ui_status() -> None:
-    """The jobs that serve or wait for a node, and how to connect."""
-    from trackstack.ui import how_to_connect, jobs
-
-    lines = [line for note in jobs() for line in how_to_connect(note)]
-    typer.echo("\n".join(lines) or "Nothing is served; trackstack ui does it.")
-
-
-@pages.command("stop")
-def ui_stop() -> None:
-    """End the jobs that serve."""
-    from trackstack.ui import stop_jobs
-
-    jobs = stop_jobs()
-    typer.echo(f"stopped: job {', '.join(jobs)}" if jobs else "Nothing was served.")
-
-
 @commands.command()
-def doctor(as_json: Json = False) -> None:
-    """Look at this machine: packages, SLURM, file systems, locks, GPU; exit code 1 when something fails."""
-    from trackstack.doctor import examine
+def repair() -> None:
+    """After a kill: end stages that lost their dvc, and restore what was cut short. Then dvc repro goes on."""
+    from trackstack.cluster.repair import repair as repair_all
 
-    findings = list(examine())
-    if as_json:
-        print_json([finding._asdict() for finding in findings])
-    else:
-        rows = [[f.verdict, f.what, f.found, f.todo if f.verdict != "ok" else ""] for f in findings]
-        print_table(["", "what", "found", "what to do"], rows)
-    if any(finding.verdict == "fail" for finding in findings):
-        raise typer.Exit(1)
+    for line in repair_all():
+        typer.echo(line)
+
+
+@commands.command(hidden=True)
+def check_project() -> None:
+    """Do the project's own check, for a job that has cloned it."""
+    from trackstack.system.project import check_project as lines
+
+    for line in lines():
+        typer.echo(line)

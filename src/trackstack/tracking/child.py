@@ -44,17 +44,29 @@ def start_child(folder: Path) -> subprocess.Popen:
     The child outlives its parent until all is out, and no signal from the terminal reaches it. Where the kernel
     shares out the CPU by sessions (autogroup), its own session also keeps a busy machine from starving it.
     """
-    package = Path(__file__).resolve().parents[2]
     with (folder / "sync.log").open("a") as log:
         return subprocess.Popen(
             [sys.executable, "-P", "-m", "trackstack.tracking.sync", str(folder), str(os.getpid())],
             cwd=folder,
-            env={**os.environ, "PYTHONPATH": str(package)},
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(_import_folders())},
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
             start_new_session=True,
         )
+
+
+def _import_folders() -> list[str]:
+    """Where the child looks for modules: where this process does, so that it can import the loader of a model.
+
+    The folder of the script comes last: its `evaluate.py` would hide a package `evaluate` from everybody else.
+    """
+    script = getattr(sys.modules["__main__"], "__file__", None)
+    last = str(Path(script).parent.absolute() if script else Path.cwd())
+    folders = [str(Path(entry).absolute()) for entry in sys.path]
+    package = str(Path(__file__).resolve().parents[2])
+    ordered = [package, *(folder for folder in folders if folder != last), last]
+    return [folder for folder in dict.fromkeys(ordered) if Path(folder).exists() and os.pathsep not in folder]
 
 
 def wait_for_child(child: subprocess.Popen, folder: Path, attempt: int, patience: float, whole: bool) -> None:
@@ -78,15 +90,15 @@ def wait_for_child(child: subprocess.Popen, folder: Path, attempt: int, patience
 
 
 class Watch:
-    """Tells a delivery that goes forward, or waits for its turn, from one that a back end keeps hanging."""
+    """Distinguishes a delivery that goes forward, or waits for its turn, from one that a back end keeps hanging."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self._note: dict[str, Any] = {}
         self._cpu = 0.0
         self._since = time.monotonic()
 
     def quiet_seconds(self, note: dict[str, Any], child: int) -> float:
-        """For how long nothing has happened; to be asked again and again.
+        """For how long nothing has happened; to be called again and again.
 
         Args:
             child: the process to look at unless the note names another one, which delivers this run just now.

@@ -7,15 +7,16 @@ import os
 import platform
 import re
 import socket
-import subprocess
 import sys
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
+from trackstack.system.git import try_git
+from trackstack.tracking.sinks import is_installed
+
 PACKAGES = ("torch", "numpy", "safetensors", "pyarrow", "polars", "scikit-learn", "dvc", "mlflow")
-DEFAULT_SINKS = "sqlite,mlflow,tensorboard"
 SECRET_NAME = re.compile(r"(^|[-_])(api)?(key|token|secret|password|passwd|credentials?|auth)([-_]|$)", re.IGNORECASE)
 REDACTED = "[redacted]"
 
@@ -29,9 +30,15 @@ def home() -> Path:
 
 
 def destinations(home: Path) -> dict[str, dict[str, Any]]:
-    """The back ends of a run that starts now, by TRACKSTACK_SINKS and each back end's own variables."""
-    names = [name.strip() for name in os.environ.get("TRACKSTACK_SINKS", DEFAULT_SINKS).split(",") if name.strip()]
-    mode = os.environ.get("WANDB_MODE")
+    """The back ends of a run that starts now, by TRACKSTACK_SINKS and each back end's own variables.
+
+    Without TRACKSTACK_SINKS they are SQLite, and MLflow and TensorBoard where these are installed.
+    """
+    chosen, mode = os.environ.get("TRACKSTACK_SINKS"), os.environ.get("WANDB_MODE")
+    if chosen is None:
+        names = ["sqlite", *(name for name in ("mlflow", "tensorboard") if is_installed(name))]
+    else:
+        names = [name.strip() for name in chosen.split(",") if name.strip()]
     if mode in ("online", "offline") and "wandb" not in names:
         names.append("wandb")
     known: dict[str, dict[str, Any]] = {
@@ -52,8 +59,10 @@ def destinations(home: Path) -> dict[str, dict[str, Any]]:
 
 
 def mlflow_uri(home: Path) -> str:
-    """MLFLOW_TRACKING_URI, or the database at home: absolute, and without a password, which is for MLflow's own
-    MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD."""
+    """MLFLOW_TRACKING_URI, or the database at home; absolute, and without a password.
+
+    MLflow reads that from its own MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD.
+    """
     uri = os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{home}/mlflow.db"
     relative = re.fullmatch(r"sqlite:///([^/].*)", uri)
     return f"sqlite:///{Path.cwd() / relative[1]}" if relative else without_password(uri)
@@ -67,15 +76,15 @@ def environment(device: str) -> dict[str, Any]:
         "python": platform.python_version(),
         "platform": platform.platform(),
         "device": device,
-        "packages": {name: found for name in PACKAGES if (found := _version(name))},
+        "packages": {name: installed for name in PACKAGES if (installed := _version(name))},
     }
 
 
 def tags() -> dict[str, str]:
     """Commit, DVC experiment and SLURM job, as far as there are any."""
-    found = {
-        "git_commit": _git("rev-parse", "HEAD"),
-        "git_dirty": str(bool(_git("status", "--porcelain", "--untracked-files=no"))).lower(),
+    known = {
+        "git_commit": try_git(Path(), "rev-parse", "HEAD"),
+        "git_dirty": str(bool(try_git(Path(), "status", "--porcelain", "--untracked-files=no"))).lower(),
         "dvc_exp": os.environ.get("DVC_EXP_NAME"),
         "slurm_job_id": os.environ.get("SLURM_JOB_ID"),
         "slurm_array_task": os.environ.get("SLURM_ARRAY_TASK_ID"),
@@ -83,7 +92,7 @@ def tags() -> dict[str, str]:
         "slurm_cluster": os.environ.get("SLURM_CLUSTER_NAME"),
         "command": " ".join(sys.argv),
     }
-    return {name: value for name, value in found.items() if value}
+    return {name: value for name, value in known.items() if value}
 
 
 def redact(value: Any) -> Any:
@@ -97,12 +106,12 @@ def redact(value: Any) -> Any:
 
 
 def _secret_arguments() -> list[str]:
-    found = []
+    secrets = []
     for flag, following in zip(sys.argv, [*sys.argv[1:], ""], strict=True):
         name, _, value = flag.partition("=")
         if name.startswith("-") and SECRET_NAME.search(name):
-            found.append(value or following)
-    return [value for value in found if value]
+            secrets.append(value or following)
+    return [value for value in secrets if value]
 
 
 def _without(value: Any, secrets: list[str]) -> Any:
@@ -130,8 +139,3 @@ def _version(package: str) -> str | None:
         return version(package)
     except PackageNotFoundError:
         return None
-
-
-def _git(*arguments: str) -> str | None:
-    done = subprocess.run(["git", *arguments], capture_output=True, text=True, check=False)
-    return done.stdout.strip() if done.returncode == 0 else None

@@ -60,8 +60,8 @@ def _open_next(folder: Path) -> tuple[int, Path, int]:
 
 def journals(folder: Path) -> list[tuple[int, Path]]:
     """The attempts at a run and their journals, first to last."""
-    found = [(int(match[1]), path) for path in folder.iterdir() if (match := JOURNAL.fullmatch(path.name))]
-    return sorted(found)
+    files = [(int(match[1]), path) for path in folder.iterdir() if (match := JOURNAL.fullmatch(path.name))]
+    return sorted(files)
 
 
 def read_records(path: Path, offset: int = 0) -> Iterator[tuple[int, dict[str, Any]]]:

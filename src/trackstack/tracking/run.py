@@ -16,15 +16,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from trackstack.digest import digest_file, digest_json, digest_path
-from trackstack.stopping import EXIT_INTERRUPTED
-from trackstack.tracking.attempts import RunFolder
+from trackstack.core.digest import digest_file, digest_json, digest_path
+from trackstack.system.lease import give_back_lease, take_lease
+from trackstack.system.stopping import EXIT_INTERRUPTED
 from trackstack.tracking.child import longest_wait, start_child, wait_for_child
 from trackstack.tracking.environment import destinations, environment, home, redact, tags
 from trackstack.tracking.journal import Journal, now
-from trackstack.tracking.lease import give_back_lease, take_lease
 from trackstack.tracking.monitor import Monitor
-from trackstack.tracking.source import keep_source
+from trackstack.tracking.series import RunFolder
+from trackstack.tracking.snapshot import keep_source
 
 
 class Run:
@@ -40,18 +40,23 @@ class Run:
         """Record metrics at a step: some microseconds, and never a wait for a back end."""
         self._journal.write({"type": "metrics", "time": now(), "step": step, "values": values})
 
-    def log_artifact(self, path: Path, kind: str = "file", loader: str | None = None) -> None:
+    def log_artifact(
+        self, path: Path, kind: str = "file", loader: str | None = None, exporter: str | None = None
+    ) -> None:
         """Record a file or a folder, and keep a copy in the run's folder for the back ends.
 
         Args:
             kind: model, report, plot or file.
-            loader: `module:function` that returns a model and an example input for the path of a model.
+            loader: of a model: `module:function` that returns a model and an example input for its path.
+            exporter: of a model: `module:function` that is called with MLflow's folder of the exported model, and its
+                own path, to add what people load it with.
         """
         kept = self.folder / "artifacts" / f"{self.attempt}" / path.name
         kept.parent.mkdir(parents=True, exist_ok=True)
         _copy(path, kept)
         record = {"type": "artifact", "time": now(), "kind": kind, "path": str(kept.relative_to(self.folder))}
-        self._journal.write(record | {"name": path.name, "digest": digest_path(kept), "loader": loader})
+        how = {"loader": loader, "exporter": exporter}
+        self._journal.write(record | {"name": path.name, "digest": digest_path(kept)} | how)
 
     def flush(self) -> None:
         """Return when everything logged so far is on disk: at the end of an epoch."""
@@ -113,6 +118,7 @@ def start_run(
         "params": params,
         "tags": tags() | _source_tag(run, series) | (extra_tags or {}),
         "data": data,
+        "upstream": _upstream(),
         "environment": environment(device),
         "destinations": destinations(home()),
     }
@@ -141,6 +147,15 @@ def _recorded_end(run: Run, child: subprocess.Popen | None, patience: float) -> 
         if child and status != "interrupted":
             elsewhere = home().resolve() != Path.cwd().resolve()
             wait_for_child(child, run.folder, run.attempt, patience, whole=elsewhere)
+
+
+def _upstream() -> dict[str, Any] | None:
+    """What DVC knows of the origin of this run; nothing for a script that no stage runs."""
+    if "DVC_STAGE" not in os.environ:
+        return None
+    from trackstack.tracking.upstream import upstream_of_running_stage  # with DVC's parser, a third of a second
+
+    return upstream_of_running_stage()
 
 
 def _unfinished_series(folder: Path, stage: str) -> int | None:

@@ -9,22 +9,23 @@ after some minutes, and after the others, since a server that hangs would hold t
 from __future__ import annotations
 
 import contextlib
+import gc
 import json
 import os
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import Any
 
-from trackstack import UserError, collect_rarely, describe_error
-from trackstack.tracking.attempts import RunFolder, Told, tell
+from trackstack import UserError, describe_error
+from trackstack.system.lease import is_live
+from trackstack.system.locks import locked, unlock, wait_for_lock
 from trackstack.tracking.journal import journals
-from trackstack.tracking.lease import is_live
-from trackstack.tracking.locks import locked, unlock, wait_for_lock
-from trackstack.tracking.sinks import Sink, open_sink
+from trackstack.tracking.series import RunFolder, SeriesRecords, group_attempts
+from trackstack.tracking.sinks import Series, Sink, open_sink
 
 SYNC_LOCK, SYNC_NOTE = "sync.lock", "sync.json"
 FOLLOW_SECONDS, LONGEST_PAUSE, RETRY_SECONDS = 5.0, 30.0, 300.0
@@ -34,7 +35,7 @@ RUN_PATIENCE, DATABASE_PATIENCE = 60.0, 300.0
 
 
 class Delivery:
-    """Delivers one run's folder, as often as asked, while this process holds its sync lock."""
+    """Delivers one run's folder, as often as it is called, while this process holds its sync lock."""
 
     def __init__(self, folder: Path, only: str | None = None):
         self.folder, self.only = folder, only
@@ -49,30 +50,25 @@ class Delivery:
         self._failed: dict[str, float] = {}
         self._size = 0
 
-    def points(self, last: bool = True) -> list[Told]:
+    def deliver_points(self, last: bool = True) -> list[SeriesRecords]:
         """Bring points and states of all series to every sink; return what there is.
 
         Args:
-            last: ask a sink that failed a moment ago as well; its time-outs would hold up the others.
+            last: try a sink that failed a moment ago as well; its time-outs would hold up the others.
         """
         self._size = self._journal_bytes()
         attempts = self._run.refresh()
-        told = tell(self.folder, attempts, is_live(self.folder))
+        all_series = group_attempts(self.folder, attempts, is_live(self.folder))
         since = time.monotonic() - RETRY_SECONDS
         self.problems = {n: why for n, why in self.problems.items() if not last and self._failed[n] > since}
-        deliveries = [
-            (name, destination, one)
-            for one in told
-            for name, destination in one.series.start["destinations"].items()
-            if self.only in (None, name) and name not in self.problems
-        ]
-        for name, destination, one in sorted(deliveries, key=lambda delivery: delivery[0] in self._failed):
-            self._attempt(name, lambda n=name, d=destination, o=one: self._deliver(n, d, o))
+        deliveries = [item for item in self._destinations(all_series) if item[0] not in self.problems]
+        for name, destination, one_series in sorted(deliveries, key=lambda item: item[0] in self._failed):
+            self._attempt(name, self._deliver, name, destination, one_series)
         self._ended = [attempt.number for attempt in attempts if attempt.end]
         self._note()
-        return told
+        return all_series
 
-    def files(self, told: list[Told]) -> None:
+    def deliver_files(self, all_series: list[SeriesRecords]) -> None:
         """Bring the files of ended series to every sink that has its points.
 
         What takes long about them is done first, without a database's lock; what fails there fails again below, and
@@ -80,45 +76,50 @@ class Delivery:
         meanwhile go out.
         """
         with ThreadPoolExecutor(1) as pool:
-            jobs = {pool.submit(job) for job in self._for_files(told, self._prepare) if job}
+            jobs = {pool.submit(job) for job in self._for_files(all_series, self._prepare) if job}
             while wait(jobs, timeout=PREPARE_POLL_SECONDS).not_done:
-                told = self._points_since(told)
-        for _ in self._for_files(self._points_since(told), self._deliver_artifacts):
-            self._points_since(told)
+                all_series = self._points_since(all_series)
+        for _ in self._for_files(self._points_since(all_series), self._deliver_artifacts):
+            self._points_since(all_series)
 
     def close(self) -> None:
         """Close all sinks."""
         for key, sink in self._sinks.items():
             self._attempt(json.loads(key)[0], sink.close)
 
-    def _deliver(self, name: str, destination: dict[str, Any], told: Told) -> None:
-        sink = self._sink(name, destination)
-        state = json.dumps([told.series.status, told.series.reproduced, told.series.promoted])
-        key = f"{name}:{told.series.key}"
+    def _destinations(self, all_series: list[SeriesRecords]) -> Iterator[tuple[str, dict[str, Any], SeriesRecords]]:
+        for one_series in all_series:
+            for name, destination in one_series.series.start["destinations"].items():
+                if self.only in (None, name):
+                    yield name, destination, one_series
+
+    def _deliver(self, name: str, destination: dict[str, Any], records: SeriesRecords) -> None:
+        series, sink = records.series, self._sink(name, destination)
+        state = json.dumps([series.status, series.reproduced, series.promoted])
+        key = f"{name}:{series.key}"
         with self._writing(name, sink):
-            if not sink.has(told.series):
+            if not sink.has(series):
                 self._counts[key] = 0
-            elif self._counts.get(key) == len(told.records) and self._complete.get(key) == state:
+            elif self._counts.get(key) == len(records.records) and self._complete.get(key) == state:
                 return
-            sink.deliver(told.series, told.records[self._counts.get(key, 0) :])
-        self._counts[key], self._complete[key] = len(told.records), state
+            sink.deliver(series, records.records[self._counts.get(key, 0) :])
+        self._counts[key], self._complete[key] = len(records.records), state
 
-    def _for_files(self, told: Iterable[Told], action: Callable[[str, dict[str, Any], Told], Any]) -> Iterator[Any]:
-        """What the action makes of each ended series and sink, None where it failed."""
-        for one in told:
-            for name, destination in one.series.start["destinations"].items():
-                if one.series.status != "running" and self.only in (None, name) and name not in self.problems:
-                    yield self._attempt(name, lambda n=name, d=destination, o=one: action(n, d, o))
+    def _for_files(self, all_series: list[SeriesRecords], action: Callable[..., Any]) -> Iterator[Any]:
+        """What the action returns for each ended series and sink, None where it failed."""
+        for name, destination, one_series in self._destinations(all_series):
+            if one_series.series.status != "running" and name not in self.problems:
+                yield self._attempt(name, action, name, destination, one_series.series)
 
-    def _prepare(self, name: str, destination: dict[str, Any], told: Told) -> Callable[[], None] | None:
+    def _prepare(self, name: str, destination: dict[str, Any], series: Series) -> Callable[[], None] | None:
         sink = self._sink(name, destination)
         with self._writing(name, sink):
-            return sink.prepare(told.series)
+            return sink.prepare(series)
 
-    def _deliver_artifacts(self, name: str, destination: dict[str, Any], told: Told) -> None:
+    def _deliver_artifacts(self, name: str, destination: dict[str, Any], series: Series) -> None:
         sink = self._sink(name, destination)
         with self._writing(name, sink):
-            sink.deliver_artifacts(told.series)
+            sink.deliver_artifacts(series)
 
     def _sink(self, name: str, destination: dict[str, Any]) -> Sink:
         key = json.dumps([name, destination], sort_keys=True)
@@ -128,7 +129,7 @@ class Delivery:
 
     @contextlib.contextmanager
     def _writing(self, name: str, sink: Sink) -> Iterator[None]:
-        """Hold the lock of a sink's database; UserError when it is not to be had."""
+        """Hold the lock of a sink's database; UserError when another process keeps it."""
         path = sink.lock_file()
         with contextlib.ExitStack() as stack:
             if not stack.enter_context(locked(path, patience=0)):
@@ -138,18 +139,18 @@ class Delivery:
                 self._note(name)
             yield
 
-    def _points_since(self, told: list[Told]) -> list[Told]:
-        """Bring the points that were recorded since `told` to the sinks that do not fail; what there is now."""
-        return told if self._journal_bytes() == self._size else self.points(last=False)
+    def _points_since(self, all_series: list[SeriesRecords]) -> list[SeriesRecords]:
+        """Bring what was recorded meanwhile to the sinks that do not fail; return what there is now."""
+        return all_series if self._journal_bytes() == self._size else self.deliver_points(last=False)
 
     def _journal_bytes(self) -> int:
         return sum(path.stat().st_size for _, path in journals(self.folder))
 
-    def _attempt(self, name: str, action: Callable[[], Any]) -> Any:
+    def _attempt(self, name: str, action: Callable[..., Any], *arguments: Any) -> Any:
         """What the action returns; None after an error, which is noted."""
         self._note(name)
         try:
-            return action()
+            return action(*arguments)
         except Exception as error:  # whatever a back end does, the others and the run go on
             reason = " ".join(describe_error(error).split())[:300] or type(error).__name__
             self.problems[name], self._failed[name] = reason, time.monotonic()
@@ -173,7 +174,7 @@ def sync_run(folder: Path, only: str | None = None, patience: float = RUN_PATIEN
         if not mine:
             return {"sync": f"{folder.name} is being delivered by another process"}
         delivery = Delivery(folder, only)
-        delivery.files(delivery.points())
+        delivery.deliver_files(delivery.deliver_points())
         delivery.close()
     return delivery.problems
 
@@ -184,21 +185,21 @@ def follow(folder: Path, parent: int) -> dict[str, str]:
         if not _is_written(folder, parent):
             return {"sync": f"{folder.name} is being delivered by another process"}
     delivery = Delivery(folder)
-    with ThreadPoolExecutor(1, initializer=_step_back) as background:
+    with ThreadPoolExecutor(1, initializer=lower_priority) as background:
         while _is_written(folder, parent):
             before = time.process_time()
-            background.submit(delivery.points, last=False).result()
+            background.submit(delivery.deliver_points, last=False).result()
             spent = time.process_time() - before
             _wait_for_end(folder, parent, min(max(FOLLOW_SECONDS, spent / CPU_SHARE), LONGEST_PAUSE))
-    told = delivery.points()  # at full priority, since the writer waits for it
-    _step_back()
-    delivery.files(told)
+    all_series = delivery.deliver_points()  # at full priority, since the writer waits for it
+    lower_priority()
+    delivery.deliver_files(all_series)
     delivery.close()
     unlock(folder / SYNC_LOCK)
     return delivery.problems
 
 
-def _step_back() -> None:
+def lower_priority() -> None:
     """Give this thread, and what it starts, the lowest priority. There is no way back without privileges."""
     os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 19)
 
@@ -229,7 +230,8 @@ def read_note(folder: Path) -> dict[str, Any]:
 def main() -> None:
     """The child of a run: `python -m trackstack.tracking.sync RUN_FOLDER PARENT`."""
     folder, parent = Path(sys.argv[1]), int(sys.argv[2])
-    collect_rarely()
+    # MLflow makes millions of objects that stay; to look through them for garbage again and again takes long.
+    gc.set_threshold(100_000, 20, 20)
     try:
         problems = follow(folder, parent)
     except UserError as error:

@@ -8,7 +8,9 @@ delivers a run, and that one process at a time writes a database.
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import os
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +19,7 @@ from typing import Any, Protocol
 from trackstack import UserError
 
 SINKS = ("sqlite", "mlflow", "tensorboard", "wandb")
+"""Their packages have the same names; that of SQLite comes with Python."""
 LOG_MODELS = ("all", "promoted", "none")
 
 
@@ -43,6 +46,13 @@ class Series:
     """How many metrics and system records it has so far."""
     artifacts: list[dict[str, Any]] = field(default_factory=list)
     """Artifact records so far; their paths are relative to `folder`."""
+    upstream: list[dict[str, Any]] = field(default_factory=list)
+    """What each attempt was made from; see `trackstack.tracking.upstream`."""
+
+    @property
+    def home(self) -> Path:
+        """The folder of all runs' records, which is the root of the repository unless somebody chose another."""
+        return self.folder.parent.parent
 
     @property
     def key(self) -> str:
@@ -67,6 +77,23 @@ def takes_model(series: Series) -> bool:
     if chosen not in LOG_MODELS:
         raise UserError(f"TRACKSTACK_LOG_MODELS is {chosen!r}; expected one of {', '.join(LOG_MODELS)}")
     return chosen == "all" or (chosen == "promoted" and series.promoted)
+
+
+def load_by_name(name: str, home: Path) -> Callable[..., Any]:
+    """The function that an artifact's record names as `module:function`.
+
+    Args:
+        home: of the run: where `trackstack sync` finds the modules of a repository that is not installed.
+    """
+    sys.path += [str(folder) for folder in (home, home / "src") if str(folder) not in sys.path]
+    module, function = name.split(":")
+    return getattr(importlib.import_module(module), function)
+
+
+def is_installed(package: str) -> bool:
+    """Whether a package can be imported, found out without importing it."""
+    spec = importlib.util.find_spec(package)
+    return spec is not None and spec.origin is not None  # W&B makes folders `wandb`, which are no package
 
 
 class Sink(Protocol):
@@ -102,4 +129,6 @@ def open_sink(name: str, destination: dict[str, Any]) -> Sink:
     """
     if name not in SINKS:
         raise UserError(f"TRACKSTACK_SINKS: {name!r} is no sink; expected some of {', '.join(SINKS)}")
-    return importlib.import_module(f"{__name__}.{name}_sink").open(destination)
+    if name != "sqlite" and not is_installed(name):
+        raise UserError(f'{name} is not installed; type: pip install "trackstack[{name}]"')
+    return importlib.import_module(f"{__name__}.{name}_sink").make_sink(destination)

@@ -52,18 +52,18 @@ class Writer(Protocol):
         """Close the files without raising, as they will be removed."""
 
 
-Place = Callable[[Series], Path]
+FolderOf = Callable[[Series], Path]
 """The folder that holds a series and nothing else."""
 
-Begin = Callable[[Series, dict[str, Any], bool], Writer]
+MakeWriter = Callable[[Series, dict[str, Any], bool], Writer]
 """Makes a writer from what the last one left, and whether that is this very state but for the artifacts."""
 
 
 class FolderSink:
-    """Series as files in the runs' own folders, each point in them once whoever was killed when."""
+    """Series as files in the runs' own folders, each point in them once whichever process was killed when."""
 
-    def __init__(self, place: Place, begin: Begin) -> None:
-        self._place, self._begin = place, begin
+    def __init__(self, folder_of: FolderOf, make_writer: MakeWriter) -> None:
+        self._folder_of, self._make_writer = folder_of, make_writer
         self._writers: dict[str, Writer] = {}
 
     def lock_file(self) -> Path | None:
@@ -98,7 +98,7 @@ class FolderSink:
                 stack.callback(self._finish, key, artifacts=False)
 
     def _is_complete(self, series: Series, artifacts: bool = False) -> bool:
-        marker = _read_marker(self._place(series))
+        marker = _read_marker(self._folder_of(series))
         same = series.status != "running" and marker.get("state") == _state(series)
         return same and (marker["artifacts"] or not artifacts)
 
@@ -106,9 +106,9 @@ class FolderSink:
     def _writer(self, series: Series) -> Iterator[Writer]:
         """The series' writer; after an error nobody knows what is in its files, and they are begun anew."""
         if series.key not in self._writers:
-            self._place(series).mkdir(parents=True, exist_ok=True)
-            marker = _read_marker(self._place(series))
-            self._writers[series.key] = self._begin(series, marker, self._is_complete(series))
+            self._folder_of(series).mkdir(parents=True, exist_ok=True)
+            marker = _read_marker(self._folder_of(series))
+            self._writers[series.key] = self._make_writer(series, marker, self._is_complete(series))
         writer = self._writers[series.key]
         writer.series = series
         try:
@@ -120,18 +120,18 @@ class FolderSink:
     def _finish(self, key: str, artifacts: bool) -> None:
         writer = self._writers.pop(key)
         kept = writer.finish()
-        place = self._place(writer.series)
+        folder = self._folder_of(writer.series)
         for part in kept["parts"]:
-            _to_disk(place / part)
+            _to_disk(folder / part)
         content = {"state": _state(writer.series), "artifacts": artifacts, **kept}
-        partial = place / f"{MARKER}.partial"
+        partial = folder / f"{MARKER}.partial"
         partial.write_text(json.dumps(content), encoding="utf-8")
         _to_disk(partial)
-        partial.replace(place / MARKER)
+        partial.replace(folder / MARKER)
 
 
 def _state(series: Series) -> dict[str, Any]:
-    """What tells one state of an ended series from another."""
+    """What distinguishes one state of an ended series from another."""
     return {
         "status": series.status,
         "error": series.error,
@@ -142,9 +142,9 @@ def _state(series: Series) -> dict[str, Any]:
     }
 
 
-def _read_marker(place: Path) -> dict[str, Any]:
+def _read_marker(folder: Path) -> dict[str, Any]:
     try:
-        return json.loads((place / MARKER).read_text(encoding="utf-8"))
+        return json.loads((folder / MARKER).read_text(encoding="utf-8"))
     except (FileNotFoundError, ValueError):
         return {}
 
@@ -156,9 +156,9 @@ def _to_disk(path: Path) -> None:
                 os.fsync(stream.fileno())
 
 
-def remove_parts(place: Path, pattern: str, keep: list[str]) -> None:
+def remove_unfinished(folder: Path, pattern: str, keep: list[str]) -> None:
     """Remove what an unfinished writer left: folders; files are emptied, as a reader may wait at their end."""
-    for part in place.glob(pattern):
+    for part in folder.glob(pattern):
         if part.name not in keep:
             shutil.rmtree(part) if part.is_dir() else os.truncate(part, 0)
 

@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import importlib
-import json
-import shutil
 import tempfile
 from pathlib import Path
 from typing import Any
 
 from trackstack import UserError
-from trackstack.outputs import DESCRIPTION_FILE
-from trackstack.sources import imported_sources
-from trackstack.tracking.sinks import Series
+from trackstack.tracking.sinks import Series, load_by_name
 from trackstack.tracking.sinks.mlflow_records import DIGEST_TAG
 
 Exports = dict[str, tempfile.TemporaryDirectory]
@@ -22,8 +17,8 @@ Exports = dict[str, tempfile.TemporaryDirectory]
 def logged_model(client: Any, run: Any, artifact: dict[str, Any]) -> Any:
     """MLflow's entry of a model, made when there is none: one that a kill left half uploaded is completed."""
     run_id, experiment = run.info.run_id, run.info.experiment_id
-    found = client.search_logged_models([experiment], f"source_run_id = '{run_id}'")
-    logged = [model for model in found if model.tags.get(DIGEST_TAG) == artifact["digest"]]
+    all_logged = client.search_logged_models([experiment], f"source_run_id = '{run_id}'")
+    logged = [model for model in all_logged if model.tags.get(DIGEST_TAG) == artifact["digest"]]
     if logged:
         return max(logged, key=is_ready)
     tags = {DIGEST_TAG: artifact["digest"]}
@@ -75,8 +70,7 @@ def export_model(logged: Any, run_id: str, series: Series, artifact: dict[str, A
     from mlflow.types import Schema, TensorSpec
 
     path = (series.folder / artifact["path"]).resolve()
-    module, function = artifact["loader"].split(":")
-    model, example = getattr(importlib.import_module(module), function)(path)
+    model, example = load_by_name(artifact["loader"], series.home)(path)
     # torch.export takes a size of 1 for a constant.
     example = np.concatenate([example, example])
     with torch.inference_mode():
@@ -100,53 +94,8 @@ def export_model(logged: Any, run_id: str, series: Series, artifact: dict[str, A
             ],
             serialization_format="pt2",
         )
-        if _takes_rows(path):
-            _serve_rows(folder, path)
+        if exporter := artifact.get("exporter"):
+            load_by_name(exporter, series.home)(folder, path)
     except Exception as error:
         reason = str(error).strip().partition("\n")[0]
         raise UserError(f"{path}: cannot be exported ({reason}); TRACKSTACK_LOG_MODELS=none leaves it out") from error
-
-
-def _takes_rows(path: Path) -> bool:
-    """Whether this is a model folder that says how rows become windows; those of older runs do not."""
-    file = path / DESCRIPTION_FILE
-    return file.is_file() and "stride" in json.loads(file.read_text(encoding="utf-8"))
-
-
-def _serve_rows(exported: Path, path: Path) -> None:
-    """Make MLflow's pyfunc of an exported model classify rows, as `trackstack predict` does and by the same code.
-
-    The model folder and the sources that it needs go along; MLflow's torch flavor stays the graph.
-    """
-    import mlflow.pyfunc
-    from mlflow.models import Model, ModelSignature
-    from mlflow.types import ColSpec, DataType, Schema
-    from mlflow.types.schema import AnyType
-
-    from trackstack.predict import CLASSIFIER_FOLDER, Classifier
-
-    shutil.copytree(path, exported / CLASSIFIER_FOLDER, copy_function=shutil.copyfile)
-    classifier, src = Classifier(path), Path(__file__).parents[3]
-    package = src / "trackstack"
-    scripts = [package / "predict.py", package / "models" / f"{classifier.description['model']}.py"]
-    for file in imported_sources(scripts, src):
-        copy = exported / "code" / file.relative_to(src)
-        copy.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(file, copy)
-    known = [ColSpec(AnyType(), name, required=False) for name in classifier.key_columns()]
-    columns = [ColSpec(DataType.double, name) for name in classifier.feature_columns()]
-    probs = [ColSpec(DataType.double, name) for name in classifier.probability_columns()]
-    labels = [ColSpec(DataType.long, "row"), ColSpec(DataType.string, "predicted")]
-    model = Model.load(exported)
-    environments = model.flavors[mlflow.pyfunc.FLAVOR_NAME]["env"]
-    mlflow.pyfunc.add_to_model(
-        model,
-        loader_module="trackstack.predict",
-        data=CLASSIFIER_FOLDER,
-        code="code",
-        conda_env=environments["conda"],
-        python_env=environments["virtualenv"],
-    )
-    model.signature = ModelSignature(Schema(known + columns), Schema(known + labels + probs))
-    model.saved_input_example_info = None  # which is of windows
-    model.save(exported / "MLmodel")

@@ -1,4 +1,4 @@
-"""How a series is said in MLflow's terms: tags, parameters, points and places of artifacts. Nothing is contacted."""
+"""A series in MLflow's terms: tags, parameters, points and places of artifacts. Nothing is contacted."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import PurePosixPath
 from typing import Any, NamedTuple
 
+from trackstack.tracking.params import flatten
 from trackstack.tracking.sinks import Series
 
 FOLDERS = {"report": "reports", "plot": "plots", "file": "files", "model": "model"}
@@ -36,16 +37,13 @@ def clean(name: str) -> str:
     return "/".join(part for part in parts if part not in ("", ".", "..")) or "_"
 
 
-def flatten(values: dict[str, Any], prefix: str = "") -> dict[str, str]:
-    """Nested parameters by dotted names; text stays as it is, the rest becomes JSON."""
-    flat = {}
-    for name, value in values.items():
-        if isinstance(value, dict) and value:
-            flat |= flatten(value, f"{prefix}{name}.")
-        else:
-            text = value if isinstance(value, str) else json.dumps(value)
-            flat[clean(prefix + name)] = text[:MAX_VALUE]
-    return flat
+def run_params(start: dict[str, Any]) -> dict[str, str]:
+    """The parameters by dotted names; text stays as it is, the rest becomes JSON."""
+    texts = {
+        name: value if isinstance(value, str) else json.dumps(value)
+        for name, value in flatten(start["params"]).items()
+    }
+    return {clean(name): text[:MAX_VALUE] for name, text in texts.items()}
 
 
 def run_tags(series: Series) -> dict[str, str]:
@@ -75,11 +73,11 @@ def dataset_input(data: dict[str, Any]) -> Any:
     return DatasetInput(dataset, [InputTag("mlflow.data.context", "training")])
 
 
-def to_points(began: float, records: list[dict[str, Any]]) -> Iterator[Point]:
-    """The points of records, in order; use of the system is counted in seconds since the series began."""
+def to_points(started: float, records: list[dict[str, Any]]) -> Iterator[Point]:
+    """The points of records, in order; a step of a system record is the whole seconds since the series started."""
     for record in records:
         is_system = record["type"] == "system"
-        step = int(record["time"] - began) if is_system else record["step"]
+        step = int(record["time"] - started) if is_system else record["step"]
         for name, value in record["values"].items():
             name = clean(f"system/{name}" if is_system else name)
             yield Point(name, step, milliseconds(record["time"]), value)

@@ -31,8 +31,8 @@ from trackstack.tracking.sinks.mlflow_records import (
     artifact_folder,
     artifacts_digest,
     dataset_input,
-    flatten,
     milliseconds,
+    run_params,
     run_tags,
     to_points,
 )
@@ -54,7 +54,7 @@ DELIVERED_TAG = "trackstack.artifacts"
 MAX_POINTS, MAX_PARAMS = 1000, 100
 
 
-def open(destination: dict[str, str]) -> MlflowSink:
+def make_sink(destination: dict[str, str]) -> MlflowSink:
     """The sink for {"uri", "artifacts", "experiment"}; nothing is contacted yet."""
     for name, value in SETTINGS.items():
         os.environ.setdefault(name, value)
@@ -154,20 +154,20 @@ class MlflowSink:
 
         if (experiment := self._experiment_id()) is None:
             return []
-        found = self._client.search_runs(
+        runs = self._client.search_runs(
             [experiment], f"tags.`{KEY_TAG}` = '{series.key}'", run_view_type=ViewType.ALL
         )
-        return sorted(found, key=weight, reverse=True)
+        return sorted(runs, key=weight, reverse=True)
 
     def _run(self, series: Series) -> Any:
         """The run of a series, made when there is none."""
         if series.key not in self._run_ids:
-            found = self._search(series) or self._create_run(series)
+            runs = self._search(series) or self._create_run(series)
             # A request whose answer was lost may have made another one, which nobody has filled.
-            for other in found[1:]:
+            for other in runs[1:]:
                 if other.info.lifecycle_stage == "active":
                     self._client.delete_run(other.info.run_id)
-            self._run_ids[series.key] = found[0].info.run_id
+            self._run_ids[series.key] = runs[0].info.run_id
         return self._client.get_run(self._run_ids[series.key])
 
     def _create_run(self, series: Series) -> list[Any]:
@@ -182,9 +182,7 @@ class MlflowSink:
     def _describe(self, run: Any, start: dict[str, Any]) -> None:
         from mlflow.entities import Param
 
-        params = [
-            Param(name, value) for name, value in flatten(start["params"]).items() if name not in run.data.params
-        ]
+        params = [Param(name, value) for name, value in run_params(start).items() if name not in run.data.params]
         for first in range(0, len(params), MAX_PARAMS):
             self._client.log_batch(run.info.run_id, params=params[first : first + MAX_PARAMS])
         if start.get("data") and not run.inputs.dataset_inputs:

@@ -8,11 +8,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from trackstack import UserError, db
+from trackstack import UserError
+from trackstack.tracking import db
 from trackstack.tracking.sinks import Series
 
 
-def open(destination: dict[str, Any]) -> SqliteSink:
+def make_sink(destination: dict[str, Any]) -> SqliteSink:
     """The sink for {"path": ".../project.db"}; nothing is opened or made yet."""
     return SqliteSink(Path(destination["path"]))
 
@@ -59,7 +60,7 @@ class SqliteSink:
             connection.executemany(
                 "INSERT INTO artifacts (run_id, kind, path, digest) VALUES (?, ?, ?, ?) "
                 "ON CONFLICT (run_id, path) DO UPDATE SET kind = excluded.kind, digest = excluded.digest",
-                [(run_id, found["kind"], found["path"], found.get("digest")) for found in series.artifacts],
+                [(run_id, record["kind"], record["path"], record.get("digest")) for record in series.artifacts],
             )
 
     def close(self) -> None:
@@ -118,9 +119,9 @@ def _put_run(connection: sqlite3.Connection, series: Series) -> int:
     dataset_id = None
     if data is not None:
         changing = "version, path, num_samples, description"
-        dataset_id = db.put(connection, "datasets", dataset_row(data), "name, digest", changing)
+        dataset_id = db.upsert(connection, "datasets", dataset_row(data), "name, digest", changing)
     changing = "status, finished_at, error, reproduced"
-    run_id = db.put(connection, "runs", run_row(series, dataset_id), "run_key, attempt", changing)
+    run_id = db.upsert(connection, "runs", run_row(series, dataset_id), "run_key, attempt", changing)
     connection.executemany(
         "INSERT INTO lineage (run_id, stage, digest) VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
         [(run_id, *item) for item in (data or {}).get("digests", {}).items()],

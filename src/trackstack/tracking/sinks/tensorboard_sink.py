@@ -1,14 +1,13 @@
 """TensorBoard: event files in the run's folder, so that `tensorboard --logdir=runs/` shows every run.
 
 The events are written directly: `SummaryWriter` hands them to a thread, which prints a traceback when the disk
-is full, and it needs torch, which is imported here only to draw a model.
+is full, and it needs torch, which is imported here only to draw the graph of a model.
 """
 
 from __future__ import annotations
 
 import contextlib
 import csv
-import importlib
 import io
 import itertools
 import json
@@ -16,50 +15,50 @@ import os
 import socket
 import time
 import warnings
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from trackstack.tracking.sinks import Series, takes_model
-from trackstack.tracking.sinks.folder import MARKER, FolderSink, Seen, new_rows, remove_parts
+from trackstack.tracking.params import flatten
+from trackstack.tracking.sinks import Series, is_installed, load_by_name, takes_model
+from trackstack.tracking.sinks.folder import MARKER, FolderSink, Seen, new_rows, remove_unfinished
 
 GRAPH = ".graph"
-"""How the name of an event file ends that holds a model's graph, after the model's digest."""
+"""The end of the name of an event file with a model's graph; before it comes the model's digest."""
 
 
-def open(destination: dict[str, Any]) -> FolderSink:
+def make_sink(destination: dict[str, Any]) -> FolderSink:
     """The sink; everything it needs to know is in the series."""
-    return FolderSink(_place, _begin)
+    return FolderSink(_folder, _make_writer)
 
 
-def _place(series: Series) -> Path:
+def _folder(series: Series) -> Path:
     """The folder that TensorBoard shows as a run."""
     return series.folder / ("tensorboard" if series.number == 1 else f"tensorboard-{series.number}")
 
 
-def _begin(series: Series, marker: dict[str, Any], complete: bool) -> EventWriter:
+def _make_writer(series: Series, marker: dict[str, Any], complete: bool) -> EventWriter:
     """Go on after whole files only to add artifacts: anything but the graph is written anew, which is cheap."""
-    place = _place(series)
+    folder = _folder(series)
     parts = marker.get("parts", [])
     if not complete:
-        (place / MARKER).unlink(missing_ok=True)
+        (folder / MARKER).unlink(missing_ok=True)
         parts = [part for part in parts if part.endswith(GRAPH)]
-    remove_parts(place, "events.out.tfevents.*", keep=parts)
-    return EventWriter(series, place, fresh=not complete)
+    remove_unfinished(folder, "events.out.tfevents.*", keep=parts)
+    return EventWriter(series, folder, fresh=not complete)
 
 
 class EventWriter:
     """Writes one event file, and a second one for the model's graph."""
 
-    def __init__(self, series: Series, place: Path, fresh: bool):
+    def __init__(self, series: Series, folder: Path, fresh: bool):
         from tensorboard.compat.proto.event_pb2 import Event, SessionLog
         from tensorboard.summary.writer.record_writer import RecordWriter
 
-        self.series, self._place = series, place
+        self.series, self._folder = series, folder
         self._event, self._seen = Event, Seen(set)
         # Whoever watches the folder goes from file to file by name, so names have to ascend with time.
         name = f"events.out.tfevents.{time.time():.6f}.{socket.gethostname()}.{os.getpid()}"
-        self._file = (place / name).open("xb")
+        self._file = (folder / name).open("xb")
         self._records = RecordWriter(self._file)
         self._add(series.start["time"], file_version="brain.Event:2")
         if fresh:
@@ -79,16 +78,15 @@ class EventWriter:
             if artifact["kind"] == "plot" and artifact["path"].endswith("predictions.csv"):
                 self._write_picture(artifact)
         self._end()
-        for artifact in self.series.artifacts if takes_model(self.series) else ():
-            if artifact["kind"] == "model" and artifact.get("loader"):
-                suffix = f".{artifact['digest'][:12]}{GRAPH}"
-                if not any(file.stat().st_size for file in self._place.glob(f"*{suffix}")):
-                    _write_graph(self._place, suffix, self.series.folder / artifact["path"], artifact["loader"])
+        if takes_model(self.series) and is_installed("torch"):
+            for artifact in self.series.artifacts:
+                if artifact["kind"] == "model" and artifact.get("loader"):
+                    self._write_graph(artifact)
 
     def finish(self) -> dict[str, Any]:
         """Close the file; everything in the folder is whole."""
         self._end()
-        return {"parts": sorted(path.name for path in self._place.glob("events.out.tfevents.*"))}
+        return {"parts": sorted(path.name for path in self._folder.glob("events.out.tfevents.*"))}
 
     def abandon(self) -> None:
         """Close the file, whatever its state."""
@@ -107,22 +105,42 @@ class EventWriter:
         from tensorboard.plugins.hparams.summary_v2 import hparams_pb
 
         started = self.series.start["time"]
-        parameters = dict(flatten(self.series.start["params"]))
+        parameters = {
+            name: value if isinstance(value, bool | int | float | str) else json.dumps(value)
+            for name, value in flatten(self.series.start["params"]).items()
+        }
         self._add(started, summary=hparams_pb(parameters, self.series.key, start_time_secs=started))
 
     def _write_picture(self, artifact: dict[str, Any]) -> None:
         from tensorboard.compat.proto.summary_pb2 import Summary
+        from tensorboard.plugins.text.summary_v2 import text_pb
 
         try:
             width, height, png = draw_confusion(self.series.folder / artifact["path"])
-        except (OSError, KeyError, ValueError) as error:
-            from torch.utils.tensorboard.summary import text
-
-            self._add(artifact["time"], summary=text("confusion_matrix", f"not drawn: {error!r}"))
+        except (OSError, KeyError, ValueError, ImportError) as error:
+            self._add(artifact["time"], summary=text_pb("confusion_matrix/text_summary", f"not drawn: {error!r}"))
             return
         image = Summary.Image(width=width, height=height, colorspace=4, encoded_image_string=png)
         value = Summary.Value(tag="confusion_matrix", image=image)
         self._add(artifact["time"], summary=Summary(value=[value]))
+
+    def _write_graph(self, artifact: dict[str, Any]) -> None:
+        """A file of its own with the graph of a model, or why there is none: not every model can be traced."""
+        suffix = f".{artifact['digest'][:12]}{GRAPH}"
+        if any(file.stat().st_size for file in self._folder.glob(f"*{suffix}")):
+            return
+        import torch
+        from torch.utils.tensorboard import SummaryWriter
+
+        with SummaryWriter(str(self._folder), filename_suffix=suffix) as writer:
+            try:
+                load = load_by_name(artifact["loader"], self.series.home)
+                model, example = load(self.series.folder / artifact["path"])
+                with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+                    warnings.simplefilter("ignore")
+                    writer.add_graph(model, torch.from_numpy(example))
+            except Exception as error:
+                writer.add_text("model_graph", f"not drawn: {error!r}")
 
     def _end(self) -> None:
         if self._file.closed:
@@ -131,16 +149,6 @@ class EventWriter:
             ended = self.series.finished or self.series.start["time"]
             self._add(ended, summary=_session_end(self.series.status == "finished", ended))
         self._file.close()
-
-
-def flatten(params: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, bool | int | float | str]]:
-    """Nested parameters as `train.lr`; lists and nulls as JSON text."""
-    for name, value in params.items():
-        if isinstance(value, dict) and value:
-            yield from flatten(value, f"{prefix}{name}.")
-        else:
-            plain = isinstance(value, bool | int | float | str)
-            yield f"{prefix}{name}", value if plain else json.dumps(value)
 
 
 def _scalars(values: dict[str, float]) -> Any:
@@ -191,23 +199,7 @@ def draw_confusion(path: Path) -> tuple[int, int, bytes]:
     highest = max(map(max, counts))
     for row, column in itertools.product(range(len(classes)), repeat=2):
         count = counts[row][column]
-        axes.text(column, row, count, ha="center", color="white" if count > highest / 2 else "black")
+        axes.text(column, row, str(count), ha="center", color="white" if count > highest / 2 else "black")
     canvas, png = FigureCanvasAgg(figure), io.BytesIO()
     canvas.print_png(png)
     return *canvas.get_width_height(), png.getvalue()
-
-
-def _write_graph(place: Path, suffix: str, path: Path, loader: str) -> None:
-    """The graph of a model, or why there is none: not every model can be traced."""
-    import torch
-    from torch.utils.tensorboard import SummaryWriter
-
-    with SummaryWriter(str(place), filename_suffix=suffix) as writer:
-        try:
-            module, function = loader.split(":")
-            model, example = getattr(importlib.import_module(module), function)(path)
-            with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
-                warnings.simplefilter("ignore")
-                writer.add_graph(model, torch.from_numpy(example))
-        except Exception as error:
-            writer.add_text("model_graph", f"not drawn: {error!r}")

@@ -10,16 +10,14 @@ Neither the command line nor the environment is recorded: either may hold secret
 from __future__ import annotations
 
 import contextlib
-import importlib.util
 import itertools
 import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from trackstack import UserError
 from trackstack.tracking.sinks import Series
-from trackstack.tracking.sinks.folder import FolderSink, Row, Seen, new_rows, remove_parts
+from trackstack.tracking.sinks.folder import FolderSink, Row, Seen, new_rows, remove_unfinished
 
 NUMBERS = itertools.count()
 UPLOADED = ("model", "report")
@@ -46,23 +44,17 @@ SETTINGS = {
 }
 
 
-def open(destination: dict[str, Any]) -> FolderSink:
-    """The sink for `mode`, `project` and, where it is given, `entity`.
+def make_sink(destination: dict[str, Any]) -> FolderSink:
+    """The sink for `mode`, `project` and, where it is given, `entity`."""
 
-    Raises:
-        UserError: wandb is not installed.
-    """
-    if importlib.util.find_spec("wandb") is None:
-        raise UserError('wandb is not installed; type: pip install "trackstack[wandb]"')
+    def make_writer(series: Series, marker: dict[str, Any], complete: bool) -> RunWriter:
+        remove_unfinished(_folder(series), "*run-*", keep=marker.get("parts", []))
+        return RunWriter(destination, series, _folder(series), marker)
 
-    def begin(series: Series, marker: dict[str, Any], complete: bool) -> RunWriter:
-        remove_parts(_place(series), "*run-*", keep=marker.get("parts", []))
-        return RunWriter(destination, series, _place(series), marker)
-
-    return FolderSink(_place, begin)
+    return FolderSink(_folder, make_writer)
 
 
-def _place(series: Series) -> Path:
+def _folder(series: Series) -> Path:
     """The folder in which W&B makes its own: it insists on the last name."""
     return (series.folder if series.number == 1 else series.folder / f"wandb-{series.number}") / "wandb"
 
@@ -70,9 +62,9 @@ def _place(series: Series) -> Path:
 class RunWriter:
     """Writes one series as one W&B run."""
 
-    def __init__(self, destination: dict[str, Any], series: Series, place: Path, marker: dict[str, Any]):
+    def __init__(self, destination: dict[str, Any], series: Series, folder: Path, marker: dict[str, Any]):
         self.series = series
-        self._destination, self._place = destination, place
+        self._destination, self._folder = destination, folder
         self._parts: list[str] = marker.get("parts", [])
         self._artifacts: list[dict[str, Any]] = marker.get("logged", [])
         self._seen = Seen(set, {name: set(steps) for name, steps in marker.get("points", {}).items()})
@@ -108,7 +100,7 @@ class RunWriter:
             if self._run is None:
                 self._start()
             digests = {record["path"]: record.get("digest") for record in records}
-            with _inside(self._place):
+            with _inside(self._folder):
                 artifact = wandb.Artifact(f"{kind}-{self.series.key}", type=kind, metadata=digests)
                 for path in filter(Path.exists, paths):
                     artifact.add_dir(str(path)) if path.is_dir() else artifact.add_file(str(path))
@@ -145,7 +137,7 @@ class RunWriter:
 
         start = self.series.start
         suffix = f"{os.getpid()}-{next(NUMBERS)}"
-        with _inside(self._place):
+        with _inside(self._folder):
             self._run = wandb.init(
                 project=self._destination.get("project"),
                 entity=self._destination.get("entity"),
@@ -154,7 +146,7 @@ class RunWriter:
                 resume="allow",
                 name=start["name"],
                 config=start["params"],
-                dir=str(self._place.parent),
+                dir=str(self._folder.parent),
                 settings=wandb.Settings(**SETTINGS, x_sync_dir_suffix=suffix),
             )
         # What the server has of a run is not logged to it again.
@@ -191,9 +183,9 @@ class RunWriter:
 
 
 @contextlib.contextmanager
-def _inside(place: Path) -> Iterator[None]:
+def _inside(folder: Path) -> Iterator[None]:
     """Keep W&B's caches and copies in the run's folder, unless the user has said where they go."""
-    wanted = {f"WANDB_{name}_DIR": str(place / name.lower()) for name in ("CACHE", "DATA", "ARTIFACT")}
+    wanted = {f"WANDB_{name}_DIR": str(folder / name.lower()) for name in ("CACHE", "DATA", "ARTIFACT")}
     added = {name: value for name, value in wanted.items() if name not in os.environ}
     os.environ.update(added)
     try:

@@ -1,0 +1,49 @@
+"""The commands of this pipeline: check, catalog and predict. `pyproject.toml` joins them to `trackstack`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pipeline.import_data.commands import catalog
+from trackstack.cli.printing import Json, print_json
+
+app = typer.Typer()
+app.add_typer(catalog, name="catalog")
+
+
+@app.command()
+def check(as_json: Json = False) -> None:
+    """Validate params.yaml, the catalog and the raw files; run nothing."""
+    from pipeline.check.everything import main
+
+    if as_json:
+        print_json(list(main()))
+        return
+    for line in main():
+        typer.echo(line)
+
+
+@app.command()
+def predict(
+    table: Annotated[Path, typer.Argument(metavar="CSV", help="With the columns that the model was trained on.")],
+    model: Annotated[
+        str | None,
+        typer.Option(help="A model folder, or an MLflow URI such as models:/cnn/1; by default dvc.yaml's model."),
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Write this .csv or .parquet file instead of printing.")] = None,
+    missing: Annotated[list[str] | None, typer.Option(help="A word for a missing value; repeat it.")] = None,
+) -> None:
+    """Label the rows of a table, or their windows, and give the probability of each class."""
+    from trackstack.training.determinism import pin_environment
+
+    pin_environment()  # before torch is imported
+    from pipeline.predict.tables import as_csv
+    from pipeline.predict.tables import predict as label
+
+    labelled, summary = label(table, model, out, tuple(missing or ()))
+    if out is None:
+        typer.echo(as_csv(labelled), nl=False)
+    typer.echo(f"{out or table}: {summary}", err=True)

@@ -1,0 +1,1 @@
+"""The stage `evaluate`: metrics on the test split, tables, the report."""

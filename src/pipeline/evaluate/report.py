@@ -1,0 +1,90 @@
+"""The report of an evaluation: one HTML file that needs nothing else, with the same bytes for the same results."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pipeline.evaluate import drawings
+from pipeline.evaluate.figures import Evaluation, wilson
+from pipeline.windows.layout import SPLITS
+
+TEMPLATE = Path(__file__).with_suffix(".html")
+MOST_FEATURES, MOST_NAMES = 50, 30
+"""Features and groups in a table: what keeps the file small."""
+
+
+def write_report(path: Path, evaluation: Evaluation) -> None:
+    """Write the report. It shows no time, host or place: equal results have equal bytes."""
+    import jinja2
+
+    environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    with drawings.own_style():
+        content = environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(_content(evaluation))
+    path.write_text(content + "\n", encoding="utf-8")
+
+
+def _content(evaluation: Evaluation) -> dict[str, Any]:
+    """What the template shows."""
+    cache, model = evaluation.windows.cache.metadata, evaluation.model
+    recalls = [(name, recall, count) for name, _, recall, _, count in evaluation.per_class]
+    what = "windows" if cache["window"] > 1 else "rows"
+    num_correct = int((evaluation.probs_WK.argmax(1) == evaluation.actual_W).sum())
+    return {
+        "split": evaluation.split,
+        "what": what,
+        "run": model["run"],
+        "model": model["model"],
+        "dataset": model["dataset"],
+        "metrics": evaluation.metrics,
+        "interval": wilson(num_correct, len(evaluation.actual_W)),
+        "majority": np.bincount(evaluation.actual_W).max() / len(evaluation.actual_W),
+        "group": drawings.group_word(cache),
+        "splits": {name: cache["split"][name] for name in SPLITS},
+        "curves": drawings.curves(evaluation.live),
+        "confusion": drawings.confusion(evaluation),
+        "classes": evaluation.per_class,
+        "class_bars": drawings.bars(recalls, "recall"),
+        "group_bars": drawings.bars(evaluation.per_group, "accuracy"),
+        "calibration": drawings.calibration(evaluation.calibration),
+        "hardest": drawings.hardest(evaluation),
+        "features": list(evaluation.profile["columns"].items())[:MOST_FEATURES],
+        "num_features": len(evaluation.profile["columns"]),
+        "boxes": drawings.boxes(evaluation.profile["columns"]),
+        "rows": evaluation.profile["rows"],
+        "rows_of_classes": evaluation.profile["classes"],
+        "params": list(_flat(_parameters(evaluation))),
+        "lineage": [
+            ("raw files (manifest)", cache["digests"]["ingest"]),
+            ("Parquet", cache["digests"]["parquet"]),
+            ("tensor cache", cache["digest"]),
+            ("model weights", model["digest"]),
+            ("run", model["run"]),
+        ],
+        "most": MOST_NAMES,
+    }
+
+
+def _parameters(evaluation: Evaluation) -> dict[str, Any]:
+    model = evaluation.model
+    sections: dict[str, Any] = {name: model[name] for name in ("train", "losses", "metrics") if name in model}
+    windows = {"window": model["window"], "stride": model["stride"]}
+    return {
+        "dataset": model["dataset"],
+        "tensor_cache": windows,
+        **sections,
+        "models": {model["model"]: model["model_params"]},
+        "evaluate": evaluation.params,
+    }
+
+
+def _flat(values: dict[str, Any], prefix: str = "") -> Iterable[tuple[str, str]]:
+    for name, value in values.items():
+        if isinstance(value, dict):
+            yield from _flat(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", value if isinstance(value, str) else json.dumps(value)

@@ -1,0 +1,99 @@
+"""Metrics and plots of the trained model on the test split: groups that it never saw."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+
+from pipeline.evaluate.figures import Evaluation, measure
+from pipeline.evaluate.params import Params
+from pipeline.evaluate.report import write_report
+from pipeline.modeling.data_record import describe_data
+from pipeline.modeling.saved_model import classify_windows, load_model
+from pipeline.windows.dataset import WindowDataset, open_cache
+from trackstack import UserError
+from trackstack.core.files import new_folder, write_json
+from trackstack.tracking.run import series_of_model, start_run
+from trackstack.training.determinism import configure_torch
+from trackstack.training.device import choose_device, describe_device
+
+
+def evaluate(
+    cache_folder: Path,
+    model_folder: Path,
+    live: Path,
+    profile: Path,
+    out: Path,
+    params: Params,
+    split: str = "test",
+) -> None:
+    """Write `metrics.json`, tables of predictions, classes, groups and calibration, and `report.html` into `out`.
+
+    The figures are also recorded in the run that trained the model.
+
+    Args:
+        live: DVCLive's folder: the report shows its curves.
+        profile: the accepted rows' `profile.json`: the report shows it.
+
+    Raises:
+        UserError: no model, no cache, or a model that was trained on another cache.
+    """
+    cache = open_cache(cache_folder)
+    model, description = load_model(model_folder)
+    configure_torch(params.threads, description["train"]["deterministic"])
+    device = choose_device()
+    if description["reads"] != cache.metadata["digest"]:
+        raise UserError(f"{model_folder}: was trained on another tensor cache than {cache_folder}; type: dvc repro")
+    with start_run(
+        f"evaluate-{description['run']}",
+        {"evaluate": params.model_dump()},
+        run_id=description["run"],
+        stage="evaluate",
+        series=series_of_model(description["run"], model_folder),
+        data=describe_data(cache.metadata),
+        extra_tags={"model_name": description["model"]},
+        device=describe_device(device),
+    ) as record:
+        windows = WindowDataset(cache, split)
+        probs_WK = classify_windows(model, description, windows, device)
+        evaluation = measure(
+            windows,
+            probs_WK,
+            params,
+            split=split,
+            model=description,
+            live=live,
+            profile=json.loads(profile.read_text(encoding="utf-8")),
+        )
+        metrics = {f"{split}_{name}": value for name, value in evaluation.metrics.items()}
+        with new_folder(out) as folder:
+            write_json(folder / "metrics.json", metrics)
+            _write_tables(folder, evaluation)
+            write_report(folder / "report.html", evaluation)
+        record.log(metrics, step=description["kept"]["epoch"])
+        for table in ("predictions.csv", "per_group.csv"):
+            record.log_artifact(out / table, kind="plot")
+        record.log_artifact(out / "report.html", kind="report")
+    for name, value in metrics.items():
+        print(f"{name:26s} {value:,}" if isinstance(value, int) else f"{name:26s} {value:.4f}")
+
+
+def _write_tables(folder: Path, evaluation: Evaluation) -> None:
+    classes, probs_WK = np.array(evaluation.windows.cache.metadata["classes"]), evaluation.probs_WK
+    starts, confidence_W = evaluation.windows.starts.tolist(), (f"{confidence:.6f}" for confidence in probs_WK.max(1))
+    rows = zip(starts, classes[evaluation.actual_W], classes[probs_WK.argmax(1)], confidence_W, strict=True)
+    _write_csv(folder / "predictions.csv", ["row", "actual", "predicted", "confidence"], rows)
+    _write_csv(folder / "per_class.csv", ["class", "precision", "recall", "f1", "windows"], evaluation.per_class)
+    _write_csv(folder / "per_group.csv", ["group", "accuracy", "windows"], evaluation.per_group)
+    _write_csv(folder / "calibration.csv", ["confidence", "accuracy", "windows"], evaluation.calibration)
+
+
+def _write_csv(path: Path, header: list[str], rows: Iterable[tuple]) -> None:
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(header)
+        writer.writerows(rows)

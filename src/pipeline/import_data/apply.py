@@ -1,0 +1,207 @@
+"""Carry out a plan: files into the raw folder, `dvc add`, and the entry into the catalog with its comments kept.
+
+The files come into a folder beside their place, where the pipeline's own code validates them; what fails leaves
+nothing behind.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import polars as pl
+import yaml
+from ruamel.yaml import YAML
+from ruamel.yaml.comments import CommentedMap, CommentedSeq
+from ruamel.yaml.scalarstring import DoubleQuotedScalarString
+
+from pipeline.contract.catalog import CATALOG_FILE, Dataset
+from pipeline.import_data.plan import Plan, PlannedFile
+from pipeline.import_data.survey import is_missing, number_text, read_blocks
+from pipeline.ingest.csv_lines import CHUNK_BYTES, count_rows, open_csv
+from pipeline.ingest.manifest import build_manifest
+from pipeline.parquet.csv_rows import Rejected
+from pipeline.parquet.stage import RejectedRows, accepted_rows
+from trackstack import UserError
+from trackstack.core.files import new_folder
+from trackstack.core.params import validate
+from trackstack.core.progress import progress
+
+FLOW = ("classes", "extra", "types", "recipe")
+
+
+class Written(NamedTuple):
+    """What was written."""
+
+    entry: dict[str, Any]
+    rejected: int
+    """Rows that break the contract, which the pipeline will set aside."""
+    first: Rejected | None
+
+
+def apply(plan: Plan, *, move: bool) -> Written:
+    """Write files, `.dvc` pointer and catalog entry; UserError leaves things as they were.
+
+    Args:
+        move: remove the originals at the end; where they lie in the same file system nothing is copied then.
+    """
+    raw = Path(plan.entry["path"])
+    in_place = all(file.sample.file.resolve().parent == raw.resolve() for file in plan.files)
+    new = not raw.exists() or in_place
+    if in_place and plan.converted:
+        raise UserError(f"{raw}: must be rewritten ({'; '.join(plan.converted)}); move the files elsewhere first")
+    if in_place:
+        written = validate_files(plan, raw)
+    else:
+        with new_folder(raw) as folder:
+            write_files(plan, folder, move)
+            written = validate_files(plan, folder)
+    try:
+        _dvc("add", "--quiet", str(raw))
+    except UserError:
+        if not in_place and new:
+            shutil.rmtree(raw)
+        elif not in_place:
+            _dvc("checkout", "--quiet", "--force", f"{raw}.dvc")
+        raise
+    write_entry(plan.name, written.entry)
+    if move and not in_place:
+        for file in plan.files:
+            file.sample.file.unlink()
+    return written
+
+
+def validate_files(plan: Plan, folder: Path) -> Written:
+    """Count the rows of the files in the folder and check each as the pipeline will."""
+    rows = {file.target: _count_rows(folder / file.target) for file in plan.files}
+    entry = plan.entry | {"num_samples": sum(rows.values()), "files": rows}
+    dataset = validate(Dataset, entry, CATALOG_FILE, prefix=f"datasets.{plan.name}")
+    manifest = build_manifest(plan.name, dataset, folder)
+    rejected, accepted = RejectedRows(io.StringIO()), 0
+    for block, _ in accepted_rows(manifest, folder, rejected):
+        accepted += block.height
+    if accepted == 0 and rejected.first:
+        raise UserError(f"{rejected.first}; and no other row is accepted either")
+    return Written(entry, rejected.count, rejected.first)
+
+
+def same_content(file: PlannedFile, plan: Plan, present: Path) -> bool:
+    """Whether a file of the raw folder already holds what the plan would write there."""
+    with open_csv(file.sample.file) as (_, on_disk), present.open("rb") as old:
+        new = _converted(file, plan) if plan.converted else iter(lambda: on_disk.read(CHUNK_BYTES), b"")
+        return all(old.read(len(piece)) == piece for piece in new) and not old.read(1)
+
+
+def write_entry(name: str, entry: dict[str, Any], path: Path = CATALOG_FILE) -> None:
+    """Put an entry into the catalog: a new one at its end, the fields of an old one in their places."""
+    style = YAML()
+    style.indent(mapping=2, sequence=4, offset=2)
+    style.width, style.preserve_quotes = 116, True
+    catalog = style.load(path.read_text(encoding="utf-8"))
+    old = catalog["datasets"].get(name)
+    written = _as_written(entry)
+    if old is None:
+        catalog["datasets"][name] = written
+        catalog["datasets"].yaml_set_comment_before_after_key(name, before="\n", indent=0)
+    else:
+        for key, value in written.items():
+            if old.get(key) != entry[key]:
+                old[key] = value
+    partial = path.with_name(f".{path.name}.partial")
+    with partial.open("w", encoding="utf-8") as file:
+        style.dump(catalog, file)
+    partial.replace(path)
+
+
+def write_files(plan: Plan, folder: Path, move: bool = False) -> None:
+    """Write the planned files into a folder."""
+    with progress("writing", sum(file.sample.file.stat().st_size for file in plan.files)) as show:
+        done = 0
+        for file in plan.files:
+            target, source = folder / file.target, file.sample.file
+            if plan.converted:
+                with target.open("wb") as out:
+                    out.writelines(_converted(file, plan))
+            else:
+                _link_or_copy(source, target, move)
+            done += source.stat().st_size
+            show(done)
+
+
+def _link_or_copy(source: Path, target: Path, move: bool) -> None:
+    """A hard link where the original will go anyway, else a copy-on-write one, else a copy.
+
+    A hard link that stays would let an edit of the original reach DVC's cache.
+    """
+    from dvc_objects.fs.system import reflink
+
+    try:
+        if move:
+            os.link(source, target, follow_symlinks=True)
+        else:
+            reflink(str(source.resolve()), str(target))
+    except OSError:
+        target.unlink(missing_ok=True)
+        shutil.copyfile(source, target)
+
+
+def _converted(file: PlannedFile, plan: Plan) -> Iterator[bytes]:
+    """A file as the pipeline reads it, block by block."""
+    sample = file.sample
+    features = {feature["name"] for feature in plan.entry["features"]} | {plan.entry.get("time")}
+    missing = tuple(plan.entry["recipe"].get("missing", ()))
+    columns = [pl.lit(value).alias(name) for name, value in file.added.items()]
+    for name in sample.header:
+        text = pl.col(name).str.strip_chars()
+        if name in features:
+            text = pl.when(is_missing(name, missing)).then(None).otherwise(number_text(name, sample.dialect.decimal))
+        # Without null, an empty text would be written as "".
+        columns.append(pl.when(text == "").then(None).otherwise(text).alias(name))
+    for number, block in enumerate(read_blocks(sample)):
+        yield block.select(columns).write_csv(include_header=number == 0).encode()
+
+
+def _count_rows(path: Path) -> int:
+    with open_csv(path) as (stream, _):
+        return count_rows(stream)
+
+
+def _dvc(*arguments: str) -> None:
+    command = [sys.executable, "-P", "-m", "dvc", *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False)
+    if done.returncode:
+        raise UserError(f"dvc {' '.join(arguments)}: {' '.join(done.stderr.split())[:300]}")
+
+
+def _as_written(entry: dict[str, Any]) -> CommentedMap:
+    """The entry as a person would write it: short lists and features on one line each."""
+    written = CommentedMap((key, _styled(value, flow=key in FLOW)) for key, value in entry.items())
+    for feature in written["features"]:
+        feature.fa.set_flow_style()
+    return written
+
+
+def _styled(value: Any, flow: bool) -> Any:
+    if isinstance(value, dict):
+        styled: Any = CommentedMap((_styled(key, flow), _styled(item, flow)) for key, item in value.items())
+    elif isinstance(value, list | tuple):
+        styled = CommentedSeq(_styled(item, flow) for item in value)
+    else:
+        return DoubleQuotedScalarString(value) if isinstance(value, str) and not _is_plain(value) else value
+    if flow:
+        styled.fa.set_flow_style()
+    return styled
+
+
+def _is_plain(text: str) -> bool:
+    """Whether YAML 1.1, which DVC and the pipeline read, takes it for itself: it has more words than ruamel's 1.2."""
+    try:
+        return yaml.safe_load(f"[{text}]") == [text]
+    except yaml.YAMLError:
+        return False

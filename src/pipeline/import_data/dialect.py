@@ -1,0 +1,195 @@
+"""How CSV files are built, from their beginnings: encoding, delimiter, decimal mark, header.
+
+`csv.Sniffer` takes the comma of `1,5;2,5` for the delimiter, and detectors of encodings name exotic ones for short
+files. Here a delimiter must cut the header and the rows alike, and what is not Unicode is Windows' encoding; both are
+shown, and can be overruled.
+"""
+
+from __future__ import annotations
+
+import codecs
+import csv
+import glob
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from pipeline.ingest.csv_lines import open_csv
+from trackstack import UserError
+
+SAMPLE_BYTES = 1 << 18
+SUFFIXES = (".csv", ".tsv", ".txt", ".csv.gz", ".csv.zst")
+DELIMITERS = ",;\t|"
+BYTE_ORDER_MARKS = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
+COMMA_NUMBER = re.compile(r"[-+]?\d+,\d+([eE][-+]?\d+)?")
+NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?")
+
+
+@dataclass(frozen=True)
+class Dialect:
+    """What stands between values and within numbers, and the letters' encoding."""
+
+    encoding: str
+    delimiter: str
+    decimal: str
+
+    def __str__(self) -> str:
+        names = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar"}
+        mark = {",": "comma", ".": "point"}
+        return f"{names.get(self.delimiter, self.delimiter)}-separated, decimal {mark[self.decimal]}, {self.encoding}"
+
+
+@dataclass(frozen=True)
+class DialectOptions:
+    """What of a dialect is given, and need not be guessed."""
+
+    encoding: str | None = None
+    delimiter: str | None = None
+    decimal: str | None = None
+
+
+@dataclass(frozen=True)
+class Sample:
+    """The beginning of one file."""
+
+    file: Path
+    name: str
+    """Its path below what was asked for, with /."""
+    dialect: Dialect
+    header: list[str]
+    rows: list[list[str]] = field(repr=False)
+    unnamed: tuple[str, ...] = ()
+    """Columns without a name, by the one that they get here."""
+    nonstandard_lines: bool = False
+    """Line ends, or names with spaces around them, that the pipeline does not take."""
+
+    def counts_rows(self, column: int) -> bool:
+        """Whether a column numbers the rows: as a feature it would tell the order of the file."""
+        values = [row[column].strip() for row in self.rows]
+        if len(values) < 3 or not all(value.isdecimal() for value in values):
+            return False
+        return all(int(value) - int(values[0]) == number for number, value in enumerate(values))
+
+
+def find_files(path: str) -> list[tuple[Path, str]]:
+    """The CSV files that a file, a folder or a glob stands for, with their names below it."""
+    root = Path(path)
+    if root.is_dir():
+        files = [file for file in root.rglob("*") if file.name.endswith(SUFFIXES) and not file.name.startswith(".")]
+        named = [(file, file.relative_to(root).as_posix()) for file in files if file.is_file()]
+        if not named:
+            raise UserError(f"{path}: no CSV file in this folder; expected names with {', '.join(SUFFIXES)}")
+        return sorted(named, key=lambda pair: pair[1])
+    if root.exists():
+        return [(root, root.name)]
+    files = [Path(file) for file in sorted(glob.glob(path, recursive=True)) if Path(file).is_file()]  # noqa: PTH207
+    if not files:
+        raise UserError(f"{path}: no such file or folder, and no file fits it as a pattern")
+    beginning = Path(*Path(path).parts[: next(i for i, part in enumerate(Path(path).parts) if glob.has_magic(part))])
+    return [(file, file.relative_to(beginning).as_posix()) for file in files]
+
+
+def read_sample(file: Path, name: str, given: DialectOptions) -> Sample:
+    """Read the beginning of a file and guess its dialect; UserError when it is no CSV with a header."""
+    if not file.is_file():
+        raise UserError(f"{file}: not a file")
+    with open_csv(file) as (stream, _):
+        content = stream.read(SAMPLE_BYTES)
+    if not content.strip():
+        raise UserError(f"{file}: empty, expected a header and rows")
+    encoding = given.encoding or _encoding(content, file)
+    text = _decode(content, encoding, file)
+    if "\0" in text:
+        raise UserError(f"{file}: not a CSV file: it holds bytes that are no text")
+    lines = [line for line in re.split(r"\r\n|\n|\r", text) if line.strip()]
+    if len(content) == SAMPLE_BYTES and len(lines) > 2:
+        lines.pop()  # cut off
+    delimiter = given.delimiter or _delimiter(lines, file)
+    try:
+        header, *rows = csv.reader(lines, delimiter=delimiter, strict=True)
+    except csv.Error as error:
+        raise UserError(f"{file}: not a CSV file: {error}") from None
+    written, header = header, [column.strip() or f"column_{number}" for number, column in enumerate(header, 1)]
+    unnamed = tuple(name for name, column in zip(header, written, strict=True) if not column.strip())
+    _refuse_no_header(file, header, rows)
+    rows = [row for row in rows if len(row) == len(header)]
+    decimal = given.decimal or _decimal(rows)
+    nonstandard_lines = "\r" in text.replace("\r\n", "") or (written != header and not unnamed)
+    return Sample(file, name, Dialect(encoding, delimiter, decimal), header, rows, unnamed, nonstandard_lines)
+
+
+def find_differences(samples: list[Sample]) -> list[str]:
+    """A line for everything in which a file is built unlike the first one."""
+    first, *rest = samples
+    differences = []
+    for other in rest:
+        if other.dialect != first.dialect and len(other.header) > 1:
+            differences.append(f"{other.file}: {other.dialect}; {first.file.name} is {first.dialect}")
+        if missing := [column for column in first.header if column not in other.header]:
+            differences.append(f"{other.file}: no column {', '.join(missing)}, which {first.file.name} has")
+        if more := [column for column in other.header if column not in first.header]:
+            differences.append(f"{other.file}: column {', '.join(more)}, which {first.file.name} has not")
+    return differences
+
+
+def _encoding(content: bytes, file: Path) -> str:
+    for mark, encoding in BYTE_ORDER_MARKS.items():
+        if content.startswith(mark):
+            return encoding
+    for encoding in ("utf-8", "cp1252"):
+        try:
+            codecs.getincrementaldecoder(encoding)().decode(content)
+        except UnicodeDecodeError:
+            continue
+        return encoding
+    raise UserError(f"{file}: neither UTF-8 nor Windows-1252; say what it is: --encoding NAME (or it is no CSV file)")
+
+
+def _decode(content: bytes, encoding: str, file: Path) -> str:
+    try:
+        return codecs.getincrementaldecoder(encoding)().decode(content)
+    except (LookupError, UnicodeDecodeError):
+        raise UserError(f"{file}: not {encoding}; say another --encoding") from None
+
+
+def _delimiter(lines: list[str], file: Path) -> str:
+    """The one that cuts most rows into as many fields as the header; with several, into the most."""
+    best = (0.0, 1, "")
+    for delimiter in DELIMITERS:
+        try:
+            header, *rows = (len(fields) for fields in csv.reader(lines[:1000], delimiter=delimiter, strict=True))
+        except csv.Error:
+            continue
+        if header > 1 and rows:
+            best = max(best, (sum(row == header for row in rows) / len(rows), header, delimiter))
+    share, _, delimiter = best
+    if share > 0.5:
+        return delimiter
+    if len(lines) > 1 and all(NUMBER.fullmatch(line.strip()) for line in lines[1:]):
+        return ","  # one column
+    if len(lines) == 1:
+        raise UserError(f"{file}: a header and no row")
+    raise UserError(f"{file}: not a CSV file: no comma, semicolon, tab or bar cuts its lines alike; --delimiter says")
+
+
+def _decimal(rows: list[list[str]]) -> str:
+    columns = list(zip(*rows, strict=True))
+    with_comma = sum(any(COMMA_NUMBER.fullmatch(value.strip()) for value in column) for column in columns)
+    with_point = sum(any("." in value and NUMBER.fullmatch(value.strip()) for value in column) for column in columns)
+    return "," if with_comma > with_point else "."
+
+
+def _refuse_no_header(file: Path, header: list[str], rows: list[list[str]]) -> None:
+    numbers = [column for column in header if NUMBER.fullmatch(column.replace(",", "."))]
+    if len(numbers) > len(header) / 2 and not _is_index(header):
+        raise UserError(f"{file}, line 1: {', '.join(header[:4])}: numbers where the names of columns are expected")
+    if not rows:
+        raise UserError(f"{file}: a header and no row")
+    if twice := sorted({column for column in header if header.count(column) > 1}):
+        raise UserError(f"{file}, line 1: a column is there twice: {', '.join(twice)}")
+
+
+def _is_index(header: list[str]) -> bool:
+    """Columns that are called 0, 1, 2, ...: what a table without names is saved with."""
+    numbers = [int(column) for column in header if column.isdecimal()]
+    return len(numbers) > 1 and numbers == list(range(numbers[0], numbers[0] + len(numbers)))

@@ -1,0 +1,192 @@
+"""Decide what a dataset version of own files will be: its catalog entry, its files, and what must be converted.
+
+Nothing is read or written here; what does not fit is reported all at once.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from dataclasses import dataclass, replace
+from typing import Any
+
+from pipeline.contract.catalog import CATALOG_FILE, Dataset, raw_path
+from pipeline.import_data.columns import ImportOptions, refuse, stem
+from pipeline.import_data.dialect import Sample
+from pipeline.import_data.suitability import feature_problems, id_problems, label_problems
+from pipeline.import_data.survey import ColumnSurvey, FileSurvey
+from trackstack import UserError
+from trackstack.core.params import LARGEST, Parameters, validate
+
+
+@dataclass(frozen=True)
+class PlannedFile:
+    """One file of the dataset version."""
+
+    sample: Sample
+    target: str
+    """Its name in the raw folder."""
+    added: dict[str, str]
+    """Columns that come from its name or from a table: the same value in every row."""
+    rows: int
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What will be done, and why."""
+
+    name: str
+    entry: dict[str, Any]
+    files: tuple[PlannedFile, ...]
+    converted: tuple[str, ...]
+    """Why the files are rewritten while they are copied; empty where they are taken byte for byte."""
+    notes: tuple[str, ...]
+    settings: tuple[str, ...]
+    """`NAME=VALUE` for `dvc exp run -S`, where the present parameters do not fit the data."""
+    class_rows: dict[str, int]
+
+
+def make_plan(
+    name: str,
+    description: str,
+    options: ImportOptions,
+    surveys: list[FileSurvey],
+    added: list[dict[str, str]],
+    params: Parameters,
+) -> Plan:
+    """The plan for files that were read; UserError with a line for each thing that does not fit.
+
+    Args:
+        options: with the names of all columns, as `resolve_columns` returns them.
+        added: for each file the columns that are added to it, from `resolve_columns` too.
+    """
+    sample, label = surveys[0].sample, options.label or ""
+    columns = _merged(surveys, added)
+    ids = [column for column in (options.group, options.series, options.time) if column]
+    counters = [
+        column
+        for number, column in enumerate(sample.header)
+        if column not in (*ids, label, *options.extra) and (sample.counts_rows(number) or column in sample.unnamed)
+    ]
+    options = replace(options, extra=(*options.extra, *counters))
+    features = [column for column in sample.header if column not in (*ids, label, *options.extra)]
+    problems = label_problems(label, columns[label]) + feature_problems(features, columns)
+    refuse(problems + id_problems(options, columns) + _name_problems(surveys))
+    converted = _why_converted(surveys, [columns[column] for column in (*features, label, *ids)], added)
+    files = tuple(
+        PlannedFile(survey.sample, _target(survey.sample, converted), columns_added, survey.rows)
+        for survey, columns_added in zip(surveys, added, strict=True)
+    )
+    entry: dict[str, Any] = {
+        "path": raw_path(name),
+        "description": description,
+        "num_samples": sum(file.rows for file in files),
+    }
+    entry |= _contract(options, features, columns)
+    entry["files"] = {file.target: file.rows for file in files}
+    if converted:
+        entry["recipe"] = options.recipe(sample.dialect)
+    validate(Dataset, entry, CATALOG_FILE, prefix=f"datasets.{name}")
+    return Plan(
+        name,
+        entry,
+        files,
+        converted=tuple(converted),
+        notes=tuple(
+            f"{column}: numbers the rows or has no name; kept as extra, not trained on" for column in counters
+        ),
+        settings=tuple(_settings(options, columns, params)),
+        class_rows={class_name: columns[label].values[class_name] for class_name in entry["classes"]},
+    )
+
+
+def _contract(options: ImportOptions, features: list[str], columns: dict[str, ColumnSurvey]) -> dict[str, Any]:
+    """The part of the entry that says how the files are built."""
+    label = options.label or ""
+    contract = {
+        "features": [{"name": name, **({"missing": "mean"} if columns[name].missing else {})} for name in features],
+        "label": label,
+        "classes": sorted(columns[label].values, key=_numbers_first),
+        "group": options.group,
+        "series": options.series,
+        "time": options.time,
+        "extra": list(options.extra),
+        "types": _types(options, columns),
+    }
+    return {key: value for key, value in contract.items() if value or key in ("features", "label", "classes")}
+
+
+def _name_problems(surveys: list[FileSurvey]) -> list[str]:
+    targets = Counter(_target(survey.sample, ()) for survey in surveys)
+    twice = [target for target, count in targets.items() if count > 1]
+    return [f"{', '.join(twice)}: several files would get this name; rename them"] if twice else []
+
+
+def _merged(surveys: list[FileSurvey], added: list[dict[str, str]]) -> dict[str, ColumnSurvey]:
+    columns = {name: ColumnSurvey() for name in surveys[0].columns}
+    for survey, constants in zip(surveys, added, strict=True):
+        for name, column in survey.columns.items():
+            columns[name].merge(column)
+        for name, value in constants.items():
+            columns.setdefault(name, ColumnSurvey()).values[value] += survey.rows
+    return columns
+
+
+def _types(options: ImportOptions, columns: dict[str, ColumnSurvey]) -> dict[str, str]:
+    """`types` of the catalog, where its defaults do not fit."""
+    types = {}
+    for name in filter(None, (options.group, options.series)):
+        values = columns[name].values
+        if not all(re.fullmatch(r"-?\d{1,18}", value) for value in values):
+            types[name] = "text"
+        elif max(abs(int(value)) for value in values) > LARGEST:
+            types[name] = "int64"
+    return types
+
+
+def _why_converted(surveys: list[FileSurvey], used: list[ColumnSurvey], added: list[dict[str, str]]) -> list[str]:
+    sample = surveys[0].sample
+    dialect = sample.dialect
+    reasons = {
+        f"{dialect.delimiter!r} to ','": dialect.delimiter != ",",
+        "decimal comma to point": dialect.decimal == ",",
+        f"{dialect.encoding} to UTF-8": dialect.encoding not in ("utf-8", "utf-8-sig"),
+        "line ends, spaces around names": any(survey.sample.nonstandard_lines for survey in surveys),
+        "names for columns that have none": sample.unnamed,
+        "spaces, words for missing values, true and false": dialect.decimal == "."
+        and any(column.to_convert for column in used),
+        f"added: {', '.join(added[0])}": added[0],
+    }
+    converted = [reason for reason, applies in reasons.items() if applies]
+    if converted and (broken := sum(survey.broken for survey in surveys)):
+        raise UserError(
+            f"{sample.file}: {broken:,} line{'s' * (broken > 1)} with another number of fields than the header; the "
+            "file must be rewritten, and such a line cannot be: correct it"
+        )
+    return converted
+
+
+def _settings(options: ImportOptions, columns: dict[str, ColumnSurvey], params: Parameters) -> list[str]:
+    """What the parameters must be for this data: no more folds than groups, windows that fit recordings."""
+    settings = []
+    part = options.group or options.series
+    if part and len(columns[part].values) < params.get("tensor_cache.folds"):
+        settings.append(f"tensor_cache.folds={len(columns[part].values)}")
+    # `dvc exp run` leaves its settings in params.yaml: what the last dataset needed may still stand there.
+    if (options.series is None) != (params.get("train.model") == "mlp"):
+        settings.append(f"train.model={'cnn' if options.series else 'mlp'}")
+    if options.series:
+        lengths = sorted(columns[options.series].values.values())
+        usual = lengths[len(lengths) // 10]
+        if usual < params.get("tensor_cache.window"):
+            settings += [f"tensor_cache.window={usual}", f"tensor_cache.stride={max(1, usual // 4)}"]
+    return settings
+
+
+def _numbers_first(text: str) -> tuple:
+    return (0, float(text), text) if re.fullmatch(r"-?\d+(\.\d+)?", text) else (1, 0.0, text)
+
+
+def _target(sample: Sample, converted: object) -> str:
+    name = sample.name.replace("/", "__")
+    return name if not converted and name.endswith((".csv", ".csv.gz", ".csv.zst")) else f"{stem(sample.name)}.csv"

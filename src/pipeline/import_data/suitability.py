@@ -1,0 +1,70 @@
+"""Whether columns can be what they are meant to be: label, features, group, series, time. Each problem is a line."""
+
+from __future__ import annotations
+
+import re
+
+from pipeline.import_data.columns import ImportOptions, list_some
+from pipeline.import_data.dialect import NUMBER
+from pipeline.import_data.survey import MAX_VALUES, ColumnSurvey
+
+MAX_CLASSES = 100
+MAX_FEATURES = 1000
+MIN_GROUPS = 3  # train, val, test
+
+
+def label_problems(label: str, column: ColumnSurvey) -> list[str]:
+    """Why a column is no label: a regression target, or too few or too many classes."""
+    values = column.values
+    numbers = [float(value.replace(",", ".")) for value in values if NUMBER.fullmatch(value.replace(",", "."))]
+    if len(numbers) == len(values) and not all(number.is_integer() for number in numbers):
+        return [
+            f"{label}: numbers such as {min(values)}, not classes; a regression target is not supported "
+            "(cut it into classes, or choose another --label)"
+        ]
+    if len(values) > MAX_CLASSES:
+        count = f"more than {MAX_VALUES:,}" if len(values) > MAX_VALUES else f"{len(values):,}"
+        return [f"{label}: {count} different values; expected 2 to {MAX_CLASSES} classes"]
+    if len(values) < 2:
+        count = f"one class, {next(iter(values))}" if values else "no value"
+        return [f"{label}: {count}; expected 2 to {MAX_CLASSES}"]
+    return []
+
+
+def feature_problems(features: list[str], columns: dict[str, ColumnSurvey]) -> list[str]:
+    """Why columns are no features: text, empty, numbers with text among them, too many."""
+    problems = []
+    without_numbers = [name for name in features if columns[name].high < columns[name].low]
+    texts = [name for name in without_numbers if columns[name].not_number]
+    empty = [name for name in without_numbers if not columns[name].not_number]
+    mixed = [name for name in features if columns[name].not_number and name not in texts]
+    for names, what in ((texts, "text, which is no feature"), (empty, "no value in any row")):
+        if names:
+            keep = " ".join(f"--extra {_quoted(name)}" for name in names[:20])
+            problems.append(f"{list_some(names)}: {what}; {keep} keeps it, and does not train on it")
+    if mixed:
+        value, file = columns[mixed[0]].example or ("", "")
+        problems.append(
+            f"{list_some(mixed)}: {value!r} among numbers, in {file}; if it means missing: "
+            f"--missing {_quoted(value)}; if not, keep the column out of training: --extra {_quoted(mixed[0])}"
+        )
+    if not 1 <= len(features) <= MAX_FEATURES:
+        problems.append(f"{len(features):,} features; expected 1 to {MAX_FEATURES:,}")
+    return problems
+
+
+def id_problems(options: ImportOptions, columns: dict[str, ColumnSurvey]) -> list[str]:
+    """Too few groups or series to split, or a time that is no number."""
+    problems = []
+    part = options.group or options.series
+    if part and (count := len(columns[part].values)) < MIN_GROUPS:
+        hint = " (without --group, rows or recordings are spread over the folds)" if options.group else ""
+        problems.append(f"{part}: {count} values; expected at least {MIN_GROUPS}, for train, val and test{hint}")
+    if options.time and columns[options.time].not_number:
+        problems.append(f"{options.time}: {columns[options.time].example}; expected the time as a number")
+    return problems
+
+
+def _quoted(text: str) -> str:
+    """As a shell takes it, for a command that a person may copy."""
+    return text if re.fullmatch(r"[\w.%+/-]+", text) else "'" + text.replace("'", "'\\''") + "'"

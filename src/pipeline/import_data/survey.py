@@ -1,0 +1,168 @@
+"""Read whole files once, block by block, and count what the plan needs: rows, values, what is no number."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import polars as pl
+import pyarrow as pa
+import pyarrow.csv
+
+from pipeline.import_data.dialect import Sample
+from pipeline.ingest.csv_lines import open_csv
+from trackstack import UserError
+from trackstack.core.progress import progress
+
+BLOCK_BYTES = 8 << 20
+MISSING = ("", "nan", "na", "n/a", "null", "none", "?", "-", "--", ".")
+"""What stands for a missing value in a feature, whatever its case; the pipeline itself takes the first two."""
+MAX_VALUES = 100_000
+"""Of a label, group or series; beyond, they are no names."""
+
+
+@dataclass
+class ColumnSurvey:
+    """What one column of one file, or of several, holds."""
+
+    missing: int = 0
+    not_number: int = 0
+    to_convert: int = 0
+    """Values that must be converted: spaces around them, other words for missing, a decimal comma, true and false."""
+    low: float = float("inf")
+    high: float = float("-inf")
+    example: tuple[str, str] | None = None
+    """The first value that is no number, and the file that has it."""
+    values: Counter = field(default_factory=Counter)
+    """Of a column of names: how many rows have each, missing ones left out."""
+
+    def merge(self, other: ColumnSurvey) -> None:
+        """Take another block's or file's column into account."""
+        for name in ("missing", "not_number", "to_convert"):
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+        self.low, self.high = min(self.low, other.low), max(self.high, other.high)
+        self.example = self.example or other.example
+        if len(self.values) <= MAX_VALUES:
+            self.values.update(other.values)
+
+
+class FileSurvey(NamedTuple):
+    """One file, read to its end."""
+
+    sample: Sample
+    rows: int
+    broken: int
+    """Lines with another number of fields."""
+    columns: dict[str, ColumnSurvey]
+
+
+def survey_files(samples: list[Sample], names: set[str], missing: tuple[str, ...]) -> list[FileSurvey]:
+    """Read every file.
+
+    Args:
+        names: the columns whose values are names (label, group, series): they are counted.
+        missing: words that stand for a missing value, beside `MISSING`.
+
+    Raises:
+        UserError: a file cannot be read as its sample says.
+    """
+    surveys: list[FileSurvey] = []
+    done = 0
+    with progress("reading", sum(sample.file.stat().st_size for sample in samples)) as show:
+        for sample in samples:
+            columns = {name: ColumnSurvey() for name in sample.header}
+            broken: list[int] = []
+            rows = 0
+            for block in read_blocks(sample, broken):
+                rows += block.height
+                for name, column in _survey_block(block, sample, names, missing).items():
+                    columns[name].merge(column)
+            surveys.append(FileSurvey(sample, rows, len(broken), columns))
+            done += sample.file.stat().st_size
+            show(done)
+    return surveys
+
+
+def read_blocks(sample: Sample, broken: list[int] | None = None) -> Iterator[pl.DataFrame]:
+    """The rows of a file as text, in blocks; lines with another number of fields are noted in `broken`.
+
+    Raises:
+        UserError: without `broken`, at such a line; or where the file cannot be read.
+    """
+
+    def on_broken(row: pa.csv.InvalidRow) -> str:
+        if broken is None:
+            return "error"
+        broken.append(row.number or 0)
+        return "skip"
+
+    with open_csv(sample.file) as (stream, _):
+        try:
+            reader = pa.csv.open_csv(
+                pa.PythonFile(stream, "r"),
+                read_options=pa.csv.ReadOptions(
+                    block_size=BLOCK_BYTES,
+                    column_names=sample.header,
+                    skip_rows=1,
+                    encoding=sample.dialect.encoding,
+                    use_threads=False,  # a broken line keeps its number
+                ),
+                parse_options=pa.csv.ParseOptions(delimiter=sample.dialect.delimiter, invalid_row_handler=on_broken),
+                convert_options=pa.csv.ConvertOptions(
+                    column_types=dict.fromkeys(sample.header, pa.string()), strings_can_be_null=False
+                ),
+            )
+            for batch in reader:
+                yield pl.DataFrame(pl.from_arrow(pa.Table.from_batches([batch])))
+        except (pa.ArrowException, UnicodeDecodeError, LookupError) as error:
+            raise UserError(f"{sample.file}: cannot be read: {' '.join(str(error).split())[:200]}") from None
+
+
+def number_text(column: str, decimal: str) -> pl.Expr:
+    """A column's text as the pipeline takes numbers: a decimal point, 1 for true and 0 for false."""
+    text = pl.col(column).str.strip_chars()
+    text = text.str.replace(",", ".", literal=True) if decimal == "," else text
+    lower = text.str.to_lowercase()
+    return pl.when(lower == "true").then(pl.lit("1")).when(lower == "false").then(pl.lit("0")).otherwise(text)
+
+
+def is_missing(column: str, missing: tuple[str, ...]) -> pl.Expr:
+    """Whether a field of a feature stands for a missing value."""
+    words = [*MISSING, *(word.lower() for word in missing)]
+    return pl.col(column).str.strip_chars().str.to_lowercase().is_in(words)
+
+
+def _survey_block(
+    block: pl.DataFrame, sample: Sample, names: set[str], missing: tuple[str, ...]
+) -> dict[str, ColumnSurvey]:
+    columns = {}
+    for name in sample.header:
+        if name in names:
+            text = block[name].str.strip_chars()
+            values = dict(text.value_counts().iter_rows())
+            to_convert = int((text != block[name]).sum())
+            columns[name] = ColumnSurvey(values.pop("", 0), to_convert=to_convert, values=Counter(values))
+        else:
+            columns[name] = _survey_numbers(block, sample, name, missing)
+    return columns
+
+
+def _survey_numbers(block: pl.DataFrame, sample: Sample, name: str, missing: tuple[str, ...]) -> ColumnSurvey:
+    text = number_text(name, sample.dialect.decimal)
+    value = text.cast(pl.Float64, strict=False)
+    number = value.is_finite().fill_null(False)
+    absent = is_missing(name, missing)
+    plain = pl.col(name).is_in(["", "nan", "NaN"])
+    counts = block.select(
+        missing=absent.sum(),
+        not_number=(~absent & ~number).sum(),
+        to_convert=pl.when(absent).then(~plain).otherwise(text != pl.col(name)).sum(),
+        low=value.filter(number).min(),
+        high=value.filter(number).max(),
+        example=pl.col(name).filter(~absent & ~number).first(),
+    ).row(0, named=True)
+    example = counts.pop("example")
+    counts = {key: value for key, value in counts.items() if value is not None}
+    return ColumnSurvey(**counts, example=None if example is None else (example, sample.file.name))

@@ -1,0 +1,80 @@
+"""Next month's files of a dataset version: what changed, and an entry that keeps what people wrote into the old."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from pipeline.contract.catalog import CATALOG_FILE, Dataset
+from pipeline.import_data.apply import same_content
+from pipeline.import_data.columns import ImportOptions, refuse
+from pipeline.import_data.dialect import DialectOptions, find_files, read_sample
+from pipeline.import_data.plan import Plan
+from pipeline.import_data.survey import survey_files
+from trackstack.core.params import load_yaml
+
+
+class Changes(NamedTuple):
+    """How the new files differ from those in the raw folder."""
+
+    added: list[str]
+    removed: list[str]
+    changed: list[str]
+    same: list[str]
+    classes: dict[str, tuple[int, int]]
+    """Rows before and after."""
+
+
+def original_options(dataset: Dataset, labels: Path | None) -> ImportOptions:
+    """The options with which the dataset version was added; `labels` takes the place of its table of labels."""
+    options = ImportOptions(dataset.label, dataset.group, dataset.series, dataset.time, dataset.extra, labels=labels)
+    recipe = dataset.recipe
+    if recipe is None:
+        return options
+    return replace(
+        options,
+        **recipe.model_dump(include={"missing", "sequence", "group_from", "label_from"}),
+        series=None if recipe.sequence else options.series,
+        labels=labels or (Path(recipe.labels) if recipe.labels else None),
+        dialect=DialectOptions(recipe.encoding, recipe.delimiter, recipe.decimal),
+    )
+
+
+def keep_old_entry(dataset: Dataset, plan: Plan) -> Plan:
+    """The plan with the old entry's words, units, ranges and order of classes; UserError where columns differ."""
+    old: dict[str, Any] = load_yaml(CATALOG_FILE)["datasets"][plan.name]
+    new = {feature["name"]: feature for feature in plan.entry["features"]}
+    before = dataset.feature_names()
+    problems = [f"{name}: a feature of {plan.name}, not in the new files" for name in before if name not in new]
+    problems += [f"{name}: not a column of {plan.name} so far" for name in new if name not in before]
+    refuse(problems)
+    entry = {**old, "num_samples": plan.entry["num_samples"], "files": plan.entry["files"]}
+    entry["features"] = [feature | new[feature["name"]] for feature in old["features"]]
+    # A class that is gone stays: its number is that of the models that were trained on it.
+    entry["classes"] = [*old["classes"], *(name for name in plan.entry["classes"] if name not in dataset.classes)]
+    for key in ("types", "recipe"):
+        if key in plan.entry:
+            entry[key] = {**(old.get(key) or {}), **plan.entry[key]}
+    return replace(plan, entry=entry)
+
+
+def find_changes(dataset: Dataset, plan: Plan) -> Changes:
+    """Compare the planned files with those that lie in the raw folder."""
+    raw = Path(dataset.path)
+    present = {name: raw / name for _, name in find_files(str(raw))}
+    planned = {file.target: file for file in plan.files}
+    same = [name for name in sorted(planned) if name in present and same_content(planned[name], plan, present[name])]
+    plain = DialectOptions("utf-8", ",", ".")
+    samples = [read_sample(file, name, plain) for name, file in present.items()]
+    counts = [survey.columns[dataset.label].values for survey in survey_files(samples, {dataset.label}, ())]
+    return Changes(
+        added=sorted(set(planned) - set(present)),
+        removed=sorted(set(present) - set(planned)),
+        changed=sorted(set(planned) & set(present) - set(same)),
+        same=same,
+        classes={
+            name: (sum(values[name] for values in counts), plan.class_rows.get(name, 0))
+            for name in map(str, plan.entry["classes"])
+        },
+    )

@@ -1,0 +1,140 @@
+"""The model folder: `model.safetensors` and `model.json`, enough to predict without the pipeline."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load, save
+from torch import Tensor, nn
+
+from pipeline.modeling.base import MODELS, Shape, build_model
+from pipeline.windows.dataset import WindowDataset
+from trackstack import UserError
+from trackstack.core.digest import digest_arrays
+from trackstack.core.files import new_folder, write_json
+from trackstack.core.params import validate
+from trackstack.training.device import autocast
+from trackstack.training.distributed import Ranks
+
+WEIGHTS_FILE = "model.safetensors"
+DESCRIPTION_FILE = "model.json"
+INFERENCE_BATCH = 512
+
+
+def save_model(folder: Path, model: nn.Module, description: dict[str, Any]) -> None:
+    """Write weights and description, with a digest of the weights; the folder appears whole or not at all.
+
+    Args:
+        description: must hold `model`, `model_params`, `features`, `classes` and `window`.
+    """
+    weights = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
+    with new_folder(folder) as partial:
+        (partial / WEIGHTS_FILE).write_bytes(save(weights))
+        write_json(partial / DESCRIPTION_FILE, description | {"digest": digest_weights(weights)})
+
+
+def load_model(folder: Path) -> tuple[nn.Module, dict[str, Any]]:
+    """Read a model folder; the model is ready for inference. Nothing is unpickled.
+
+    Raises:
+        UserError: the folder is not there or not whole, or its weights are not those of its description.
+    """
+    try:
+        description = json.loads((folder / DESCRIPTION_FILE).read_text(encoding="utf-8"))
+        name = description["model"]
+        model_params = validate(MODELS.module(name).Params, description["model_params"], folder / DESCRIPTION_FILE)
+        shape = Shape(len(description["features"]), description["window"], len(description["classes"]))
+        model = build_model(name, model_params, shape)
+        weights, expected = load((folder / WEIGHTS_FILE).read_bytes()), description["digest"]
+        model.load_state_dict(weights)
+    except FileNotFoundError as error:
+        raise UserError(f"{error.filename}: no such file; type: dvc repro train") from None
+    except (ValueError, KeyError, RuntimeError, SafetensorError) as error:
+        reason = str(error).splitlines()[0]
+        raise UserError(f"{folder}: not a whole model ({reason}); type: dvc repro --force train") from None
+    if (actual := digest_weights(weights)) != expected:
+        raise UserError(
+            f"{folder / WEIGHTS_FILE}: damaged or replaced: the digest of its weights is {actual}, but "
+            f"{DESCRIPTION_FILE} says {expected}; type: dvc checkout {folder}, or dvc repro --force train"
+        )
+    return model.eval(), description
+
+
+def load_start_weights(folder: Path, digest: str, model: nn.Module) -> dict[str, Tensor]:
+    """The weights of a model folder that fit a model by name and shape.
+
+    Raises:
+        UserError: no such folder, other weights than the digest says, or none that fits.
+    """
+    path = folder / WEIGHTS_FILE
+    try:
+        weights = load(path.read_bytes())
+    except (OSError, SafetensorError) as error:
+        raise UserError(f"params.yaml: train.init_from.folder: {path} cannot be read: {error}") from None
+    if (actual := digest_weights(weights)) != digest:
+        raise UserError(f"params.yaml: train.init_from.digest is {digest!r}, but {path} has {actual!r}")
+    own = model.state_dict()
+    fitting = {name: w for name, w in weights.items() if name in own and own[name].shape == w.shape}
+    if not fitting:
+        raise UserError(f"params.yaml: train.init_from: {path} has no weight of the shape that the model needs")
+    return fitting
+
+
+def digest_weights(weights: dict[str, Tensor]) -> str:
+    """The first 12 digits of the digest of names, shapes and values: `digest` in `model.json`."""
+    return digest_arrays({name: tensor.numpy() for name, tensor in weights.items()})[:12]
+
+
+def load_with_example(folder: Path) -> tuple[nn.Module, np.ndarray]:
+    """The model of a folder, and an input that it takes: float32 [1, L, C]."""
+    model, description = load_model(folder)
+    return model, np.zeros((1, description["window"], len(description["features"])), np.float32)
+
+
+def predict_logits(
+    model: nn.Module,
+    windows: WindowDataset,
+    device: torch.device,
+    precision: str,
+    ranks: Ranks | None = None,
+    pause: Callable[[], None] = lambda: None,
+) -> tuple[Tensor, Tensor]:
+    """Logits float32 [W, K] and labels int64 [W] of all windows in order, on the CPU; alike in all processes.
+
+    Args:
+        precision: float32 or bf16, as the model was trained.
+        ranks: the processes that share the work.
+        pause: called before each batch.
+    """
+    ranks = ranks or Ranks()
+    was_training = model.training
+    model.eval()
+    logits_WK = torch.zeros(len(windows), windows.num_classes)
+    indices = torch.arange(len(windows)).split(INFERENCE_BATCH)
+    with torch.inference_mode(), autocast(device, precision):
+        for first in range(0, len(indices), ranks.world):
+            pause()
+            for index_B in indices[first : first + ranks.world][ranks.rank : ranks.rank + 1]:
+                windows_BLC, _ = windows.batch(index_B.to(windows.starts.device))
+                logits_WK[index_B] = model(windows_BLC.to(device)).float().cpu()
+        ranks.sum_(logits_WK)
+    model.train(was_training)
+    return logits_WK, windows.labels().cpu()
+
+
+def classify_windows(
+    model: nn.Module, description: dict[str, Any], windows: WindowDataset, device: torch.device
+) -> np.ndarray:
+    """Probabilities float64 [W, K] of all windows in order: for `evaluate`, `trackstack predict` and MLflow alike.
+
+    Args:
+        description: of the model, as `load_model` gives it.
+    """
+    logits_WK, _ = predict_logits(model.to(device), windows, device, description["train"]["precision"])
+    return logits_WK.double().softmax(1).numpy()

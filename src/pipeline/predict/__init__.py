@@ -1,0 +1,1 @@
+"""A trained model applied to new tables, on the command line and in MLflow."""

@@ -1,0 +1,153 @@
+"""Questions to recorded runs: `trackstack runs`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from trackstack import UserError
+from trackstack.cli.printing import Json, RunKey, number, print_json, print_table, seconds, state, when
+
+USUAL_METRICS = ("val_accuracy", "test_accuracy")
+"""What a list shows of runs that have them; of others it shows the first metrics."""
+commands = typer.Typer()
+runs = typer.Typer(no_args_is_help=True, help="Look at recorded runs.")
+commands.add_typer(runs, name="runs")
+
+
+@runs.command("list")
+def list_(
+    metric: Annotated[
+        list[str] | None, typer.Option(help="A column of the table; may be given several times.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """All runs, oldest first, with their last figures."""
+    from trackstack.records.query import list_runs
+    from trackstack.tracking.environment import home
+
+    rows = list_runs(home())
+    if as_json:
+        print_json(rows)
+        return
+    recorded = dict.fromkeys(name for row in rows for name in row["metrics"])
+    shown = metric or [name for name in USUAL_METRICS if name in recorded] or list(recorded)[:3]
+    table = [
+        [row["run"], row["name"], state(row), when(row["started"]), seconds(row["seconds"])]
+        + [number(row["metrics"].get(name)) for name in shown]
+        for row in rows
+    ]
+    print_table(["run", "name", "status", "started", "s", *shown], table)
+
+
+@runs.command()
+def show(
+    run: Annotated[
+        str | None,
+        typer.Argument(metavar="[RUN]", help="A run's id, the beginning of it, or its name; else the newest."),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Parameters, figures, data, environment and files of one run."""
+    from trackstack.records.query import flatten, list_runs, show_run
+    from trackstack.tracking.environment import home
+
+    if run is None and not (recorded := list_runs(home())):
+        raise UserError("no run is recorded yet; type: dvc repro")
+    shown = show_run(home(), run or recorded[-1]["run"])
+    if as_json:
+        print_json(shown)
+        return
+    rows = [[name, shown[name]] for name in ("run", "name", "status", "error", "user") if shown[name] is not None]
+    for part in ("metrics", "params", "tags", "data", "environment"):
+        rows += [[f"{part}.{name}", value] for name, value in flatten(shown[part] or {}).items()]
+    rows += [[f"artifact {record['kind']}", record["path"]] for record in shown["artifacts"]]
+    print_table(["what", "value"], rows)
+
+
+@runs.command()
+def compare(
+    keys: Annotated[
+        list[str] | None, typer.Argument(metavar="RUN...", help="Two runs or more; with --plot all, by default.")
+    ] = None,
+    plot: Annotated[Path | None, typer.Option(help="Draw them into this file: .png, .svg or .pdf.")] = None,
+    metric: Annotated[str, typer.Option(help="What to draw.")] = "val_accuracy",
+    as_json: Json = False,
+) -> None:
+    """Parameters, data, source files and figures in which runs differ."""
+    from trackstack.records.query import compare_runs, list_runs
+    from trackstack.tracking.environment import home
+
+    every = [row["run"] for row in list_runs(home()) if metric in row["metrics"]] if plot and not keys else []
+    rows = compare_runs(home(), keys or every)
+    if plot:
+        from trackstack.records.plots import plot_comparison
+
+        typer.echo(f"{plot}: {metric} over {plot_comparison(rows, metric, plot)} parameters")
+        return
+    if as_json:
+        print_json(rows)
+        return
+    header = list(rows[0]) if rows else ["what", "field"]
+    print_table(header, [[row[name] for name in header] for row in rows])
+
+
+@runs.command()
+def folds(
+    metric: Annotated[str, typer.Option(help="What to sum up.")] = "test_accuracy",
+    fold: Annotated[str, typer.Option(help="The parameter that names what was tested on.")] = "tensor_cache.test",
+    seed: Annotated[str, typer.Option(help="The parameter that holds the seed.")] = "train.seed",
+    as_json: Json = False,
+) -> None:
+    """Cross-validation: mean and spread over folds and seeds, and the accuracy of each group."""
+    from trackstack.records.folds import cross_validations
+    from trackstack.tracking.environment import home
+
+    results = cross_validations(home(), metric, fold, seed)
+    if as_json:
+        print_json(results)
+        return
+    if not results:
+        raise UserError(
+            f"no finished runs with {metric} that differ in {fold} here; "
+            "trackstack sweep -S 'tensor_cache.fold=range(5)' makes them"
+        )
+    for result in results:
+        typer.echo(", ".join(f"{name} {value}" for name, value in result["params"].items()))
+        seeds = f"{len(result['seeds'])} seed{'s' * (len(result['seeds']) != 1)}"
+        typer.echo(f"{metric} {number(result['mean'])} over {len(result['folds'])} folds and {seeds}")
+        spreads = {"folds": result["spread_folds"], "seeds": result["spread_seeds"]}
+        typer.echo("; ".join(f"spread over {of}: {number(value)}" for of, value in spreads.items() if value))
+        print_table(["tested on", metric], [[groups, number(value)] for groups, value in result["folds"].items()])
+        rows = [[name, number(group["accuracy"]), group["windows"]] for name, group in result["groups"].items()]
+        print_table(["group", "accuracy", "windows"], rows)
+
+
+@runs.command()
+def promote(run: RunKey) -> None:
+    """Choose the model of a run: MLflow gets it, and lists it among its registered models."""
+    from trackstack.records.query import promote_run
+    from trackstack.tracking.environment import home
+    from trackstack.tracking.sync import sync_run
+
+    folder = promote_run(home(), run)
+    if problems := sync_run(folder):
+        raise UserError("\n".join(f"{folder.name}: promoted, but {name}: {why}" for name, why in problems.items()))
+    typer.echo(f"{folder.name}: promoted")
+
+
+@runs.command()
+def sql(
+    statement: Annotated[str, typer.Argument(help="For instance: SELECT * FROM runs")], as_json: Json = False
+) -> None:
+    """Ask project.db: one statement that only reads."""
+    from trackstack.records.query import query
+    from trackstack.tracking.environment import home
+
+    header, rows = query(home() / "project.db", statement)
+    if as_json:
+        print_json([dict(zip(header, row, strict=True)) for row in rows])
+    else:
+        print_table(header, rows)

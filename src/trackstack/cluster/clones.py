@@ -1,0 +1,105 @@
+"""A clone of its own for each experiment: several `dvc exp run` in one checkout fail on its lock.
+
+Git shares the objects (`git clone --shared`), DVC the cache, and the experiment is pushed back to the checkout that
+the clone was made from: as DVC keeps experiments, a commit under `refs/exps/` and its baseline.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from trackstack import UserError
+from trackstack.system.git import git
+
+DVC = [sys.executable, "-P", "-m", "dvc"]
+EXPERIMENT = [sys.executable, "-P", "-m", "trackstack.cluster.experiment"]
+
+
+def own_code(checkout: Path) -> dict[str, str]:
+    """The variable that makes a checkout of trackstack run its own code; empty for any other repository."""
+    src = checkout / "src"
+    return {"PYTHONPATH": str(src)} if (src / "trackstack").is_dir() else {}
+
+
+def experiment_name(prefix: str, identity: object) -> str:
+    """A name that git and DVC accept, unique for what it stands for."""
+    from trackstack.core.digest import digest_json  # imports numpy, which a trial's task does without
+
+    safe = re.sub(r"[^A-Za-z0-9_-]+", "-", prefix).strip("-")
+    return f"{safe}-{digest_json(identity)[:6]}"
+
+
+@contextlib.contextmanager
+def pinned_clone(origin: Path, commit: str, folder: Path, cache: Path) -> Iterator[Path]:
+    """A clone of `origin` at a commit that shares its objects and DVC's cache; removed at the end."""
+    make_clone(origin, commit, folder, cache)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def make_clone(origin: Path, commit: str, folder: Path, cache: Path) -> None:
+    """Make the clone, in the place of what an attempt that was killed has left there.
+
+    Raises:
+        UserError: `origin` is not the root of both a git and a DVC repository.
+    """
+    refuse_other_roots(origin)
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    git(folder.parent, "clone", "--quiet", "--shared", "--no-checkout", str(origin.resolve()), str(folder))
+    git(folder, "checkout", "--quiet", "--detach", commit)
+    # Neither must become part of an experiment where the repository does not ignore them.
+    with (folder / ".git/info/exclude").open("a") as file:
+        file.write("\n__pycache__/\n/.dvc/config.local\n")
+    write_local_config(origin, folder, cache)
+
+
+def refuse_other_roots(folder: Path) -> None:
+    """UserError unless this folder is the root of both a git and a DVC repository."""
+    if not (folder / ".dvc").is_dir():
+        raise UserError(f"{folder}: no DVC repository; run this where .dvc lies, or make one: dvc init")
+    if inside := git(folder, "rev-parse", "--show-prefix"):
+        raise UserError(f"{folder}: is {inside} of a git repository; expected .dvc at the root, where .git is")
+
+
+def write_local_config(origin: Path, clone: Path, cache: Path) -> None:
+    """Give the DVC of a clone or a worktree this person's remotes and credentials, and the checkout's cache."""
+    from configobj import ConfigObj
+
+    root = origin.resolve()
+    local = ConfigObj(str(clone / ".dvc/config.local"), interpolation=False, encoding="utf-8")
+    for name in ("config", "config.local"):
+        for section, values in ConfigObj(str(root / ".dvc" / name), interpolation=False, encoding="utf-8").items():
+            if name == "config.local":
+                local.setdefault(section, {}).update(values)
+            url = str(values.get("url", ""))
+            place = (root / ".dvc" / url).resolve()
+            if section.startswith("remote ") and "://" not in url and not place.is_relative_to(root):
+                local.setdefault(section, {})["url"] = str(place)  # a relative one leads elsewhere from the clone
+    local.setdefault("cache", {})["dir"] = str(cache)
+    # A look for a newer DVC is a process of its own, in every trial.
+    local.setdefault("core", {})["check_update"] = "false"
+    local.write()
+
+
+def cache_folder(origin: Path) -> Path:
+    """Where the checkout's DVC keeps its cache."""
+    done = subprocess.run([*DVC, "cache", "dir"], cwd=origin, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise UserError(f"{origin}: dvc cache dir: {' '.join(done.stderr.split())[:200]}")
+    return Path(origin, done.stdout.strip()).resolve()
+
+
+def push_experiment(clone: Path, commit: str, name: str) -> None:
+    """Give the clone's state to the checkout that it was made from, as an experiment on a commit."""
+    git(clone, "add", "--all")
+    git(clone, "commit", "--quiet", "--no-verify", "--allow-empty", "--message", f"dvc: commit experiment {name}")
+    git(clone, "push", "--quiet", "--force", "origin", f"HEAD:refs/exps/{commit[:2]}/{commit[2:]}/{name}")

@@ -1,0 +1,122 @@
+"""Make a checkout usable again after a kill: what `dvc repro` cannot clear by itself, and nothing that is in use."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import yaml
+
+from trackstack import UserError
+from trackstack.core.dvc_yaml import dvc_root
+from trackstack.system.git import try_git
+
+RWLOCK = Path(".dvc/tmp/rwlock")
+PATIENCE_SECONDS = 60.0
+
+
+def repair() -> Iterator[str]:
+    """Yield a line per thing that was mended; nothing when all is well.
+
+    Raises:
+        UserError: a `dvc` is at work here, or a stage that lost its own does not end.
+    """
+    here = [process for process in psutil.process_iter() if _is_ours(process)]
+    for process in here:
+        if not _in_stage(process) and _is_dvc(process):
+            raise UserError(f"process {process.pid}: dvc is at work here; wait for its end, or stop it")
+    yield from _end([process for process in here if _in_stage(process) and not _has_dvc(process)])
+    for file in _lock_files():
+        yield from _restore_lock_file(file)
+    if RWLOCK.exists() and not _is_json(RWLOCK):
+        RWLOCK.unlink()
+        yield f"{RWLOCK}: was cut short by a kill; removed"
+
+
+def _end(orphans: list[psutil.Process]) -> Iterator[str]:
+    """Ask stages to end; a training writes a checkpoint first."""
+    for process in orphans:
+        yield f"process {process.pid}: a stage whose dvc is gone; asked to end"
+        process.terminate()
+    _, alive = psutil.wait_procs(orphans, timeout=PATIENCE_SECONDS)
+    if alive:
+        raise UserError(f"process {alive[0].pid}: does not end; type: kill -9 {alive[0].pid}")
+
+
+def _lock_files() -> list[Path]:
+    """Every dvc.lock of the checkout, in git or not yet; where there is no git, that of the root."""
+    listing = try_git(Path(), "ls-files", "-z", "--cached", "--others", "--exclude-standard", ":(glob)**/dvc.lock")
+    files = {Path("dvc.lock"), *(Path(name) for name in (listing or "").split("\0") if name)}
+    return sorted(file for file in files if file.exists())
+
+
+def _restore_lock_file(file: Path) -> Iterator[str]:
+    """A `dvc.lock` that was cut short is replaced by the committed one; the run cache knows what came after it."""
+    if _is_lock_file(file):
+        return
+    committed = try_git(Path(), "show", f"HEAD:./{file}")
+    if committed is not None:
+        file.write_text(f"{committed}\n", encoding="utf-8")
+        yield f"{file}: was cut short by a kill; restored from git"
+    else:
+        file.unlink()
+        yield f"{file}: was cut short by a kill, and git has none; removed"
+
+
+def _is_lock_file(path: Path) -> bool:
+    try:
+        text = path.read_bytes()
+        stages = yaml.load(text, yaml.CSafeLoader)["stages"].values()
+        return text.endswith(b"\n") and all("cmd" in stage for stage in stages)
+    except (yaml.YAMLError, UnicodeDecodeError, TypeError, KeyError, AttributeError):
+        return False
+
+
+def _is_json(path: Path) -> bool:
+    try:
+        json.loads(path.read_bytes())
+    except ValueError:
+        return False
+    return True
+
+
+def _is_ours(process: psutil.Process) -> bool:
+    """Whether it is another process of this user in this checkout, and alive; clones below it are checkouts too."""
+    try:
+        return (
+            process.pid != os.getpid()
+            and process.uids().real == os.getuid()
+            and process.status() != psutil.STATUS_ZOMBIE
+            and dvc_root(Path(process.cwd())) == Path.cwd()
+        )
+    except psutil.Error:
+        return False
+
+
+def _in_stage(process: psutil.Process) -> bool:
+    try:
+        return "DVC_STAGE" in process.environ()
+    except psutil.Error:
+        return False
+
+
+def _has_dvc(process: psutil.Process) -> bool:
+    """Whether the nearest ancestor outside the stage is a `dvc`; an orphan's is init, or whoever adopted it."""
+    try:
+        outside = next((parent for parent in process.parents() if not _in_stage(parent)), None)
+    except psutil.Error:
+        return True  # it ended just now
+    return outside is not None and _is_dvc(outside)
+
+
+def _is_dvc(process: psutil.Process) -> bool:
+    try:
+        words = process.cmdline()
+    except psutil.Error:
+        return False
+    return any(
+        Path(word).name == "dvc" or "dvc.cli" in word or word == "trackstack.cluster.experiment" for word in words
+    )

@@ -1,0 +1,184 @@
+"""A sweep: many trials of one commit, each a DVC experiment made in a clone of its own.
+
+A sweep lies in `HOME/runs/.sweeps/NAME/`: `sweep.json` says what it is, `base/` is a clone of the pinned commit that
+reproduces what no trial changes, and `trials/` has a note per trial, and one for what they share. It is identified by
+commit and trials, so that typing the same command again goes on with it. A trial is finished when the checkout has
+its experiment.
+"""
+
+from __future__ import annotations
+
+import collections
+import dataclasses
+import json
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import NamedTuple
+
+from trackstack import UserError
+from trackstack.cluster.submit import Options
+from trackstack.core.dvc_yaml import DVC_YAML
+from trackstack.core.files import write_json
+from trackstack.system import slurm
+from trackstack.system.git import git
+from trackstack.tracking.environment import home
+
+SHARED = "shared"
+"""Instead of a trial's name: the work that all trials share."""
+KINDS = {
+    "not finite": re.compile(r"\b(nan|inf|infinite|not finite)\b", re.IGNORECASE),
+    "out of memory": re.compile(r"out of memory|MemoryError|oom|SIGKILL", re.IGNORECASE),
+}
+
+
+class Trial(NamedTuple):
+    """One point of a sweep."""
+
+    name: str
+    """Of its DVC experiment."""
+    overrides: list[str]
+    """As `dvc exp run --set-param` takes them: `lr=0.1`, `params.json:lr=0.1`."""
+
+
+@dataclasses.dataclass
+class TrialStatus:
+    """How far a trial is, or what all trials share."""
+
+    state: str = "waiting"
+    """waiting, running, interrupted, failed or finished; in a list of all trials also queued."""
+    reason: str = ""
+    attempts: int = 0
+    job: str | None = None
+    run: str | None = None
+    seconds: float = 0.0
+
+
+@dataclasses.dataclass
+class Sweep:
+    """A sweep and where it lies."""
+
+    folder: Path
+    origin: Path
+    commit: str
+    trials: list[Trial]
+    attempts: int
+    """How often a trial that is interrupted is started by itself."""
+    own: dict[str, Options]
+    """The stages that trials change, and what each asks of a job."""
+    shared: list[str]
+    """The last stages of those that no trial changes."""
+    cache: Path
+    """Of DVC, for all clones."""
+
+    @property
+    def name(self) -> str:
+        """Of the sweep; its trials' experiments begin with it."""
+        return self.folder.name
+
+    @property
+    def base(self) -> Path:
+        """The clone that reproduces what no trial changes."""
+        return self.folder / "base"
+
+    @property
+    def pipelines(self) -> list[str]:
+        """The dvc.yaml files with stages that trials change: plain `dvc repro` looks at that of the root alone."""
+        return sorted({address.rpartition(":")[0] or DVC_YAML for address in self.own})
+
+    def status(self, name: str) -> TrialStatus:
+        """How far a trial is, as its task wrote it down."""
+        try:
+            return TrialStatus(**json.loads(self._status_file(name).read_text()))
+        except FileNotFoundError:
+            return TrialStatus()
+
+    def write(self, name: str, status: TrialStatus) -> None:
+        """Write down how far a trial is."""
+        write_json(self._status_file(name), dataclasses.asdict(status))
+
+    def forget(self, names: Iterable[str]) -> None:
+        """Start counting the trials' attempts anew."""
+        for name in names:
+            self._status_file(name).unlink(missing_ok=True)
+
+    def _status_file(self, name: str) -> Path:
+        return self.folder / "trials" / f"{name}.json"
+
+    def finished(self) -> set[str]:
+        """The names of the trials whose experiments the checkout has."""
+        at_commit = f"refs/exps/{self.commit[:2]}/{self.commit[2:]}"
+        refs = git(self.origin, "for-each-ref", "--format=%(refname)", at_commit).split()
+        names = {ref.rsplit("/", 1)[1] for ref in refs}
+        return {trial.name for trial in self.trials if trial.name in names}
+
+    def statuses(self, local: bool) -> dict[str, TrialStatus]:
+        """How far every trial is, and first of all what they share, with what Slurm knows of its job.
+
+        Args:
+            local: whether a process on this machine is at work on the sweep.
+        """
+        finished, tasks = self.finished(), self.tasks()
+        statuses = {}
+        for name in (SHARED, *(trial.name for trial in self.trials)):
+            status = self.status(name)
+            if name in finished:
+                status.state, status.reason = "finished", ""
+            elif status.state == "running" or (status.state == "finished" and name != SHARED):
+                alive = local if status.job is None else tasks.get(name) == status.job
+                status.state = "running" if alive else "interrupted"  # by a kill: nobody wrote it down
+            if status.state in ("waiting", "interrupted") and name in tasks:
+                status.state = "queued"
+            statuses[name] = status
+        return statuses
+
+    def tasks(self) -> dict[str, str]:
+        """The trials that Slurm has yet to end, each with its array task, and what they share with its job."""
+        submissions = [json.loads(file.read_text()) for file in self.folder.glob("submissions/*.json")]
+        groups = {submission["shared"]: [SHARED] for submission in submissions}
+        for job, tasks in (array for submission in submissions for array in submission["arrays"].items()):
+            groups |= {f"{job}_{index}": names for index, names in enumerate(tasks)}
+        active = slurm.active_tasks(task.partition("_")[0] for task in groups)
+        return {name: task for task, names in groups.items() if task in active for name in names}
+
+    def save(self) -> None:
+        """Write `sweep.json`, for the tasks to read."""
+        content = dataclasses.asdict(self) | {"origin": str(self.origin), "cache": str(self.cache)}
+        del content["folder"]
+        write_json(self.folder / "sweep.json", content | {"trials": [trial._asdict() for trial in self.trials]})
+
+
+def load_sweep(folder: Path) -> Sweep:
+    """Read a sweep that was saved."""
+    content = json.loads((folder / "sweep.json").read_text())
+    paths = {"folder": folder, "origin": Path(content["origin"]), "cache": Path(content["cache"])}
+    return Sweep(**content | paths | {"trials": [Trial(**trial) for trial in content["trials"]]})
+
+
+def find_sweep(name: str | None) -> Sweep:
+    """A sweep of this home by its name, the newest by default.
+
+    Raises:
+        UserError: there is none.
+    """
+    files = (home() / "runs/.sweeps").glob(f"{name or '*'}/sweep.json")
+    newest = max(files, key=lambda file: file.stat().st_mtime, default=None)
+    if newest is None:
+        raise UserError(f"{name or 'sweeps'}: none here; trackstack sweep -S name=value,value makes one")
+    return load_sweep(newest.parent)
+
+
+def summary(statuses: dict[str, TrialStatus], resumed: int = 0) -> str:
+    """One line: 183 finished, 12 failed (9 not finite, 3 out of memory), 5 resumed."""
+    trials = [status for name, status in statuses.items() if name != SHARED]
+    counts = collections.Counter(status.state for status in trials)
+    kinds = collections.Counter(_kind(status.reason) for status in trials if status.state == "failed")
+    parts = []
+    for state in ("finished", "failed", "interrupted", "running", "queued", "waiting"):
+        why = ", ".join(f"{count} {kind}" for kind, count in kinds.most_common()) if state == "failed" else ""
+        parts += [f"{counts[state]} {state}" + (f" ({why})" if why else "")] if counts[state] else []
+    return ", ".join([*parts, *([f"{resumed} resumed"] if resumed else [])]) or "no trials"
+
+
+def _kind(reason: str) -> str:
+    return next((kind for kind, pattern in KINDS.items() if pattern.search(reason)), reason[:60] or "unknown")

@@ -1,0 +1,267 @@
+"""MLflow's and TensorBoard's pages: on a laptop on 127.0.0.1, on a cluster as a job behind Unix sockets.
+
+A TCP port of a cluster's node is open to every user of it, so there is none: the sockets lie in a folder that only
+its owner may enter, and `ssh -L` reaches them through the login node.
+
+    python -P -m trackstack.cluster.ui          serve in a job, until it ends (slurm/ui.sh does it)
+"""
+
+from __future__ import annotations
+
+import contextlib
+import getpass
+import importlib.util
+import json
+import os
+import shlex
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from trackstack import UserError, describe_error
+from trackstack.core.files import write_json
+from trackstack.system import slurm
+from trackstack.tracking.environment import destinations, home
+
+SCRIPT = Path("slurm/ui.sh")
+LONGEST_SOCKET = 100  # Linux ends the name of a Unix socket at 107 bytes
+PORTS = {"mlflow": 5000, "tensorboard": 6006}
+PATIENCE = 180.0
+Processes = dict[str, subprocess.Popen]
+
+
+def installed_pages() -> list[str]:
+    """The pages whose packages are installed: `mlflow`, `tensorboard`.
+
+    Raises:
+        UserError: neither is.
+    """
+    pages = [name for name in PORTS if importlib.util.find_spec(name) is not None]
+    if not pages:
+        raise UserError("neither mlflow nor tensorboard is installed; type: pip install 'trackstack[mlflow]'")
+    return pages
+
+
+def mlflow_command(place: Path, *address: str) -> list[str]:
+    """The command of MLflow's server for the database of a home; UserError where nothing was recorded."""
+    target = destinations(place).get("mlflow", {})
+    uri, artifacts = target.get("uri", f"sqlite:///{place}/mlflow.db"), target.get("artifacts", place / "mlartifacts")
+    if uri.startswith("http"):
+        raise UserError(f"MLFLOW_TRACKING_URI is {uri}: that server has its own page")
+    database = uri.removeprefix("sqlite:///")
+    if database != uri and not Path(database).exists():
+        raise UserError(f"{database}: no such database yet; dvc repro or trackstack sync makes it")
+    store = ["--backend-store-uri", uri, "--default-artifact-root", str(artifacts)]
+    return [sys.executable, "-P", "-m", "mlflow", "server", "--workers", "1", *store, *address]
+
+
+def serve_locally(open_browser: Callable[[str], Any]) -> None:
+    """Serve on 127.0.0.1 until Ctrl-C, and open the pages."""
+    place, pages = home(), installed_pages()
+    ports = {name: _free_port(PORTS[name]) for name in pages}
+    addresses = {name: ["--host", "127.0.0.1", "--port", str(port)] for name, port in ports.items()}
+    commands = {}
+    if "mlflow" in pages:
+        commands["mlflow"] = mlflow_command(place, *addresses["mlflow"])
+    if "tensorboard" in pages:
+        board = [sys.executable, "-P", "-m", "tensorboard.main", "--load_fast=false", "--logdir", str(place / "runs")]
+        commands["tensorboard"] = [*board, *addresses["tensorboard"]]
+    with _serving(commands, place / "runs/.ui/local") as processes:
+        for name, port in ports.items():
+            _wait_for(name, processes[name], ("127.0.0.1", port), socket.AF_INET)
+            print(f"{name}: http://127.0.0.1:{port}", flush=True)
+            open_browser(f"http://127.0.0.1:{port}")
+        print("Ctrl-C ends it", flush=True)
+        _wait_for_end(processes)
+
+
+def serve_in_job() -> None:
+    """Serve on Unix sockets of this node until the job ends; a note in the home says where."""
+    place, job = home(), slurm.job_name() or str(os.getpid())
+    folder = socket_folder(job)
+    sockets = {name: folder / f"{name}.sock" for name in installed_pages()}
+    commands = {}
+    if "mlflow" in sockets:
+        commands["mlflow"] = mlflow_command(place, "--uvicorn-opts", f"--uds {shlex.quote(str(sockets['mlflow']))}")
+    if "tensorboard" in sockets:
+        board = [sys.executable, "-P", "-m", "trackstack.cluster.ui"]
+        commands["tensorboard"] = [*board, str(sockets["tensorboard"]), str(place / "runs")]
+    folder.mkdir(mode=0o700)  # an error when it exists: it might be somebody else's
+    path = _notes(place) / f"{job}.json"
+    try:
+        with _serving(commands, place / "runs/.ui" / job) as processes:
+            for name, address in sockets.items():
+                _wait_for(name, processes[name], str(address), socket.AF_UNIX)
+            where = {"node": socket.gethostname(), "login": os.environ.get("SLURM_SUBMIT_HOST")}
+            note = {"job": job, **where, "sockets": {name: str(address) for name, address in sockets.items()}}
+            write_json(path, note)
+            print("\n".join(how_to_connect(note)), flush=True)
+            _wait_for_end(processes)
+    finally:
+        path.unlink(missing_ok=True)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def socket_folder(job: str) -> Path:
+    """Where the sockets of a job lie; UserError when their names would be too long for a Unix socket."""
+    folder = Path(os.environ.get("TRACKSTACK_UI_DIR", "/tmp"), f"ts-{getpass.getuser()}-{job}")
+    longest = max(len(os.fsencode(folder / f"{name}.sock")) for name in PORTS)
+    if longest > LONGEST_SOCKET:
+        raise UserError(
+            f"{folder}: too long for a Unix socket by {longest - LONGEST_SOCKET} bytes; "
+            "set TRACKSTACK_UI_DIR to a shorter folder that is local to the node"
+        )
+    return folder
+
+
+def start_job() -> dict[str, Any]:
+    """Submit the job, unless there is one, and return its note as soon as it serves."""
+    slurm.refuse_without_script(SCRIPT)
+    if "mlflow" in installed_pages():
+        mlflow_command(home())
+    socket_folder("1234567")
+    Path("logs").mkdir(exist_ok=True)
+    job = next((note["job"] for note in jobs()), None) or _submit()
+    is_first_look = True
+    while job in slurm.active_tasks([job]):
+        if notes := [note for note in jobs() if note["job"] == job and "sockets" in note]:
+            return notes[0]
+        if is_first_look:
+            print(f"job {job}: waiting for a node; Ctrl-C leaves it in the queue (trackstack ui status)", flush=True)
+        is_first_look = False
+        time.sleep(0.5)
+    raise UserError(f"job {job} has ended; its log says why: {slurm.job_field(job, 'StdOut') or 'logs/'}")
+
+
+def _submit() -> str:
+    command = slurm.sbatch_command(str(SCRIPT), hold=True)  # until its note is there
+    job = slurm.submit(command, without=[slurm.GPU_REQUEST])
+    write_json(_notes(home()) / f"{job}.json", {"job": job})
+    slurm.release(job)
+    return job
+
+
+def jobs() -> list[dict[str, Any]]:
+    """The notes of the jobs that serve this home's pages, with `sockets`, or wait to do so."""
+    files = {file: json.loads(file.read_text()) for file in sorted(_notes(home()).glob("*.json"))}
+    alive = slurm.active_tasks(note["job"] for note in files.values())
+    for file, note in files.items():
+        if note["job"] not in alive:  # killed, or cancelled in the queue
+            file.unlink(missing_ok=True)
+    return [note for note in files.values() if note["job"] in alive]
+
+
+def how_to_connect(note: dict[str, Any]) -> list[str]:
+    """What to type on one's own machine, and what to open there."""
+    if "sockets" not in note:
+        return [f"job {note['job']}: waits for a node; trackstack ui stop takes it out of the queue"]
+    user, login, node = getpass.getuser(), note["login"] or "LOGIN-NODE", note["node"]
+    forwards = [f"-L {PORTS[name]}:{shlex.quote(path)}" for name, path in note["sockets"].items()]
+    return [
+        "On your own machine, and leave it open (LOGIN is the name that you log in with):".replace("LOGIN", login),
+        f"  ssh -N {' '.join(forwards)} -J {user}@{login} {user}@{node}",
+        *(f"  {name}: http://localhost:{PORTS[name]}" for name in note["sockets"]),
+        f"It ends with job {note['job']}; trackstack ui stop ends it now.",
+    ]
+
+
+def stop_jobs() -> list[str]:
+    """Cancel the jobs that serve, or wait to; return their ids."""
+    ids = [note["job"] for note in jobs()]
+    for job in ids:
+        slurm.cancel(job)
+    return ids
+
+
+def serve_tensorboard(path: str, logs: str) -> None:
+    """TensorBoard as the WSGI application that it is, on a Unix socket, without its data server's TCP port."""
+    from tensorboard import default, program
+    from werkzeug.serving import make_server
+
+    class OnSocket(program.TensorBoardServer):
+        def __init__(self, application: Any, _flags: Any):
+            self._server = make_server(f"unix://{path}", 0, application, threaded=True)
+
+        def serve_forever(self) -> None:
+            self._server.serve_forever()
+
+        def get_url(self) -> str:
+            return path
+
+    board = program.TensorBoard(default.get_plugins(), server_class=OnSocket)
+    board.configure([sys.argv[0], "--logdir", logs, "--load_fast=false"])
+    board.launch()  # unlike main(), it leaves no note with a port in the temporary folder
+    signal.pause()
+
+
+@contextlib.contextmanager
+def _serving(commands: dict[str, list[str]], logs: Path) -> Iterator[Processes]:
+    """Run the servers during the block, and end them with all that they have started."""
+    logs.mkdir(parents=True, exist_ok=True)
+    quiet = {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+    processes: Processes = {}
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    try:
+        for name, command in commands.items():
+            with (logs / f"{name}.log").open("w") as log:
+                environment = {**os.environ, **quiet}
+                processes[name] = subprocess.Popen(
+                    command, env=environment, stdout=log, stderr=log, start_new_session=True
+                )
+        yield processes
+    except KeyboardInterrupt:
+        pass
+    finally:
+        for process in processes.values():
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGTERM)
+            try:
+                process.wait(10)
+            except subprocess.TimeoutExpired:
+                os.killpg(process.pid, signal.SIGKILL)
+
+
+def _wait_for(name: str, process: subprocess.Popen, address: Any, family: int) -> None:
+    """Wait until a server takes connections."""
+    deadline = time.monotonic() + PATIENCE
+    while not _answers(address, family):
+        if time.monotonic() > deadline or process.poll() is not None:
+            raise UserError(f"{name}: does not answer; its log lies in {home() / 'runs/.ui'}")
+        time.sleep(0.2)
+
+
+def _answers(address: Any, family: int) -> bool:
+    with socket.socket(family) as client:
+        return client.connect_ex(address) == 0
+
+
+def _wait_for_end(processes: Processes) -> None:
+    """Wait for a signal, or for a server that ends by itself, which is an error."""
+    while not (ended := [name for name, process in processes.items() if process.poll() is not None]):
+        time.sleep(0.5)
+    raise UserError(f"{ended[0]}: ended by itself; its log lies in {home() / 'runs/.ui'}")
+
+
+def _notes(place: Path) -> Path:
+    return place / "runs/.ui"
+
+
+def _free_port(wanted: int) -> int:
+    for port in (wanted, 0):
+        with socket.socket() as server, contextlib.suppress(OSError):
+            server.bind(("127.0.0.1", port))
+            return server.getsockname()[1]
+    raise UserError("127.0.0.1: no port is free")
+
+
+if __name__ == "__main__":
+    try:
+        serve_tensorboard(*sys.argv[1:]) if sys.argv[1:] else serve_in_job()
+    except (UserError, OSError) as error:
+        sys.exit(describe_error(error))

@@ -1,0 +1,34 @@
+"""A run's source and data in a folder of their own, to look at or to go on from."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+from trackstack import UserError
+from trackstack.cluster.clones import DVC, cache_folder, write_local_config
+from trackstack.records.query import find_run
+from trackstack.system.git import git, try_git
+
+
+def checkout_run(key: str, home: Path, root: Path, folder: Path) -> str:
+    """Make a git worktree of the commit that keeps a run's source, with its data; returns the commit.
+
+    Raises:
+        UserError: no such run, no commit of it in this repository, or the folder exists.
+    """
+    series = find_run(home, key).series
+    tags = series.start["tags"]
+    commit = tags.get("source") or tags.get("git_commit")
+    if commit is None or try_git(root, "cat-file", "-t", commit) != "commit":
+        raise UserError(f"{series.key}: git has no commit of its source here; git fetch may bring it")
+    if folder.exists():
+        raise UserError(f"{folder}: is there already; expected a new folder for the worktree")
+    git(root, "worktree", "add", "--quiet", "--detach", str(folder.absolute()), commit)
+    write_local_config(root, folder, cache_folder(root))
+    done = subprocess.run(
+        [*DVC, "checkout", "--quiet", "--allow-missing"], cwd=folder, capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        raise UserError(f"{folder}: dvc checkout: {' '.join(done.stderr.split())[:200]}")
+    return commit

@@ -1,0 +1,183 @@
+"""The runs of a home, read from their journals: what `trackstack runs` shows."""
+
+from __future__ import annotations
+
+import getpass
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+from trackstack import UserError
+from trackstack.core.dvc_yaml import DVC_LOCK, overlap
+from trackstack.core.files import write_json
+from trackstack.system.git import try_git
+from trackstack.system.lease import is_live
+from trackstack.tracking.journal import now
+from trackstack.tracking.params import flatten
+from trackstack.tracking.series import RunFolder, SeriesRecords, group_attempts
+
+
+def run_folders(home: Path) -> list[Path]:
+    """The folders of all runs, oldest first."""
+    folders = [path.parent for path in (home / "runs").glob("*/journal-1.jsonl")]
+    return sorted(folders, key=lambda folder: (folder / "journal-1.jsonl").stat().st_mtime)
+
+
+def every_run(home: Path) -> list[SeriesRecords]:
+    """What the journals say of each series, oldest first."""
+    return [
+        run
+        for folder in run_folders(home)
+        for run in group_attempts(folder, RunFolder(folder).refresh(), is_live(folder))
+    ]
+
+
+def list_runs(home: Path) -> list[dict[str, Any]]:
+    """A row per series: id, name, status, user, when it started, how long it took, and its last figures."""
+    return [_row(run) for run in every_run(home)]
+
+
+def show_run(home: Path, key: str) -> dict[str, Any]:
+    """Everything that is recorded of one run but its curves, found by id, by the beginning of it, or by name."""
+    run = find_run(home, key)
+    start = run.series.start
+    kept = ("params", "tags", "data", "environment")
+    artifacts = [{name: record[name] for name in ("kind", "path", "digest")} for record in run.series.artifacts]
+    return _row(run) | {name: start[name] for name in kept} | {"artifacts": artifacts}
+
+
+def compare_runs(home: Path, keys: list[str]) -> list[dict[str, Any]]:
+    """A row per parameter, data digest, metric and source file that is not the same in all of the runs."""
+    runs = [find_run(home, key) for key in keys]
+    names = [run.series.key for run in runs]
+    rows = []
+    for what, values in (
+        ("params", [flatten(run.series.start["params"]) for run in runs]),
+        ("data", [_data(records) for records in runs]),
+        ("code", _source_files(runs)),
+        ("metrics", [last_figures(run) for run in runs]),
+    ):
+        for field in sorted(set().union(*values)):
+            by_run = [of_run.get(field) for of_run in values]
+            if any(value != by_run[0] for value in by_run):
+                rows.append({"what": what, "field": field, **dict(zip(names, by_run, strict=True))})
+    return rows
+
+
+def find_run(home: Path, key: str) -> SeriesRecords:
+    """One series by its id, the beginning of it, or its name.
+
+    Raises:
+        UserError: none, or more than one.
+    """
+    every = every_run(home)
+    exact = [run for run in every if key in (run.series.key, run.series.start["name"])]
+    matching = exact or [run for run in every if run.series.key.startswith(key)]
+    if len(matching) == 1:
+        return matching[0]
+    if not matching:
+        raise UserError(f"{key}: no such run in {home / 'runs'}; trackstack runs list shows those there are")
+    which = ", ".join(run.series.key for run in matching[:5])
+    raise UserError(f"{key}: {len(matching)} runs match ({which}); type more of the id")
+
+
+def promote_run(home: Path, key: str) -> Path:
+    """Note that the model of a run is the chosen one, and return the run's folder: a sync brings it to MLflow.
+
+    Raises:
+        UserError: no such run, or one that has no model for MLflow.
+    """
+    series = find_run(home, key).series
+    if series.status != "finished" or not any(record["kind"] == "model" for record in series.artifacts):
+        raise UserError(f"{series.key}: is {series.status} and has no model to promote; expected a finished training")
+    if "mlflow" not in series.start["destinations"]:
+        raise UserError(
+            f"{series.key}: was recorded without MLflow, which keeps promoted models; see TRACKSTACK_SINKS"
+        )
+    if not series.promoted:
+        write_json(series.promotion_file, {"time": now(), "user": getpass.getuser()})
+    return series.folder
+
+
+def query(database: Path, sql: str) -> tuple[list[str], list[tuple]]:
+    """Column names and rows of one statement that only reads.
+
+    Raises:
+        UserError: no database, malformed SQL, or a statement that would write.
+    """
+    if not database.exists():
+        raise UserError(f"{database}: no such database; trackstack sync makes it from the journals")
+    connection = sqlite3.connect(f"file:{database}?mode=ro", uri=True, timeout=60)
+    # VACUUM INTO and ATTACH make another file even where the database itself can only be read.
+    connection.set_authorizer(
+        lambda action, *_: sqlite3.SQLITE_DENY if action == sqlite3.SQLITE_ATTACH else sqlite3.SQLITE_OK
+    )
+    try:
+        cursor = connection.execute(sql)
+        return [column[0] for column in cursor.description or []], cursor.fetchall()
+    except (sqlite3.Error, sqlite3.Warning) as error:
+        writes = any(word in str(error) for word in ("readonly", "authoriz"))
+        reason = "runs sql only reads" if writes else str(error)
+        raise UserError(f"{database}: {reason}; the tables are datasets, runs and metrics") from None
+    finally:
+        connection.close()
+
+
+def _source_files(runs: list[SeriesRecords]) -> list[dict[str, str]]:
+    """The blobs of the files of code that each run depended on; nothing where git does not know its source.
+
+    Of a run that was no stage, all files that git kept.
+    """
+    files = []
+    for run in runs:
+        commit = run.series.start["tags"].get("source")
+        listed = (try_git(Path(), "ls-tree", "-r", "-z", str(commit)) or "").split("\0")
+        lines = [line.split(maxsplit=3) for line in filter(None, listed)]
+        files.append({path: blob[:10] for _, _, blob, path in lines if _is_source(path, run.series.upstream)})
+    return files
+
+
+def _is_source(path: str, upstream: list[dict[str, Any]]) -> bool:
+    """Whether a file is a dependency, and neither data nor the output of a stage, which have rows of their own."""
+    stages = [entry for record in upstream for entry in record.get("stages", {}).values()]
+    deps = [dep for record in upstream for dep in record.get("deps", [])]
+    deps += [dep["path"] for entry in stages for dep in entry.get("deps", [])]
+    other = [out["path"] for entry in stages for out in entry.get("outs", [])]
+    other += [data["path"] for record in upstream for data in record.get("data", [])]
+    if not deps:
+        return Path(path).name != DVC_LOCK
+    return any(overlap(path, dep) for dep in deps) and not any(overlap(path, item) for item in other)
+
+
+def _data(records: SeriesRecords) -> dict[str, str]:
+    """The digests that the run itself gave, and the hashes that DVC has of what it read."""
+    digests = dict((records.series.start["data"] or {}).get("digests", {}))
+    for upstream in records.series.upstream:
+        digests |= {data["path"]: data["md5"] for data in upstream.get("data", []) if "md5" in data}
+    return digests
+
+
+def _row(run: SeriesRecords) -> dict[str, Any]:
+    series = run.series
+    return {
+        "run": series.key,
+        "name": series.start["name"],
+        "status": series.status,
+        "reproduced": series.reproduced,
+        "promoted": series.promoted,
+        "error": series.error,
+        "user": series.start["environment"].get("user"),
+        "started": series.start["time"],
+        "seconds": None if series.finished is None else round(series.finished - series.start["time"], 1),
+        "metrics": last_figures(run),
+    }
+
+
+def last_figures(run: SeriesRecords) -> dict[str, float]:
+    """The value of every metric at its last step."""
+    figures: dict[str, tuple[int, float]] = {}
+    for record in run.records:
+        for name, value in record["values"].items() if record["type"] == "metrics" else ():
+            if name not in figures or record["step"] > figures[name][0]:
+                figures[name] = (record["step"], value)
+    return {name: value for name, (_, value) in figures.items()}

@@ -1,0 +1,179 @@
+"""What the journals of a run say, put together: attempts become series, and re-executions are compared.
+
+The rules, for `train`, `evaluate` and every other stage alike:
+
+* An attempt that goes on from another one, which did not finish, is one execution with it.
+* `evaluate` is part of the series that trained its model.
+* An execution of something that an earlier one of the same stage has finished is a re-execution. With equal figures
+  and artifacts it marks the earlier series as reproduced; otherwise it is a series of its own, beside it. While it
+  is running, or interrupted and may be gone on with, nobody can tell, and it is held back.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from trackstack.tracking.journal import journals, read_records
+from trackstack.tracking.sinks import Series
+
+
+@dataclass
+class Attempt:
+    """One journal, read so far."""
+
+    number: int
+    path: Path
+    offset: int = 0
+    start: dict[str, Any] = field(default_factory=dict)
+    """Empty until it is recorded."""
+    points: list[dict[str, Any]] = field(default_factory=list)
+    """Its metrics and system records."""
+    artifacts: list[dict[str, Any]] = field(default_factory=list)
+    end: dict[str, Any] | None = None
+
+    def refresh(self) -> None:
+        """Read what was appended since; UserError for a line that is no record."""
+        for offset, record in read_records(self.path, self.offset):
+            self.offset = offset
+            if record["type"] == "start":
+                self.start = record
+            elif record["type"] == "artifact":
+                self.artifacts.append(record)
+            elif record["type"] == "end":
+                self.end = record
+            else:
+                self.points.append(record)
+
+
+@dataclass
+class Execution:
+    """Attempts at one stage of a series, each but the first going on from the one before."""
+
+    attempts: list[Attempt]
+
+    @property
+    def start(self) -> dict[str, Any]:
+        """The start record of its first attempt."""
+        return self.attempts[0].start
+
+    @property
+    def status(self) -> str | None:
+        """How its last attempt ended; None without an end."""
+        end = self.attempts[-1].end
+        return end["status"] if end else None
+
+    @property
+    def was_published(self) -> bool:
+        """Whether back ends may have it from before its last attempt: one that was interrupted is held back."""
+        return any(not attempt.end or attempt.end["status"] != "interrupted" for attempt in self.attempts[:-1])
+
+    def outcome(self) -> tuple[list, list]:
+        """What is compared between executions: figures and the digests of artifacts. NaN equals NaN.
+
+        Of the records of a point the first counts, of an artifact the last.
+        """
+        values: dict[tuple[str, int], float] = {}
+        for record in (record for attempt in self.attempts for record in attempt.points):
+            if record["type"] == "metrics":
+                for name, value in record["values"].items():
+                    values.setdefault((name, record["step"]), value)
+        figures = sorted((name, step, repr(value)) for (name, step), value in values.items())
+        artifacts = {record["name"]: record["digest"] for attempt in self.attempts for record in attempt.artifacts}
+        return figures, sorted(artifacts.items())
+
+
+@dataclass
+class SeriesRecords:
+    """A series with the records that back ends get of it."""
+
+    series: Series
+    records: list[dict[str, Any]]
+
+
+class RunFolder:
+    """All attempts at one run, read incrementally."""
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+        self._attempts: dict[int, Attempt] = {}
+
+    def refresh(self) -> list[Attempt]:
+        """Read what is new; the attempts whose start was recorded, first to last."""
+        for number, path in journals(self.folder):
+            self._attempts.setdefault(number, Attempt(number, path)).refresh()
+        return [attempt for attempt in self._attempts.values() if attempt.start]
+
+
+def group_attempts(folder: Path, attempts: list[Attempt], live: bool) -> list[SeriesRecords]:
+    """Put attempts together to series, by the rules at the top of this file.
+
+    Args:
+        live: whether a process is writing the run, so that a last attempt without an end is not lost.
+    """
+    series: dict[int, Series] = {}
+    members: dict[int, list[Attempt]] = {}
+    finished: list[tuple[int, Execution]] = []  # with the series
+    reproduces: dict[int, int] = {}  # a re-execution -> the series with equal results
+    for execution in _executions(attempts):
+        start, stage = execution.start, execution.start["stage"]
+        is_root = start["series"] == start["attempt"]
+        running = live and execution.attempts[-1] is attempts[-1] and execution.status is None
+        target = reproduces.get(start["series"], start["series"])
+        rivals = [
+            (number, earlier)
+            for number, earlier in finished
+            if earlier.start["stage"] == stage
+            and earlier.attempts[-1].number < start["attempt"]  # it had finished before this began
+            and (is_root or number == target)
+        ]
+        if rivals and not execution.was_published:
+            if running or execution.status == "interrupted":
+                continue
+            same = [number for number, rival in rivals if rival.outcome() == execution.outcome()]
+            if same and execution.status == "finished":
+                reproduces[start["attempt"]] = same[0]
+                series[same[0]].reproduced += is_root
+                continue
+        if rivals:
+            target = start["attempt"]
+        if target not in series:
+            series[target] = Series(start["run"], target, folder, start)
+        members.setdefault(target, []).extend(execution.attempts)
+        if stage == series[target].start["stage"]:
+            _end(series[target], execution, "running" if running else "lost")
+        if execution.status == "finished":
+            finished.append((target, execution))
+    return [
+        _series_records(one_series, sorted(members[number], key=lambda attempt: attempt.number))
+        for number, one_series in series.items()
+    ]
+
+
+def _executions(attempts: list[Attempt]) -> list[Execution]:
+    latest: dict[tuple[int, str], Execution] = {}
+    executions = []
+    for attempt in attempts:
+        key = attempt.start["series"], attempt.start["stage"]
+        if key in latest and latest[key].status != "finished":
+            latest[key].attempts.append(attempt)
+        else:
+            latest[key] = Execution([attempt])
+            executions.append(latest[key])
+    return executions
+
+
+def _end(series: Series, execution: Execution, without_end: str) -> None:
+    """How the run ended, which is for the stage to say that began the series."""
+    end = execution.attempts[-1].end or {"status": without_end}
+    series.status, series.error, series.finished = end["status"], end.get("error"), end.get("time")
+
+
+def _series_records(series: Series, attempts: list[Attempt]) -> SeriesRecords:
+    """Records in the order in which they were made: what comes later must come last, for back ends count them."""
+    series.artifacts = [record for attempt in attempts for record in attempt.artifacts]
+    records = [record for attempt in attempts for record in attempt.points]
+    series.num_records = len(records)
+    series.upstream = [attempt.start["upstream"] for attempt in attempts if attempt.start.get("upstream")]
+    return SeriesRecords(series, records)

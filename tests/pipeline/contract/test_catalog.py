@@ -1,0 +1,99 @@
+"""The catalog is a contract, and every fault in it is one line."""
+
+import copy
+
+import pytest
+import yaml
+from support.projects import TINY_ENTRY
+
+from pipeline.contract.catalog import Dataset, load_catalog, load_dataset, refuse_changed_entry
+from trackstack import UserError
+
+
+@pytest.fixture
+def write(tmp_path):
+    def write_catalog(**changes):
+        path = tmp_path / "catalog.yaml"
+        path.write_text(yaml.safe_dump({"datasets": {"tiny": copy.deepcopy(TINY_ENTRY) | changes}}))
+        return path
+
+    return write_catalog
+
+
+def test_columns_are_ids_then_features_then_label():
+    dataset = Dataset.model_validate(TINY_ENTRY | {"extra": ["side"]})
+    assert dataset.columns() == ["subject", "recording", "side", "ax", "ay", "az", "label"]
+    assert [dataset.id_type(column) for column in dataset.id_columns()] == ["int32", "int32", "text"]
+
+
+def test_a_class_may_look_like_a_number(write):
+    assert load_dataset("tiny", write(classes=[1, 2])).classes == ("1", "2")
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"labels": "x"}, "datasets.tiny.labels is unknown; allowed here: features, label"),
+        ({"path": "/tmp/x"}, "datasets.tiny.path is '/tmp/x'; expected 'data/raw/tiny'"),
+        ({"path": ""}, "datasets.tiny.path is ''; expected 'data/raw/tiny'"),
+        ({"label": ""}, "datasets.tiny.label is ''; String should have at least 1 character"),
+        ({"vectors": [{"axes": ["ax", "ax", "az"], "kind": "acceleration"}]}, "vectors name a feature twice"),
+        ({"vectors": [{"axes": ["ax", "ay", "q"], "kind": "acceleration"}]}, "vectors may name features; not q"),
+        ({"classes": ["up"]}, "datasets.tiny.classes is ['up']; Tuple should have at least 2 items"),
+        ({"label": "ax"}, "columns named twice: ax"),
+        ({"classes": ["up", "up"]}, "classes has a name twice"),
+        ({"types": {"ax": "int8"}}, "types may name subject, recording; not ax"),
+        ({"types": {"subject": "int7"}}, "datasets.tiny.types.subject is 'int7'; expected 'int8', 'int16'"),
+        ({"files": {"a.csv": 1}}, "num_samples is 480, but the rows under files add up to 1"),
+        (
+            {"features": [{"name": "ax", "units": "g"}]},
+            "datasets.tiny.features.0.units is unknown; allowed here: name, unit",
+        ),
+    ],
+)
+def test_a_bad_entry_is_one_line_with_file_and_field(write, changes, expected):
+    path = write(**changes)
+    with pytest.raises(UserError) as caught:
+        load_dataset("tiny", path)
+    assert str(caught.value).startswith(f"{path}: datasets.tiny")
+    assert expected in str(caught.value)
+    assert len(str(caught.value).splitlines()) == 1
+
+
+def test_an_unknown_dataset_is_answered_with_those_there_are(write):
+    path = write()
+    with pytest.raises(UserError) as caught:
+        load_dataset("big", path)
+    assert str(caught.value) == f"params.yaml: dataset is 'big'; {path} has tiny"
+
+
+def test_a_faulty_neighbour_does_not_stop_a_dataset(write):
+    path = write()
+    path.write_text(path.read_text() + "  other: {path: 3}\n")
+    assert load_dataset("tiny", path).num_samples == 480
+    with pytest.raises(UserError, match=r"datasets\.other\.path is 3"):
+        load_catalog(path)
+
+
+def test_a_catalog_without_datasets_is_one_line(tmp_path):
+    path = tmp_path / "catalog.yaml"
+    path.write_text("sensor: 1\n")
+    with pytest.raises(UserError, match="expected one key, datasets"):
+        load_catalog(path)
+
+
+@pytest.mark.parametrize("name", ["my data", "tiny.v2", "a;b", "", 3])
+def test_a_name_that_could_not_be_a_folder_a_word_and_a_key_is_refused(tmp_path, name):
+    path = tmp_path / "catalog.yaml"
+    path.write_text(yaml.safe_dump({"datasets": {name: TINY_ENTRY}}))
+    with pytest.raises(UserError, match="a name is made of letters, digits, - and _"):
+        load_catalog(path)
+
+
+def test_an_entry_edited_meanwhile_is_refused(write):
+    path = write()
+    before = load_dataset("tiny", path)
+    refuse_changed_entry("tiny", before, path)
+    write(classes=["down", "up"])
+    with pytest.raises(UserError, match=r"datasets\.tiny: edited while the stage ran"):
+        refuse_changed_entry("tiny", before, path)

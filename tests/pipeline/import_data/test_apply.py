@@ -1,0 +1,54 @@
+"""What is written: files as they are or converted, and a catalog that keeps its bytes."""
+
+from pathlib import Path
+
+from support.tables import table, write
+
+from pipeline.contract.catalog import load_dataset
+from pipeline.import_data.apply import write_entry, write_files
+from pipeline.import_data.columns import ImportOptions, resolve_columns
+from pipeline.import_data.dialect import DialectOptions, read_sample
+from pipeline.import_data.plan import make_plan
+from pipeline.import_data.survey import survey_files
+from trackstack.core.params import Parameters
+
+
+def make_plan_for(path, label):
+    samples = [read_sample(path, path.name, DialectOptions())]
+    options, added = resolve_columns(ImportOptions(label), samples)
+    return make_plan("mine", "", options, survey_files(samples, {label}, ()), added, Parameters.load())
+
+
+def test_a_plain_file_is_taken_byte_for_byte_and_its_original_stays(checkout, planned, tmp_path):
+    path, _ = table("wine", tmp_path)
+    plan = planned(path)
+    assert plan["converted"] == []
+    write_files(make_plan_for(path, "target"), tmp_path / "a checkout/data/raw")
+    copied = checkout / "data/raw/wine.csv"
+    assert copied.read_bytes() == path.read_bytes()
+    assert copied.stat().st_ino != path.stat().st_ino, "a hard link would let an edit reach DVC's cache"
+
+
+def test_converted_files_say_the_same_in_the_pipelines_words(checkout, tmp_path):
+    text = "Zeit;ok;Wert;Art\n1;True; 1,5 ;Bär\n2;false;NA;Wolf, grau\n\n3;TRUE;-2e3;Bär\n"
+    path = write(tmp_path / "own.csv", text, "cp1252")
+    write_files(make_plan_for(path, "Art"), checkout)
+    expected = 'Zeit,ok,Wert,Art\n1,1,1.5,Bär\n2,0,,"Wolf, grau"\n3,1,-2e3,Bär\n'
+    assert (checkout / "own.csv").read_text() == expected
+
+
+def test_the_catalog_keeps_its_bytes_and_yamls_traps_are_quoted(planned, tmp_path):
+    before = Path("data/catalog.yaml").read_text()
+    path = write(tmp_path / "own.csv", "no,b: c,y\n" + "1,2,yes\n3,4,no\n5,6,1e3\n" * 4)
+    entry = planned(path, "--label", "y")["entry"]
+    write_entry("mine", entry)
+    after = Path("data/catalog.yaml").read_text()
+    assert after.startswith(before + "\n  mine:\n")
+    dataset = load_dataset("mine")
+    assert (dataset.feature_names(), dataset.classes) == (["no", "b: c"], ("1e3", "no", "yes"))
+
+    noted = after.replace("    label: y\n", "    label: y              # as the nurse saw it\n")
+    Path("data/catalog.yaml").write_text(noted)
+    write_entry("mine", {**entry, "num_samples": 24, "files": {"own.csv": 24}})
+    expected = noted.replace("num_samples: 12", "num_samples: 24").replace("own.csv: 12", "own.csv: 24")
+    assert Path("data/catalog.yaml").read_text() == expected

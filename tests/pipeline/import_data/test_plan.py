@@ -1,0 +1,48 @@
+"""The plan for own tables leads to a model that beats the majority class, with the settings that it prints."""
+
+import pytest
+from support.tables import table
+
+from pipeline.contract.catalog import Dataset
+from pipeline.import_data.apply import write_files
+from pipeline.import_data.columns import ImportOptions
+from pipeline.import_data.dialect import DialectOptions, read_sample
+from pipeline.import_data.plan import make_plan
+from pipeline.import_data.survey import survey_files
+from pipeline.ingest.manifest import build_manifest
+from pipeline.modeling.saved_model import predict_logits
+from pipeline.parquet.params import Params as ParquetParams
+from pipeline.parquet.stage import convert
+from pipeline.tensor_cache.params import Params as TensorCacheParams
+from pipeline.tensor_cache.stage import build
+from pipeline.train.config import TrainingConfig
+from pipeline.train.loop import Runtime, Trainer
+from pipeline.windows.dataset import WindowDataset, open_cache
+from trackstack.core.params import Parameters
+
+
+@pytest.mark.parametrize("name", ["iris", "wine", "breast_cancer", "european_wine"])
+def test_a_model_beats_the_majority_class_on_a_table_that_nobody_tuned_for(name, planned, tmp_path):
+    """Accuracies seen: 0.97 and more."""
+    path, arguments = table(name, tmp_path)
+    plan = planned(path, *arguments)
+    assert plan["settings"] == ["train.model=mlp"]
+    entry = Dataset.model_validate(plan["entry"])
+    samples = [read_sample(path, path.name, DialectOptions())]
+    options = ImportOptions(entry.label, extra=entry.extra, missing=entry.recipe.missing if entry.recipe else ())
+    params = Parameters.load()
+    raw = tmp_path / "raw"
+    raw.mkdir()
+    surveys = survey_files(samples, {entry.label}, options.missing)
+    write_files(make_plan("mine", "", options, surveys, [{}], params), raw)
+    none_rejected = ParquetParams(compression="zstd", max_rejected=0)
+    convert(build_manifest("mine", entry, raw), raw, tmp_path / "processed", none_rejected)
+    build(tmp_path / "processed", tmp_path / "cache", params.section("tensor_cache", TensorCacheParams))
+    params.values["train"]["model"] = "mlp"
+    cache = open_cache(tmp_path / "cache")
+    model, _ = Trainer(cache, TrainingConfig.choose(params), Runtime()).fit()
+    test = WindowDataset(cache, "test")
+    logits, labels = predict_logits(model, test, test.starts.device, "float32")
+    majority = labels.bincount().max().item() / len(labels)
+    accuracy = (logits.argmax(1) == labels).double().mean().item()
+    assert accuracy >= 0.85 > majority + 0.15

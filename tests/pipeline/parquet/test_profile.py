@@ -1,0 +1,54 @@
+"""The profile describes the accepted rows, the same whatever the blocks."""
+
+import json
+
+import numpy as np
+import polars as pl
+import pytest
+from support.conversion import convert_folder, entry
+from support.projects import write_tiny_recordings
+
+from pipeline.parquet.profile import Profile, block_moments
+
+
+def test_the_profile_describes_the_accepted_rows(tmp_path):
+    write_tiny_recordings(tmp_path / "raw")
+    rows = convert_folder(tmp_path / "raw", tmp_path / "out")
+    profile = json.loads((tmp_path / "out/profile.json").read_text())
+    values = rows["ay"].to_numpy().astype(np.float64)
+    expected = {
+        "count": 480,
+        "min": values.min(),
+        "max": values.max(),
+        "mean": values.mean(),
+        "nulls": 0,
+        "std": values.std(),
+    }
+    quantiles = profile["columns"]["ay"].pop("quantiles")
+    assert profile["columns"]["ay"] == pytest.approx(expected)
+    at = np.quantile(values, [float(name) for name in quantiles], method="inverted_cdf")
+    assert list(quantiles.values()) == at.tolist()
+    assert profile["quantiles_of_rows"] == 480
+    assert profile["classes"] == {"up": 240, "down": 240}
+    assert profile["groups"] == {"1": 120, "2": 120, "3": 120, "4": 120}
+    assert profile["rows"] == {"read": 480, "accepted": 480, "rejected": 0}
+
+
+def test_quantiles_of_many_rows_are_those_of_a_sample_that_blocks_do_not_change(monkeypatch):
+    monkeypatch.setattr("pipeline.parquet.profile.MAX_SAMPLED_VALUES", 3 * 2000)
+    monkeypatch.setattr("pipeline.parquet.profile.MIN_SAMPLED_ROWS", 1)
+    contract = entry(1).contract()
+    values = np.random.default_rng(0).normal(size=50_000).astype(np.float32)
+    columns = dict.fromkeys(("ax", "ay", "az"), values) | {"label": np.zeros(50_000, np.int16)}
+    rows = pl.DataFrame(columns | {"subject": np.ones(50_000, np.int32)})
+    found = []
+    for size in (50_000, 7000, 999):
+        profile = Profile(contract)
+        for part in rows.iter_slices(size):
+            profile.add(part, block_moments(part, contract))
+        found.append((profile.as_json()["columns"]["ax"]["quantiles"], profile.as_json()["quantiles_of_rows"]))
+    assert found[0] == found[1] == found[2]
+    quantiles, num_rows = found[0]
+    assert 1000 < num_rows <= 2000
+    ranks = [float((values <= value).mean()) for value in quantiles.values()]
+    assert ranks == pytest.approx([float(name) for name in quantiles], abs=0.04)

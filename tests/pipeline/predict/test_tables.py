@@ -1,0 +1,97 @@
+"""trackstack predict: the labels of evaluate, and one line for what does not fit."""
+
+import polars as pl
+import pytest
+from support.projects import run_in
+
+from pipeline.predict.tables import predict
+from trackstack import UserError
+
+
+def test_the_labels_are_those_of_evaluate(tiny_project, table, evaluated, tmp_path):
+    out = tmp_path / "labels.csv"
+    said = run_in(tiny_project, ["trackstack", "predict", str(table), "--out", str(out)])
+    assert said.stderr.startswith(f"{out}: 10 windows of 20 rows, by cnn of run r")
+    assert said.stdout == ""
+    found = pl.read_csv(out)
+    assert found["predicted"].to_list() == evaluated["predicted"].to_list()
+    assert (
+        found.select(pl.max_horizontal("p_up", "p_down")).to_series().to_list() == evaluated["confidence"].to_list()
+    )
+    assert found["row"].to_list() == [0, 10, 20, 30, 40, 60, 70, 80, 90, 100]
+    assert found.columns == ["subject", "recording", "row", "predicted", "p_up", "p_down"]
+    assert [path.name for path in tmp_path.iterdir()] == ["labels.csv"]
+
+
+def test_parquet_holds_what_csv_shows(table, model, tmp_path):
+    found, _ = predict(table, model, tmp_path / "labels.parquet")
+    assert pl.read_parquet(tmp_path / "labels.parquet").equals(found)
+    assert found.select(pl.sum_horizontal("p_up", "p_down")).to_series().to_list() == pytest.approx([1.0] * 10)
+
+
+def test_without_the_columns_of_group_and_series_all_is_one_recording(table, model, tmp_path):
+    pl.read_csv(table).select("az", "ax", "ay").write_csv(tmp_path / "bare.csv")
+    found, said = predict(tmp_path / "bare.csv", model)
+    assert found["row"].to_list() == list(range(0, 101, 10))
+    assert said.endswith("; no column recording: taken for one recording")
+
+
+def test_a_word_may_stand_for_a_missing_value(tabular, tmp_path):
+    (tmp_path / "t.csv").write_text("size,age\n1,k.A.\n1,40\n")
+    found, _ = predict(tmp_path / "t.csv", str(tmp_path / "model"), missing=("k.A.",))
+    assert found["p_1"][0] == found["p_1"][1], "the mean of the training rows"
+
+
+def test_a_table_of_another_spelling_has_the_same_labels(table, model, tmp_path):
+    rows = pl.read_csv(table).with_columns(pl.lit("Müller").alias("Prüfer"))
+    (tmp_path / "deutsch.csv").write_text(rows.write_csv(separator=";", decimal_comma=True), "cp1252")
+    assert "8;4;-0,9" in (tmp_path / "deutsch.csv").read_text("cp1252")
+    found, _ = predict(tmp_path / "deutsch.csv", model)
+    assert found.equals(predict(table, model)[0])
+
+
+HEADER = "recording,subject,ax,ay,az"
+ROW = "1,1,0.1,0.2,0.3\n"
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("", "t.csv: empty, expected a header and rows"),
+        (f"{HEADER}\n", "t.csv: a header and no row"),
+        (
+            f"{HEADER}\n" + ROW * 19,
+            "t.csv: the longest recording has 19 rows; expected 20 or more, the model's window",
+        ),
+        (f"{HEADER}\n" + 19 * (ROW + "2" + ROW[1:]), "t.csv: the longest recording has 1 rows; expected 20 or more"),
+        ("ax,az,label\n1,2,up\n", "t.csv: no column ay; expected ax, ay, az, not ax, az, label"),
+        ("ax:ay:az\n1:2:3\n", "t.csv: not a CSV file: no comma, semicolon, tab or bar cuts its lines alike"),
+        (f"{HEADER}\n{ROW}1,1,0.1,fast,0.3\n", "t.csv: line 3: ay is 'fast'; expected a number, or --missing"),
+        (f"{HEADER}\n{ROW}{ROW}1,1,0.1,,0.3\n" + ROW, "t.csv: line 4: ay is missing; expected a finite number"),
+        (
+            f"{HEADER}\n{ROW}1,1,inf,0,0\n1,1,inf,0,0\n",
+            "t.csv: line 3: ax is inf; expected a finite number (and 1 more)",
+        ),
+        (f"{HEADER}\n{ROW}{ROW}1,1,0,0,0,0\n", "t.csv: cannot be read: CSV parse error: "),
+    ],
+)
+def test_a_table_that_does_not_fit_is_one_line(content, said, model, tmp_path):
+    (tmp_path / "t.csv").write_text(content)
+    with pytest.raises(UserError) as error:
+        predict(tmp_path / "t.csv", model, tmp_path / "out.csv")
+    assert str(error.value).startswith(f"{tmp_path}/{said}")
+    assert "\n" not in str(error.value)
+    assert [path.name for path in tmp_path.iterdir()] == ["t.csv"]
+
+
+def test_what_is_no_model_and_no_output_is_one_line(table, model, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match=r"model\.json: no such file; type: dvc repro train"):
+        predict(table, str(tmp_path))
+    (tmp_path / "model.json").write_text("{}")
+    with pytest.raises(UserError, match="not a whole model"):
+        predict(table, str(tmp_path))
+    with pytest.raises(UserError, match=r"x\.json: expected a \.csv or \.parquet file"):
+        predict(table, model, tmp_path / "x.json")
+    with pytest.raises(UserError, match=r"expected --model with a model folder or an MLflow URI"):
+        predict(table, None)

@@ -1,0 +1,223 @@
+"""The tensor cache: no leak between splits, normalisation from training rows alone, the same bytes twice."""
+
+import json
+
+import numpy as np
+import polars as pl
+import pyarrow.parquet as pq
+import pytest
+import torch
+from support.conversion import MANY_REJECTED, convert_folder
+from support.projects import write_tiny_recordings
+
+from pipeline.tensor_cache.params import Params
+from pipeline.tensor_cache.stage import build, moments
+from pipeline.windows.dataset import WindowDataset, open_cache
+from trackstack import UserError
+
+PARAMS = Params(window=20, stride=10, folds=4, fold=0, validation=True)
+
+
+@pytest.fixture
+def processed(tmp_path):
+    write_tiny_recordings(tmp_path / "raw")
+    convert_folder(tmp_path / "raw", tmp_path / "processed")
+    return tmp_path / "processed"
+
+
+def test_every_window_that_fits_is_there(processed, tmp_path):
+    build(processed, tmp_path / "cache", PARAMS)
+    cache = open_cache(tmp_path / "cache")
+    # Two recordings of 60 rows a person: starts 0, 10, ..., 40 in each.
+    assert {split: len(starts) for split, starts in cache.starts.items()} == {
+        "train": 20,
+        "val": 10,
+        "test": 10,
+    }
+    first = 120 * (cache.metadata["split"]["test"][0] - 1)
+    assert (cache.starts["test"] - first).tolist() == [0, 10, 20, 30, 40, 60, 70, 80, 90, 100]
+
+
+def test_the_bytes_repeat_and_anybody_may_read_them(processed, tmp_path):
+    contents = set()
+    for name in "ab":
+        build(processed, tmp_path / name, PARAMS)
+        file = tmp_path / name / "tensors.safetensors"
+        contents.add(file.read_bytes())
+        assert file.stat().st_mode & 0o044, "save_file() would have made it private"
+    assert len(contents) == 1
+    assert str(tmp_path).encode() not in contents.pop()
+
+
+def test_the_digest_follows_what_is_in_the_cache(processed, tmp_path):
+    digests = set()
+    for number, change in enumerate(({}, {"fold": 1}, {"stride": 5}, {"folds": 3})):
+        build(processed, tmp_path / str(number), PARAMS.model_copy(update=change))
+        digests.add(open_cache(tmp_path / str(number)).metadata["digest"])
+    assert len(digests) == 4
+
+
+def test_data_without_series_has_windows_of_one_row(tmp_path):
+    write_tiny_recordings(tmp_path / "raw")
+    convert_folder(tmp_path / "raw", tmp_path / "processed", series=None, extra=["recording"])
+    build(tmp_path / "processed", tmp_path / "cache", PARAMS)
+    cache = open_cache(tmp_path / "cache")
+    assert cache.metadata["window"] == 1
+    assert len(cache.starts["test"]) == 120
+
+
+def test_without_a_group_rows_are_dealt_out_class_by_class(tmp_path):
+    write_tiny_recordings(tmp_path / "raw")
+    extra = ["recording", "subject"]
+    convert_folder(tmp_path / "raw", tmp_path / "processed", series=None, group=None, extra=extra)
+    tested = []
+    for fold in range(4):
+        build(tmp_path / "processed", tmp_path / "cache", PARAMS.model_copy(update={"fold": fold}))
+        cache = open_cache(tmp_path / "cache")
+        assert torch.bincount(cache.label[cache.starts["test"]]).tolist() == [60, 60]
+        assert len(cache.starts["train"]) == 240
+        tested += cache.starts["test"].tolist()
+    assert sorted(tested) == list(range(480))
+    assert tested[:120] != list(range(0, 480, 4)), "shuffled"
+
+
+def test_without_a_group_recordings_are_dealt_out_whole(tmp_path):
+    write_tiny_recordings(tmp_path / "raw")
+    convert_folder(tmp_path / "raw", tmp_path / "processed", group=None, extra=["subject"])
+    build(tmp_path / "processed", tmp_path / "cache", PARAMS)
+    cache = open_cache(tmp_path / "cache")
+    starts = cache.starts
+    assert cache.metadata["group"] is None
+    recordings = {split: set((first_rows // 60).tolist()) for split, first_rows in starts.items()}
+    assert set.union(*recordings.values()) == set(range(8))
+    assert sorted(map(len, recordings.values())) == [2, 2, 4]
+    with pytest.raises(UserError, match=r"tensor_cache\.folds is 9; expected at most 8, the recordings"):
+        build(tmp_path / "processed", tmp_path / "cache", PARAMS.model_copy(update={"folds": 9}))
+
+
+def test_without_validation_its_groups_are_trained_on_and_normalised_with(tmp_path, tiny_project):
+    build(tiny_project / "data/processed", tmp_path / "cache", PARAMS.model_copy(update={"validation": False}))
+    whole, held_out = open_cache(tmp_path / "cache"), open_cache(tiny_project / "data/cache")
+    groups = held_out.metadata["split"]
+    assert whole.metadata["split"] == {
+        "train": sorted(groups["train"] + groups["val"]),
+        "val": [],
+        "test": groups["test"],
+    }
+    assert len(whole.starts["val"]) == 0
+    assert torch.equal(whole.starts["test"], held_out.starts["test"])
+    both = torch.cat([held_out.starts["train"], held_out.starts["val"]]).sort().values
+    assert torch.equal(whole.starts["train"], both)
+    groups_T = whole.segment_groups.repeat_interleave(whole.segment_edges.diff())
+    tested = whole.metadata["groups"].index(groups["test"][0])
+    raw_TC = held_out.signal * held_out.std + held_out.mean
+    torch.testing.assert_close(whole.mean, raw_TC[groups_T != tested].mean(0))
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        (
+            {"folds": 9},
+            "params.yaml: tensor_cache.folds is 9; expected at most 4, the number of groups in the data",
+        ),
+        (
+            {"window": 61},
+            "params.yaml: tensor_cache.window is 61; no recording of the train split (groups ",
+        ),
+    ],
+)
+def test_settings_that_the_data_cannot_meet_are_one_line(processed, tmp_path, change, expected):
+    with pytest.raises(UserError) as caught:
+        build(processed, tmp_path / "cache", PARAMS.model_copy(update=change))
+    assert str(caught.value).startswith(expected)
+    assert not (tmp_path / "cache").exists()
+
+
+def starts_per_file(raw, folder):
+    """The starts of all windows, as (subject, row within the CSV files of that subject)."""
+    convert_folder(raw, folder / "processed", MANY_REJECTED)
+    build(folder / "processed", folder / "cache", PARAMS)
+    return sorted(np.concatenate([starts.numpy() for starts in open_cache(folder / "cache").starts.values()]))
+
+
+def test_a_window_does_not_join_two_files_that_number_their_recordings_alike(tmp_path):
+    write_tiny_recordings(tmp_path / "raw")
+    first = tmp_path / "raw/subject_1.csv"
+    header, *rows = first.read_text().splitlines()
+    first.write_text("\n".join([header, *rows[:25]]) + "\n")
+    (tmp_path / "raw/subject_1b.csv").write_text("\n".join([header, *rows[25:60]]) + "\n")
+    starts = starts_per_file(tmp_path / "raw", tmp_path)
+    assert [start for start in starts if start < 60] == [0, 25, 35]
+
+
+def test_a_window_does_not_close_the_gap_that_a_rejected_row_leaves(tmp_path):
+    write_tiny_recordings(tmp_path / "raw")
+    first = tmp_path / "raw/subject_1.csv"
+    lines = first.read_text().splitlines()
+    lines[26] = "no row"  # the 26th of 60 rows
+    first.write_text("\n".join(lines) + "\n")
+    starts = starts_per_file(tmp_path / "raw", tmp_path)
+    assert [start for start in starts if start < 59] == [0, 25, 35]
+
+
+def test_a_constant_column_is_left_as_it_is():
+    mean, std = moments([np.full((10, 1), 3.0, np.float32)])
+    assert (mean.item(), std.item()) == (3.0, 1.0)
+
+
+def test_row_groups_do_not_show_in_the_cache(processed, tmp_path, monkeypatch):
+    monkeypatch.setattr("pipeline.parquet.stage.BLOCK_BYTES", 700)
+    convert_folder(tmp_path / "raw", tmp_path / "parts")
+    for folder in (processed, tmp_path / "parts"):
+        build(folder, tmp_path / f"{folder.name} cache", PARAMS)
+    one, other = (open_cache(tmp_path / f"{name} cache") for name in ("processed", "parts"))
+    assert pq.ParquetFile(tmp_path / "parts/rows.parquet").num_row_groups > 20
+    assert torch.equal(one.label, other.label)
+    assert torch.allclose(one.signal, other.signal, rtol=1e-6)
+    assert all(torch.equal(one.starts[split], other.starts[split]) for split in one.starts)
+
+
+def test_a_missing_value_is_the_mean_of_the_training_rows(tmp_path):
+    write_tiny_recordings(tmp_path / "raw")
+    file = tmp_path / "raw/subject_2.csv"
+    lines = file.read_text().splitlines()
+    for number, text in ((5, ""), (6, "nan")):
+        fields = lines[number].split(",")
+        lines[number] = ",".join([*fields[:2], text, *fields[3:]])
+    file.write_text("\n".join(lines) + "\n")
+    features = [{"name": "ax", "missing": "mean"}, {"name": "ay"}, {"name": "az"}]
+    rows = convert_folder(tmp_path / "raw", tmp_path / "processed", features=features)
+    build(tmp_path / "processed", tmp_path / "cache", PARAMS)
+    profile = json.loads((tmp_path / "processed/profile.json").read_text())
+    assert (profile["columns"]["ax"]["nulls"], profile["columns"]["ax"]["count"]) == (2, 478)
+    cache = open_cache(tmp_path / "cache")
+    assert (cache.signal[:, 0] == 0).nonzero().flatten().tolist() == [124, 125]
+    training = rows.filter(pl.col("subject").is_in(cache.metadata["split"]["train"]))
+    assert cache.mean[0] == pytest.approx(training["ax"].mean())
+
+
+def test_hundreds_of_features_and_uneven_recordings(tmp_path):
+    """Recordings of 1 to 40 rows, windows of 20: short ones have none; 300 columns."""
+    random = np.random.default_rng(0)
+    lengths = [1, 40, 19, 20, 33, 3, 20, 21]
+    signal = random.normal(size=(sum(lengths), 300)).round(4)
+    names = [f"f{number}" for number in range(300)]
+    lines = [",".join(["recording", "subject", *names, "label"])]
+    recording = np.repeat(np.arange(len(lengths)), lengths)
+    for values, number in zip(signal, recording, strict=True):
+        lines.append(",".join([str(number), str(number % 4), *map(str, values), "up"]))
+    (tmp_path / "raw").mkdir()
+    (tmp_path / "raw/all.csv").write_text("\n".join(lines) + "\n")
+    convert_folder(tmp_path / "raw", tmp_path / "processed", features=[{"name": name} for name in names])
+    # Subjects 0 and 3 have recordings of 33 and 20, 20 and 21 rows; 1 has 40, 2 has 20.
+    build(tmp_path / "processed", tmp_path / "cache", PARAMS)
+    cache = open_cache(tmp_path / "cache")
+    assert cache.signal.shape == (len(signal), 300)
+    begins = np.cumsum([0, *lengths[:-1]])
+    expected = [begins[1], begins[1] + 10, begins[1] + 20, begins[3], begins[4], begins[4] + 10, begins[6], begins[7]]
+    assert sorted(torch.cat([*cache.starts.values()]).tolist()) == expected
+    start = cache.starts["test"][0]
+    window, _ = WindowDataset(cache, "test").batch(torch.tensor([0]))
+    raw = signal[start : start + 20].astype(np.float32)
+    np.testing.assert_allclose(window[0] * cache.std + cache.mean, raw, rtol=1e-4, atol=1e-5)

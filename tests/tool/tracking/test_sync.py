@@ -1,0 +1,74 @@
+"""How a run's folder is delivered by the process that holds its lock, on real back ends."""
+
+from support.recording import SCRIPT, in_sqlite, record, wait_until_nobody_delivers
+from support.sinks import START, STARTED, metrics
+
+from trackstack.records.query import promote_run
+from trackstack.tracking.journal import Journal
+from trackstack.tracking.sync import Delivery, sync_run
+
+WITH_MODEL = (
+    SCRIPT
+    + """
+    from pathlib import Path
+    run.log_artifact(Path("script.py"), kind="model", loader="odd_loader:load")
+"""
+)
+LOADER = """
+import subprocess
+import sys
+
+import numpy as np
+import torch
+
+LOCK = "import fcntl; fcntl.lockf(open('mlflow.db.lock', 'r+'), fcntl.LOCK_EX | fcntl.LOCK_NB)"
+
+
+def load(path):
+    subprocess.run([sys.executable, "-c", LOCK], cwd=path.parents[4], check=True)
+    return torch.nn.Linear(3, 2), np.zeros((1, 3), np.float32)
+"""
+
+
+def recorded(home):
+    """A finished run in MLflow, but for its model; its folder."""
+    record(home, "mlflow", "mine", "1", script=WITH_MODEL, TRACKSTACK_LOG_MODELS="none")
+    wait_until_nobody_delivers(home)
+    (folder,) = (home / "runs").iterdir()
+    return folder
+
+
+def test_a_model_is_exported_with_the_loader_at_home_while_others_may_write_the_database(tmp_path):
+    folder = recorded(tmp_path)
+    (tmp_path / "src").mkdir()
+    (tmp_path / "src/odd_loader.py").write_text(LOADER)
+    assert sync_run(folder) == {}
+
+
+def test_a_promotion_gets_out_while_the_process_that_delivers_lives(tmp_path):
+    from mlflow.tracking import MlflowClient
+
+    folder = recorded(tmp_path)
+    delivery = Delivery(folder)
+    delivery.deliver_points()
+    assert promote_run(tmp_path, folder.name) == folder
+    delivery.deliver_points()
+    client = MlflowClient(f"sqlite:///{tmp_path}/mlflow.db")
+    (run,) = client.search_runs([client.get_experiment_by_name("trackstack").experiment_id])
+    assert run.data.tags["trackstack.promoted"] == "true"
+
+
+def test_a_series_that_gets_through_does_not_hide_one_that_did_not(tmp_path):
+    folder = tmp_path / "runs/r0123456789ab"
+    (tmp_path / "notes.db").write_text("some notes of mine\n" * 100)
+    for number, database in ((1, tmp_path / "notes.db"), (2, tmp_path / "project.db")):
+        journal = Journal(folder)
+        destinations = {"sqlite": {"path": str(database)}}
+        journal.write(START | {"attempt": number, "series": number, "destinations": destinations})
+        journal.write(metrics(0, loss=float(number)))
+        journal.write({"type": "end", "time": STARTED, "status": "finished", "error": None})
+        journal.close()
+    delivery = Delivery(folder)
+    delivery.deliver_points()
+    assert delivery.problems == {"sqlite": f"{tmp_path / 'notes.db'}: file is not a database"}
+    assert len(in_sqlite(tmp_path)) == 1
