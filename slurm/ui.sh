@@ -9,4 +9,5 @@
 set -euo pipefail
 cd "${SLURM_SUBMIT_DIR:-.}"
 source slurm/site.env
-PYTHONPATH="src${PYTHONPATH:+:$PYTHONPATH}" exec python -P -m trackstack.cluster.ui
+[ ! -d src/trackstack ] || export PYTHONPATH="$PWD/src" # a checkout of trackstack itself runs its own code
+exec python -P -m trackstack.cluster.ui

@@ -158,3 +158,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.slow)
         if "fresh_start" in names:
             item.add_marker(pytest.mark.xdist_group("fresh_start"))
+
+
+@pytest.fixture
+def settings_of_torch() -> Iterator[None]:
+    """Torch's settings are put back after the test."""
+    import torch
+
+    threads, mode = torch.get_num_threads(), torch.get_deterministic_debug_mode()
+    yield
+    torch.set_num_threads(threads)
+    torch.set_deterministic_debug_mode(mode)

@@ -99,38 +99,31 @@ def _verified(items: list[Item], root: Path, commit: str | None) -> Iterator[Lin
 
     with Repo(str(root)) as repo:
         verdicts = {item: _here_or_in_cache(repo, item) for item in items}
-        missing = [item for item, verdict in verdicts.items() if verdict is None]
-        verdicts |= {item: _in_git(root, item, commit) for item in missing}
+    missing = [item for item, verdict in verdicts.items() if verdict is None]
+    # The commit that keeps the run's source holds what git tracked, and small new files.
+    if missing and commit and try_git(root, "cat-file", "-t", commit) == "commit":
+        with Repo(str(root), rev=commit) as repo:
+            verdicts |= {item: f"{MATCHES}, in git" for item in missing if _hash_of(repo, item) == item.value}
     for item, verdict in verdicts.items():
         wrong = f"missing: not here, in DVC's cache or in git; dvc pull {item.path} may bring it"
         yield Link(item.what, item.path, item.value, verdict or wrong)
 
 
 def _here_or_in_cache(repo: Any, item: Item) -> str | None:
-    if _hash_of(repo, repo.fs, item) == item.value:
+    if _hash_of(repo, item) == item.value:
         return MATCHES
     cache = repo.cache.local if item.algorithm == "md5" else repo.cache.legacy
     return f"{MATCHES}, in DVC's cache" if _is_whole(cache, item.value) else None
 
 
-def _in_git(root: Path, item: Item, commit: str | None) -> str | None:
-    """The same at the commit that keeps the run's source, which holds what git tracked and small new files."""
-    from dvc.repo import Repo
-
-    if commit is None or try_git(root, "cat-file", "-t", commit) != "commit":
-        return None
-    with Repo(str(root), rev=commit) as repo:
-        return f"{MATCHES}, in git" if _hash_of(repo, repo.fs, item) == item.value else None
-
-
-def _hash_of(repo: Any, fs: Any, item: Item) -> str | None:
+def _hash_of(repo: Any, item: Item) -> str | None:
     """What DVC would record of a path now; None where there is nothing, or where it cannot be read."""
     from dvc_data.hashfile.build import build
 
-    path = fs.join(repo.root_dir, *item.path.split("/"))
+    path = repo.fs.join(repo.root_dir, *item.path.split("/"))
     try:
         cache = repo.cache.local if item.algorithm == "md5" else repo.cache.legacy
-        _, _, found = build(cache, path, fs, item.algorithm, dry_run=True, ignore=repo.dvcignore)
+        _, _, found = build(cache, path, repo.fs, item.algorithm, dry_run=True, ignore=repo.dvcignore)
     except Exception:  # DVC's file systems raise classes of many packages
         return None
     return found.hash_info.value

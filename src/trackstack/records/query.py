@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import getpass
 import sqlite3
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -133,20 +134,21 @@ def _source_files(runs: list[SeriesRecords]) -> list[dict[str, str]]:
         commit = run.series.start["tags"].get("source")
         listed = (try_git(Path(), "ls-tree", "-r", "-z", str(commit)) or "").split("\0")
         lines = [line.split(maxsplit=3) for line in filter(None, listed)]
-        files.append({path: blob[:10] for _, _, blob, path in lines if _is_source(path, run.series.upstream)})
+        is_source = _source_filter(run.series.upstream)
+        files.append({path: blob[:10] for _, _, blob, path in lines if is_source(path)})
     return files
 
 
-def _is_source(path: str, upstream: list[dict[str, Any]]) -> bool:
+def _source_filter(upstream: list[dict[str, Any]]) -> Callable[[str], bool]:
     """Whether a file is a dependency, and neither data nor the output of a stage, which have rows of their own."""
     stages = [entry for record in upstream for entry in record.get("stages", {}).values()]
-    deps = [dep for record in upstream for dep in record.get("deps", [])]
-    deps += [dep["path"] for entry in stages for dep in entry.get("deps", [])]
-    other = [out["path"] for entry in stages for out in entry.get("outs", [])]
-    other += [data["path"] for record in upstream for data in record.get("data", [])]
+    deps = {dep for record in upstream for dep in record.get("deps", [])}
+    deps |= {dep["path"] for entry in stages for dep in entry.get("deps", [])}
+    other = {out["path"] for entry in stages for out in entry.get("outs", [])}
+    other |= {data["path"] for record in upstream for data in record.get("data", [])}
     if not deps:
-        return Path(path).name != DVC_LOCK
-    return any(overlap(path, dep) for dep in deps) and not any(overlap(path, item) for item in other)
+        return lambda path: Path(path).name != DVC_LOCK
+    return lambda path: any(overlap(path, dep) for dep in deps) and not any(overlap(path, item) for item in other)
 
 
 def _data(records: SeriesRecords) -> dict[str, str]:

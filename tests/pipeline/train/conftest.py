@@ -1,7 +1,6 @@
 """What the tests of the stage `train` share."""
 
 import pytest
-import torch
 
 from pipeline.train.config import TrainingConfig
 from pipeline.windows.dataset import open_cache
@@ -22,12 +21,3 @@ def choose(tiny_project):
         return TrainingConfig.choose(Parameters(values | {"train": values["train"] | changes}))
 
     return choose
-
-
-@pytest.fixture
-def settings_of_torch():
-    """Torch's settings are put back after the test."""
-    threads, mode = torch.get_num_threads(), torch.get_deterministic_debug_mode()
-    yield
-    torch.set_num_threads(threads)
-    torch.set_deterministic_debug_mode(mode)

@@ -16,15 +16,6 @@ from trackstack.training.determinism import (
 )
 
 
-@pytest.fixture
-def settings_of_torch():
-    """Torch's settings are put back after the test."""
-    threads, mode = torch.get_num_threads(), torch.get_deterministic_debug_mode()
-    yield
-    torch.set_num_threads(threads)
-    torch.set_deterministic_debug_mode(mode)
-
-
 def scatter():
     torch.zeros(4).put_(torch.tensor([0, 1]), torch.ones(2))
 
