@@ -2,8 +2,9 @@
 
     python benchmarks/kill_anywhere.py [--kills 50] [--seed 0] [--project FOLDER]
 
-Each time a copy of a small project is reproduced from nothing, without a run cache that could answer for it. In one
-phase after the other, at an instant drawn over it, `dvc` alone, the running stage or the whole group is killed.
+Each time a copy of a small project, or of any DVC repository, is reproduced from nothing, without a run cache that
+could answer for it. In one phase after the other, at an instant drawn over it, `dvc` alone, the running stage or the
+whole group is killed.
 Then what the docs say: `trackstack repair` and `dvc repro`. A phase is a stage, or DVC's own work around it: hashing,
 links, lock writing.
 """
@@ -11,6 +12,8 @@ links, lock writing.
 from __future__ import annotations
 
 import argparse
+import contextlib
+import functools
 import hashlib
 import json
 import os
@@ -22,13 +25,13 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from itertools import chain
 from pathlib import Path
 
 import psutil
 import yaml
 
 ROOT = Path(__file__).resolve().parent.parent
-OUTPUTS = ("data/ingested", "data/processed", "data/cache", "results")
 VICTIMS = ("dvc", "stage", "group")
 
 
@@ -56,16 +59,28 @@ def make_project(folder: Path) -> Path:
 def run(project: Path, command: str) -> str:
     """The output of a command, which must succeed."""
     done = subprocess.run(
-        command, shell=True, cwd=project, env=environment(), capture_output=True, text=True, check=False
+        command, shell=True, cwd=project, env=environment(), capture_output=True, text=True, timeout=600, check=False
     )
     if done.returncode:
         sys.exit(f"{command}: exit code {done.returncode}\n{done.stdout}\n{done.stderr}")
     return done.stdout
 
 
+@functools.cache
+def outputs(project: Path) -> dict[str, list[Path]]:
+    """What the stages write, by stage, in the order of dvc.yaml."""
+    stages = yaml.safe_load((project / "dvc.yaml").read_text())["stages"]
+    written: dict[str, list[Path]] = {name: [] for name in stages}
+    for name, stage in stages.items():
+        for out in chain(*(stage.get(kind, []) for kind in ("outs", "metrics", "plots"))):
+            written[name].append(project / (out if isinstance(out, str) else next(iter(out))))
+    return written
+
+
 def digests(project: Path) -> dict[str, str]:
     """Every output's digest, and that of dvc.lock."""
-    files = [file for folder in OUTPUTS for file in sorted((project / folder).rglob("*")) if file.is_file()]
+    paths = [path for group in outputs(project).values() for path in group]
+    files = [file for path in paths for file in ([path] if path.is_file() else path.rglob("*")) if file.is_file()]
     found = {str(file.relative_to(project)): file.read_bytes() for file in files if not file.name.startswith(".")}
     # The order of its stages is that in which they ran.
     found["dvc.lock"] = json.dumps(yaml.safe_load((project / "dvc.lock").read_text()), sort_keys=True).encode()
@@ -85,6 +100,7 @@ def phase_lengths(project: Path) -> dict[str, float]:
     lengths: dict[str, float] = {}
     process, before = begin(project), time.monotonic()
     while process.poll() is None:
+        time.sleep(0.01)
         phase, now = phase_of(process, project), time.monotonic()
         lengths[phase] = lengths.get(phase, 0) + now - before
         before = now
@@ -97,7 +113,7 @@ def kill_once(project: Path, wanted: str, delay: float, victim: str) -> tuple[st
     """Kill `dvc repro` some seconds into a phase; who was killed in which phase, None when it had ended before."""
     process = begin(project)
     while process.poll() is None and phase_of(process, project) != wanted:
-        time.sleep(0.002)
+        time.sleep(0.01)
     time.sleep(delay)  # the instant, not a wait
     if process.poll() is not None:
         return None
@@ -105,11 +121,13 @@ def kill_once(project: Path, wanted: str, delay: float, victim: str) -> tuple[st
     if victim == "group":
         os.killpg(process.pid, signal.SIGKILL)
     elif victim == "stage" and inside:
-        inside[-1][0].kill()
+        for one, _ in inside:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                one.kill()
     else:
         victim = "dvc"
         process.kill()
-    process.wait()
+    process.wait(120)
     return victim, phase
 
 
@@ -117,8 +135,9 @@ def phase_of(process: subprocess.Popen, project: Path) -> str:
     """The stage that is executed; else what DVC's work follows, told by the last output that lies there."""
     if inside := stage_processes(process):
         return inside[0][1]
-    there = [stage for stage, output in LAST_OUTPUT.items() if (project / output).exists()]
-    return f"dvc after {there[-1]}" if there else "dvc before ingest"
+    writing = {stage: paths for stage, paths in outputs(project).items() if paths}
+    there = [stage for stage, paths in writing.items() if all(path.exists() for path in paths)]
+    return f"dvc after {there[-1]}" if there else f"dvc before {next(iter(writing))}"
 
 
 def stage_processes(process: subprocess.Popen) -> list[tuple[psutil.Process, str]]:
@@ -133,20 +152,9 @@ def stage_processes(process: subprocess.Popen) -> list[tuple[psutil.Process, str
 def stage_of(process: psutil.Process) -> str | None:
     """The stage that a process executes."""
     try:
-        words = " ".join(process.cmdline()).split()
+        return process.environ().get("DVC_STAGE")
     except psutil.Error:
         return None
-    scripts = [Path(word) for word in words if word.startswith("stages/")]
-    return scripts[0].stem if scripts else None
-
-
-LAST_OUTPUT = {
-    "ingest": "data/ingested/manifest.json",
-    "parquet": "data/processed/profile.json",
-    "tensor_cache": "data/cache/tensors.safetensors",
-    "train": "results/model/model.json",
-    "evaluate": "results/evaluation/metrics.json",
-}
 
 
 def fresh_copy(origin: Path, folder: Path) -> Path:
@@ -154,9 +162,9 @@ def fresh_copy(origin: Path, folder: Path) -> Path:
     copy = folder / "copy"
     shutil.rmtree(copy, ignore_errors=True)
     shutil.copytree(origin, copy, symlinks=True)
-    for output in (*OUTPUTS, ".dvc/cache/runs", "runs"):
-        shutil.rmtree(copy / output, ignore_errors=True)
-    (copy / "dvc.lock").unlink(missing_ok=True)
+    others = (copy / name for name in (".dvc/cache/runs", "runs", "dvc.lock"))
+    for path in chain(*outputs(copy).values(), others):
+        path.unlink(missing_ok=True) if path.is_file() else shutil.rmtree(path, ignore_errors=True)
     return copy
 
 
@@ -174,7 +182,7 @@ def main() -> None:
         lengths = phase_lengths(undisturbed)
         expected = digests(undisturbed)
         print(f"undisturbed: {sum(lengths.values()):.1f} s, {len(expected)} files", flush=True)
-        missing = set(LAST_OUTPUT) - set(lengths)
+        missing = set(outputs(undisturbed)) - set(lengths)
         if missing:
             sys.exit(f"undisturbed: no {', '.join(sorted(missing))} was executed, so nothing in it could be killed")
         wanted = [(phase, victim) for phase in lengths for victim in VICTIMS]
@@ -182,10 +190,12 @@ def main() -> None:
         wanted.sort(key=lambda pair: pair[0] != "train")  # first what has most to lose
         for number in range(arguments.kills):
             phase, victim = wanted[number % len(wanted)]
-            killed = None
-            while killed is None:
+            for _ in range(50):
                 copy = fresh_copy(origin, Path(name))
-                killed = kill_once(copy, phase, draw.uniform(0, lengths[phase]), victim)
+                if killed := kill_once(copy, phase, draw.uniform(0, lengths[phase]), victim):
+                    break
+            else:
+                sys.exit(f"{phase}: over each time before the kill")
             hit[killed[1]] += 1
             repaired = run(copy, "trackstack repair").strip().replace("\n", "; ")
             run(copy, "dvc repro")

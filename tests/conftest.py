@@ -150,14 +150,17 @@ SLOW_PATHS = (  # many real processes, documents typed, hundreds of cases
 
 @pytest.hookimpl(tryfirst=True)  # xdist looks at the marks in its own
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """`make test-fast` leaves out what is marked slow here; what shares `fresh_start` runs in one process of the tests."""
+    """`make test-fast` leaves out what is marked slow here; tests that share a fixture of a module run in one process."""
     for item in items:
         names = set(getattr(item, "fixturenames", ()))
         path = item.path.relative_to(Path(__file__).parent).as_posix()
         if names & SLOW_FIXTURES or (path.startswith(SLOW_PATHS) and path != "repository/test_house.py"):
             item.add_marker(pytest.mark.slow)
-        if "fresh_start" in names:
-            item.add_marker(pytest.mark.xdist_group("fresh_start"))
+        fixtures = getattr(item, "_fixtureinfo", None)
+        definitions = fixtures.name2fixturedefs.values() if fixtures else ()
+        shares = any(definition[-1].scope == "module" for definition in definitions)
+        if shares and not item.get_closest_marker("xdist_group"):
+            item.add_marker(pytest.mark.xdist_group(path))
 
 
 @pytest.fixture

@@ -9,7 +9,6 @@ import io
 import os
 import runpy
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 
@@ -144,9 +143,8 @@ def test_an_input_that_hangs_is_not_counted_as_refused(tmp_path):
         fuzz.main()
     """
     environment = os.environ | {"PYTHONPATH": str(ROOT / "benchmarks"), "TMPDIR": str(tmp_path)}
-    command = [sys.executable, "-c", script]
-    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stdout) == (1, "")
+    done = run_in(tmp_path, [sys.executable, "-c", script], expect=1, env=environment)
+    assert done.stdout == ""
     assert done.stderr.startswith("Timeout (0:00:01)!")
 
 

@@ -7,7 +7,8 @@ import shutil
 import sqlite3
 
 import pytest
-from support.projects import run_in
+import yaml
+from support.projects import command_environment, run_in
 from support.recording import (
     EVERYTHING,
     in_back_ends,
@@ -15,23 +16,41 @@ from support.recording import (
     in_mlflow,
     in_sqlite,
     statuses,
+    trackstack,
     wait_until_nobody_delivers,
 )
 
-EVERY_SINK = f"TRACKSTACK_SINKS={','.join(EVERYTHING)} TRACKSTACK_LOG_MODELS=promoted"
+from trackstack.records.rebuild import rebuild
+
+SETTINGS = {"TRACKSTACK_SINKS": ",".join(EVERYTHING), "TRACKSTACK_LOG_MODELS": "promoted"}
 
 
 @pytest.fixture(scope="module")
 def executed_twice(tiny_project, tmp_path_factory):
-    """A project whose training and evaluation ran twice, with every back end."""
+    """A project whose training and evaluation ran twice: the first time with every back end, which all got it."""
     pytest.importorskip("wandb")
     project = tmp_path_factory.mktemp("recorded") / "a project"
     shutil.copytree(tiny_project, project, symlinks=True, ignore=shutil.ignore_patterns("runs"))
-    for _ in range(2):
-        run_in(project, f"{EVERY_SINK} dvc repro --force --no-run-cache --single-item train evaluate")
+    command = "dvc repro --force --no-run-cache --single-item train evaluate"
+    run_in(project, command, env=command_environment() | SETTINGS)
     wait_until_nobody_delivers(project)
-    run_in(project, "trackstack sync")
+    stages = yaml.safe_load((project / "dvc.yaml").read_text())["stages"]
+    for stage in ("train", "evaluate"):
+        run_in(project, stages[stage]["cmd"])
     return project
+
+
+@pytest.fixture(scope="module")
+def promoted(executed_twice, tmp_path_factory):
+    """The run's key, the models that were registered before it was promoted, and what that said; it delivers the rest."""
+    from mlflow.tracking import MlflowClient
+
+    key = json.loads((executed_twice / "results/model/model.json").read_text())["run"]
+    before = MlflowClient(f"sqlite:///{executed_twice}/mlflow.db").search_registered_models()
+    elsewhere = tmp_path_factory.mktemp("elsewhere")  # the project's own code is no module of this process
+    (elsewhere / "runs").symlink_to(executed_twice / "runs")
+    said = trackstack(elsewhere, "runs", "promote", key[:6], TRACKSTACK_LOG_MODELS="promoted")
+    return key, before, said
 
 
 def in_dvclive(project, key):
@@ -42,7 +61,7 @@ def in_dvclive(project, key):
                 yield key, file.stem, int(row["step"]), float(row[file.stem])
 
 
-def test_every_back_end_and_dvclive_hold_the_same_series(executed_twice):
+def test_every_back_end_and_dvclive_hold_the_same_series(executed_twice, promoted):
     expected = sorted(in_journals(executed_twice))
     key = expected[0][0]
     for name, points in in_back_ends(executed_twice, EVERYTHING).items():
@@ -53,44 +72,62 @@ def test_every_back_end_and_dvclive_hold_the_same_series(executed_twice):
     assert {step for _, _, step, _ in curves} == {0, 1}
 
 
-def test_train_and_evaluate_report_into_one_run_that_can_be_promoted(executed_twice):
-    project = executed_twice
-    key = json.loads((project / "results/model/model.json").read_text())["run"]
-    connection = sqlite3.connect(project / "project.db")
+def test_train_and_evaluate_report_into_one_run_that_can_be_promoted(executed_twice, promoted):
+    key, before, said = promoted
+    connection = sqlite3.connect(executed_twice / "project.db")
     rows = connection.execute(
         "SELECT run_key, status, reproduced, datasets.name FROM runs JOIN datasets ON dataset_id = datasets.id"
     )
     assert rows.fetchall() == [(key, "finished", 1, "tiny")]
     metrics = {name for (name,) in connection.execute("SELECT DISTINCT metric FROM metrics")}
     assert {"train_loss", "val_accuracy", "test_accuracy", "lr"} <= metrics
-    assert key in run_in(project, "git for-each-ref refs/trackstack").stdout
+    connection.close()
+    assert key in run_in(executed_twice, "git for-each-ref refs/trackstack").stdout
 
     from mlflow.tracking import MlflowClient
 
-    client = MlflowClient(f"sqlite:///{project}/mlflow.db")
-    assert client.search_registered_models() == []
-    assert run_in(project, f"{EVERY_SINK} trackstack runs promote {key[:6]}").stdout == f"{key}: promoted\n"
-    assert [version.tags["trackstack.run"] for version in client.search_model_versions("name = 'cnn'")] == [key]
+    assert (before, said) == ([], f"{key}: promoted\n")
+    versions = MlflowClient(f"sqlite:///{executed_twice}/mlflow.db").search_model_versions("name = 'cnn'")
+    assert [version.tags["trackstack.run"] for version in versions] == [key]
 
 
-def test_an_experiment_in_a_temporary_folder_arrives_at_home_and_is_rebuilt_when_it_is_lost(project, run):
+def test_another_checkout_makes_the_same_bytes_and_its_run_has_the_report(executed_twice, tiny_project):
+    for file in sorted((tiny_project / "results/evaluation").iterdir()):
+        assert (executed_twice / "results/evaluation" / file.name).read_bytes() == file.read_bytes(), file.name
+    names = {path.name for path in executed_twice.glob("runs/*/artifacts/*/*") if path.name != "model"}
+    assert names == {"per_group.csv", "predictions.csv", "report.html"}
+
+
+def test_an_experiment_in_a_temporary_folder_arrives_at_home_and_is_rebuilt_when_it_is_lost(cheap_project, run):
     sinks = "TRACKSTACK_SINKS=sqlite,mlflow"
-    output = run(project, f"{sinks} dvc exp run --temp -n my-exp -S train.lr=0.01").stdout
-    assert re.findall(r"^Running stage '(.+?)':", output, re.MULTILINE)[-2:] == ["train", "evaluate"]
-    assert run(project, "git status --porcelain").stdout == ""
-    wait_until_nobody_delivers(project)
-    (before,) = json.loads(run(project, "trackstack runs list --json").stdout)
+    output = run(cheap_project, f"{sinks} dvc exp run --temp -n my-exp -S train.lr=0.01").stdout
+    assert re.findall(r"^Running stage '(.+?)':", output, re.MULTILINE)[-1] == "train"
+    assert run(cheap_project, "git status --porcelain").stdout == ""
+    wait_until_nobody_delivers(cheap_project)
+    (before,) = json.loads(run(cheap_project, "trackstack runs list --json").stdout)
     assert before["name"] == "my-exp"
-    assert "test_accuracy" in before["metrics"]
-    assert sorted(in_mlflow(project)) == sorted(in_sqlite(project)) == sorted(in_journals(project))
-    assert f"refs/trackstack/{before['run']}" in run(project, "git for-each-ref refs/trackstack").stdout
+    assert "train_loss" in before["metrics"]
+    assert sorted(in_mlflow(cheap_project)) == sorted(in_sqlite(cheap_project)) == sorted(in_journals(cheap_project))
+    assert f"refs/trackstack/{before['run']}" in run(cheap_project, "git for-each-ref refs/trackstack").stdout
 
-    run(project, "rm -rf runs project.db")
-    fresh = f"sqlite:///{project}/rebuilt.db"
-    command = f"{sinks} MLFLOW_TRACKING_URI='{fresh}' trackstack sync --all-exps"
-    assert run(project, command).stdout.count("rebuilt from") == 2
-    after = {row["run"]: row["metrics"] for row in json.loads(run(project, "trackstack runs list --json").stdout)}
-    assert after[before["run"]] == pytest.approx(before["metrics"])
-    assert len(statuses(project)) == 2
-    assert sorted(in_mlflow(project, fresh)) == sorted(in_sqlite(project))
-    assert "has its record" in run(project, "trackstack sync --rev my-exp").stdout
+    run(cheap_project, "rm -rf runs project.db")
+    said = run(cheap_project, "TRACKSTACK_SINKS=sqlite trackstack sync --all-exps").stdout
+    assert said.count("rebuilt from") == 2
+    assert "my-exp" in {row["name"] for row in json.loads(run(cheap_project, "trackstack runs list --json").stdout)}
+    assert len(statuses(cheap_project)) == 2
+
+
+def test_what_is_rebuilt_is_the_run_with_its_figures_in_every_back_end(project, tiny_project, tmp_path, monkeypatch):
+    home = tmp_path / "home"
+    monkeypatch.chdir(project)
+    monkeypatch.setenv("TRACKSTACK_SINKS", "sqlite,mlflow")
+    run, written = rebuild("HEAD", home)
+    assert written
+    trackstack(home, "sync")
+    last = {(name, step): value for _, name, step, value in sorted(in_journals(tiny_project))}
+    found = {(name, step): value for _, name, step, value in in_sqlite(home)}
+    assert {"test_accuracy", "val_loss", "train_loss"} <= {name for name, _ in found}
+    assert found == pytest.approx(last)
+    assert {point[0] for point in in_journals(tiny_project)} == {run}
+    assert sorted(in_mlflow(home)) == sorted(in_sqlite(home))
+    assert rebuild("HEAD", home) == (run, False)

@@ -56,6 +56,16 @@ def witnessed(tiny_project, tmp_path_factory):
     return folder, {name: json.loads((folder / f"seen/{name}.json").read_text()) for name in STAGES}
 
 
+def test_stages_that_run_again_in_another_folder_write_the_same_bytes(witnessed, tiny_project):
+    """All have run: DVC knows none of these commands from before."""
+    again, before = (
+        yaml.safe_load((folder / "dvc.lock").read_text())["stages"] for folder in (witnessed[0], tiny_project)
+    )
+    outputs = {name: stage["outs"] for name, stage in before.items() if "outs" in stage}
+    assert len(outputs) == len(STAGES) - 1, "check has none"
+    assert {name: again[name]["outs"] for name in outputs} == outputs
+
+
 def needs_no_dep(file):
     """What cannot change an output: the trackers, and packages that hold a docstring alone."""
     is_docstring = file.name == "__init__.py" and len(ast.parse((ROOT / file).read_text()).body) == 1

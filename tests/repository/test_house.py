@@ -131,3 +131,11 @@ def test_tests_import_no_tests():
     for file in (ROOT / "tests").rglob("*.py"):
         modules = [part for name in imported_names(file) for part in name.split(".")]
         assert not [name for name in modules if name.startswith("test_") or name == "conftest"], name_of(file)
+
+
+@pytest.mark.xdist_group("grouped")
+def test_tests_of_a_group_run_in_one_process(request):
+    """Else what they share would be built once in each, and servers would meet."""
+    if not getattr(request.config.option, "loadgroup", False):
+        pytest.skip("all run in one process")
+    assert request.node.nodeid.endswith("@grouped")

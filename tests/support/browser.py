@@ -9,7 +9,9 @@ import base64
 import contextlib
 import json
 import os
+import select
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -68,9 +70,14 @@ class Page:
         message = {"id": self._number, "method": method, "params": params}
         session = getattr(self, "_session", None)
         os.write(self._to, json.dumps(message | ({"sessionId": session} if session else {})).encode() + b"\0")
+        deadline = time.monotonic() + 120
         while True:
             while b"\0" not in self._rest:
-                self._rest += os.read(self._back, 1 << 20)
+                left = max(0.0, deadline - time.monotonic())
+                assert select.select([self._back], [], [], left)[0], f"the browser does not answer to {method}"
+                read = os.read(self._back, 1 << 20)
+                assert read, f"the browser has ended, at {method}"
+                self._rest += read
             answer, _, self._rest = self._rest.partition(b"\0")
             told = json.loads(answer)
             if told.get("method") in ("Runtime.consoleAPICalled", "Runtime.exceptionThrown", "Log.entryAdded"):
@@ -92,14 +99,15 @@ def page(folder: Path) -> Iterator[Page]:
         pass_fds=(read_to, write_back),
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
+        start_new_session=True,
     )
     os.close(read_to)
     os.close(write_back)
     try:
         yield Page(to, back)
     finally:
-        process.terminate()
-        process.wait(20)
+        os.killpg(process.pid, signal.SIGKILL)  # all of its processes; it has nothing to save
+        process.wait(60)
         os.close(to)
         os.close(back)
 

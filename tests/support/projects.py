@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -82,6 +83,17 @@ def run_in(
     if expect is not None and done.returncode != expect:
         pytest.fail(f"{command!r} exited with {done.returncode}, not {expect}:\n{done.stdout}\n{done.stderr}")
     return done
+
+
+def stages_run(output: str) -> list[str]:
+    """The stages that DVC executed, in order."""
+    return re.findall(r"^Running stage '(.+?)':", output, re.MULTILINE)
+
+
+def stages_from(project: Path, first: str) -> set[str]:
+    """A stage and those that stand below it in dvc.yaml, whatever a project has added there."""
+    names = list(yaml.safe_load((project / "dvc.yaml").read_text())["stages"])
+    return set(names[names.index(first) :])
 
 
 def copy_checkout(target: Path, without: tuple[str, ...] = ()) -> Path:

@@ -60,11 +60,11 @@ def record(home, sinks, *arguments, expect=0, **more):
     return output + error
 
 
-def trackstack(home, *arguments, expect=0, sinks="sqlite"):
+def trackstack(home, *arguments, expect=0, sinks="sqlite", **more):
     """A command, in this process; what it prints."""
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(home)
-        for name in set(os.environ) - set(given := environment(home, sinks)):
+        for name in set(os.environ) - set(given := environment(home, sinks, **more)):
             patch.delenv(name)
         for name, value in given.items():
             patch.setenv(name, value)

@@ -10,7 +10,7 @@ import threading
 import time
 import urllib.request
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, HTTPServer
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 
@@ -32,7 +32,7 @@ def running_mlflow_server(home: Path) -> Iterator[str]:
         yield address
     finally:
         os.killpg(process.pid, signal.SIGKILL)  # its workers as well; it has nothing to save
-        process.wait()
+        process.wait(60)
 
 
 def _answers(url: str) -> bool:
@@ -44,6 +44,8 @@ def _answers(url: str) -> bool:
 
 
 class Failing(BaseHTTPRequestHandler):
+    timeout = 10  # for a client that says nothing
+
     def do_GET(self):
         self.send_error(500)
 
@@ -68,7 +70,7 @@ def hanging():
 
 @contextlib.contextmanager
 def failing():
-    server = HTTPServer(("127.0.0.1", 0), Failing)
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Failing)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     try:
         yield server.server_port

@@ -6,6 +6,7 @@ and says so, for tests that kill it.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import subprocess
@@ -14,6 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from support.processes import started
 from trackstack.tracking.sinks import Series, open_sink
 
 TESTS = Path(__file__).resolve().parents[1]
@@ -99,18 +101,12 @@ def deliver(
 
 def start_delivery(
     name: str, destination: dict[str, Any], folder: Path, steps: int, *arguments: str, **environment: str
-) -> subprocess.Popen:
+) -> contextlib.AbstractContextManager[subprocess.Popen]:
     """Start a process that delivers a series and prints a line after each batch."""
     kept = {variable: value for variable, value in os.environ.items() if not variable.startswith("WANDB")}
     kept["PYTHONPATH"] = f"{TESTS.parent / 'src'}{os.pathsep}{TESTS}"
     command = [sys.executable, "-P", "-m", "support.sinks", name, json.dumps(destination), str(folder), str(steps)]
-    return subprocess.Popen(
-        [*command, *arguments],
-        env=kept | environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    return started([*command, *arguments], env=kept | environment, stderr=subprocess.PIPE)
 
 
 def kill_delivery(name: str, destination: dict[str, Any], folder: Path, after: int, steps: int = 100 * BATCH) -> None:

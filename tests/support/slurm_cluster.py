@@ -102,12 +102,12 @@ class Cluster:
             time.sleep(0.3)
 
     def empty(self) -> None:
-        """Cancel what a test has left, and take nodes back that it has set down."""
-        self.run(self.folder, "scancel --user=root", expect=None)
-        self.until(lambda: not self.run(self.folder, "squeue -h").stdout, 60, "an empty queue")
+        """Kill and cancel what a test has left, and take nodes back that it has set down."""
+        self.run(self.folder, "scancel --full --signal=KILL --user=root; scancel --user=root", expect=None)
+        self.until(lambda: not self.run(self.folder, "squeue -h").stdout, 180, "an empty queue")
         if self.states() != ["idle", "idle"]:
             self.run(self.folder, "scontrol update nodename=ALL state=resume", expect=None)
-            self.until(lambda: self.states() == ["idle", "idle"], 60, "both nodes to be idle")
+            self.until(lambda: self.states() == ["idle", "idle"], 120, "both nodes to be idle")
 
     def states(self) -> list[str]:
         """The nodes' states; fewer while the controller does not answer."""
@@ -130,7 +130,11 @@ def running_cluster() -> Iterator[Cluster]:
     finally:
         for daemon in reversed(cluster.daemons):
             daemon.terminate()
-            daemon.wait(30)
+        for daemon in reversed(cluster.daemons):
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                daemon.wait(20)
+            daemon.kill()
+            daemon.wait(20)
         shutil.rmtree(folder, ignore_errors=True)
 
 
@@ -169,12 +173,12 @@ def _boot(cluster: Cluster) -> None:
     (folder / "munge.key").chmod(0o600)
     files = [f"--{name}-file={folder}/munge.{name}" for name in ("key", "pid", "log", "seed")]
     _start(cluster, "munged", "--foreground", "--force", f"--socket={folder}/munge.sock", *files)
-    cluster.until((folder / "munge.sock").exists, 10, "munge's socket")
+    cluster.until((folder / "munge.sock").exists, 60, "munge's socket")
     _start(cluster, "slurmctld", "-D", "-f", f"{folder}/slurm.conf")
     for node in cluster.nodes:
         _start(cluster, "slurmd", "-D", "-N", node, "-f", f"{folder}/slurm.conf")
     cluster.until(
-        lambda: cluster.states() == ["idle", "idle"], 30, f"both nodes to be idle, see the logs in {folder}"
+        lambda: cluster.states() == ["idle", "idle"], 120, f"both nodes to be idle, see the logs in {folder}"
     )
 
 

@@ -17,7 +17,7 @@ from support.projects import (
 )
 from typer.testing import CliRunner
 
-from pipeline.check.everything import check_params
+from pipeline.check.everything import check_params, main
 from pipeline.modeling.base import MODELS
 from trackstack import UserError
 from trackstack.cli import app
@@ -111,29 +111,47 @@ def test_a_bad_value_is_one_line_with_file_field_value_and_what_is_allowed(tmp_p
 
 def test_under_dvc_repro_the_same_line_precedes_dvcs(project, run):
     good = (project / "params.yaml").read_text()
-    for change, stage, expected in (
-        ({"tensor_cache": {"window": 0}}, "tensor_cache", "tensor_cache.window is 0; expected greater than or equal to 1"),
-        ({"train": {"lr": "fast"}}, "train", "train.lr is 'fast'; expected a valid number, unable to parse string as a number"),
-        ({"dataset": "sensor_v9"}, "check", "dataset is 'sensor_v9'; data/catalog.yaml has sensor_v1, sensor_v2, tiny"),
-        ({"train": {"model": "rnn"}}, "check", f"train.model is 'rnn'; expected one of {MODEL_NAMES} (each is a file in src/pipeline/models)"),
-    ):  # fmt: skip
+    for change, targets, expected in (
+        (
+            {"dataset": "sensor_v9", "train": {"lr": "fast"}},
+            "--single-item check train",
+            {
+                "check": "dataset is 'sensor_v9'; data/catalog.yaml has sensor_v1, sensor_v2, tiny",
+                "train": "train.lr is 'fast'; expected a valid number, unable to parse string as a number",
+            },
+        ),
+        (
+            {"train": {"model": "rnn"}, "tensor_cache": {"window": 0}},
+            "",
+            {
+                "check": f"train.model is 'rnn'; expected one of {MODEL_NAMES} (each is a file in src/pipeline/models)",
+                "tensor_cache": "tensor_cache.window is 0; expected greater than or equal to 1",
+            },
+        ),
+    ):
         edit_yaml(project / "params.yaml", change)
-        lines = run(project, "dvc repro", expect=255).stderr.splitlines()
-        ours = lines.index(f"params.yaml: {expected}")
-        assert lines[ours + 1].startswith(f"ERROR: failed to reproduce '{stage}'")
+        lines = run(project, f"dvc repro --keep-going {targets}", expect=255).stderr.splitlines()
+        for stage, line in expected.items():
+            ours = lines.index(f"params.yaml: {line}")
+            assert lines[ours + 1].startswith("WARNING: failed to run: ")
+            assert f" stages/{stage}.py" in lines[ours + 1]
         assert not any("Traceback" in line for line in lines)
         (project / "params.yaml").write_text(good)
 
 
-def test_a_missing_file_is_named_by_check_and_by_dvc_repro_and_the_advice_works(project, run):
+def test_a_missing_file_is_named_by_check_and_by_dvc_repro_and_the_advice_works(project, run, monkeypatch):
     removed = project / "data/raw/tiny/subject_2.csv"
     entry = {"files": {f"subject_{subject}.csv": 120 for subject in range(1, 5)}}
     edit_yaml(project / "data/catalog.yaml", {"datasets": {"tiny": entry}})
     removed.unlink()
     advice = "git checkout -- data/raw/tiny.dvc && dvc pull data/raw/tiny.dvc"
     expected = f"data/raw/tiny/subject_2.csv: missing, expected a file of 120 rows; type: {advice}"
-    assert run(project, "trackstack check", expect=1).stderr.splitlines() == [expected]
-    assert expected in run(project, "dvc repro", expect=255).stderr.splitlines()
+    monkeypatch.chdir(project)
+    with pytest.raises(UserError) as caught:
+        list(main())
+    assert str(caught.value) == expected
+    lines = run(project, "dvc repro", expect=255).stderr.splitlines()
+    assert lines[lines.index(expected) + 1].startswith("ERROR: failed to reproduce 'ingest'")
     run_in(project, advice)
     assert removed.exists()
-    run(project, "trackstack check")
+    assert list(main())

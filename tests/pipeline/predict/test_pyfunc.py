@@ -2,11 +2,10 @@
 
 import json
 import os
-import subprocess
 import sys
 
 import pytest
-from support.projects import command_environment
+from support.projects import command_environment, run_in
 
 from pipeline.predict.tables import predict
 from pipeline.train.stage import MODEL_EXPORTER, MODEL_LOADER
@@ -43,8 +42,6 @@ def test_mlflow_serves_the_same_labels_with_the_code_in_the_model(table, model, 
 
     command = [sys.executable, "-c", SERVED, f"models:/{logged.model_id}", str(table)]
     environment = command_environment() | {"MLFLOW_TRACKING_URI": uri, "MLFLOW_DISABLE_TELEMETRY": "true"}
-    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    served = json.loads(done.stdout.splitlines()[-1])
+    served = json.loads(run_in(tmp_path, command, env=environment).stdout.splitlines()[-1])
     assert served["predicted"] == evaluated["predicted"].to_list()
     assert f"{tmp_path}/artifacts" in served["from"]

@@ -1,5 +1,7 @@
 """What the tests of the stage `train` share."""
 
+import os
+
 import pytest
 
 from pipeline.train.config import TrainingConfig
@@ -21,3 +23,14 @@ def choose(tiny_project):
         return TrainingConfig.choose(Parameters(values | {"train": values["train"] | changes}))
 
     return choose
+
+
+@pytest.fixture
+def in_a_notebook(tmp_path, monkeypatch, settings_of_torch):
+    """An empty folder, outside of git and DVC, in which a test calls `train`."""
+    monkeypatch.chdir(tmp_path)
+    for name in list(os.environ):
+        if name.startswith(("TRACKSTACK_", "DVC_", "SLURM_", "TORCHELASTIC_")):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("TRACKSTACK_SINKS", "")
+    return tmp_path

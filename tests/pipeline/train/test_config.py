@@ -10,11 +10,11 @@ from trackstack.core.params import Parameters
 
 
 def test_only_the_chosen_sections_are_in_it(choose):
-    config = choose(loss="focal", metric="top_k").as_json()
+    config = choose(loss="focal", metric="f_beta").as_json()
     assert {name: list(section) for name, section in config.items() if name != "train"} == {
         "models": ["cnn"],
         "losses": ["focal"],
-        "metrics": ["top_k"],
+        "metrics": ["f_beta"],
     }
 
 

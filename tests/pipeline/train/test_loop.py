@@ -60,7 +60,7 @@ def test_it_learns(cache, choose):
 
 
 @pytest.mark.parametrize(
-    "changes", [{"precision": "bf16"}, {"loss": "focal"}, {"clip_norm": 0.1}, {"metric": "top_k"}]
+    "changes", [{"precision": "bf16"}, {"loss": "focal"}, {"clip_norm": 0.1}, {"metric": "f_beta"}]
 )
 def test_each_choice_trains_and_changes_the_result(cache, choose, plain, changes):
     _, kept, _ = fit(cache, choose(**changes))

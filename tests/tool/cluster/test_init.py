@@ -78,6 +78,12 @@ def test_site_env_works_in_a_strict_shell_without_slurm(tmp_path, path_without_s
     command = 'set -euo pipefail; source slurm/site.env; echo "cluster: ${SLURM_CLUSTER_NAME-none}"'
     environment = {"PATH": path_without_slurm}
     done = subprocess.run(
-        ["bash", "-c", command], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+        ["bash", "-c", command],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
     )
     assert (done.stdout, done.stderr, done.returncode) == ("cluster: none\n", "", 0)

@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 import pytest
 from support import browser
+from support.processes import started
 from support.projects import command_environment, run_in
 
 from trackstack import UserError
@@ -45,6 +46,7 @@ def forwarded(path):
                 return
             far = socket.socket(socket.AF_UNIX)
             far.connect(str(path))
+            far.settimeout(120)
             for pair in ((near, far), (far, near)):
                 threading.Thread(target=pump, args=pair, daemon=True).start()
 
@@ -177,9 +179,7 @@ def test_a_job_that_serves_and_one_that_waits_are_seen_and_stopped(served, recor
     assert "Nothing is served" in cluster.run(recorded, "trackstack ui status").stdout
     cluster.run(recorded, "scontrol update PartitionName=batch State=DOWN")
     try:
-        with subprocess.Popen(
-            ["trackstack", "ui"], cwd=recorded, env=cluster.environment, stderr=subprocess.PIPE, text=True
-        ) as waiting:
+        with started(["trackstack", "ui"], cwd=recorded, env=cluster.environment, stderr=subprocess.PIPE) as waiting:
             cluster.until(lambda: list(recorded.glob("runs/.ui/*.json")), 30, "the submission")
             status = cluster.run(recorded, "trackstack ui status").stdout
             job = re.fullmatch(r"job (\d+): waits for a node; trackstack ui stop .*\n", status)[1]
@@ -194,15 +194,11 @@ def test_a_job_that_serves_and_one_that_waits_are_seen_and_stopped(served, recor
 def local_urls(recorded):
     """The addresses of `trackstack ui --local`, which Ctrl-C ends; afterwards nobody listens there."""
     environment = command_environment() | {"BROWSER": "true"}
-    command = ["trackstack", "ui", "--local"]
-    with subprocess.Popen(command, cwd=recorded, env=environment, stdout=subprocess.PIPE, text=True) as process:
-        try:
-            urls = dict(process.stdout.readline().strip().split(": ", 1) for _ in range(2))
-            yield urls
-            process.send_signal(signal.SIGINT)
-            assert process.wait(120) == 0  # two servers, on a busy machine
-        finally:
-            process.terminate()
+    with started(["trackstack", "ui", "--local"], seconds=400, cwd=recorded, env=environment) as process:
+        urls = dict(process.stdout.readline().strip().split(": ", 1) for _ in range(2))
+        yield urls
+        process.send_signal(signal.SIGINT)
+        assert process.wait(120) == 0  # two servers, on a busy machine
     ports = {int(url.rsplit(":", 1)[1]) for url in urls.values()}
     assert not ports & set(listening().values()), "both servers have ended"
 

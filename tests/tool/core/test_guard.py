@@ -2,7 +2,6 @@
 
 import os
 import runpy
-import shutil
 import subprocess
 import sys
 import venv
@@ -10,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from support.processes import started
 from support.projects import ROOT, edit_yaml
 
 from trackstack.system.locks import locked
@@ -124,7 +124,7 @@ def test_modules_of_an_environment_in_the_projects_folder_are_no_matter(workspac
     own_packages = Path(yaml.__file__).parents[1]
     environment = os.environ | {"PYTHONPATH": f"{ROOT / 'src'}{os.pathsep}{own_packages}"}
     command = [str(workspace / ".venv/bin/python"), "-P", "stages/probe.py"]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.strip() == str(packages / "installed.py")
 
@@ -136,8 +136,8 @@ def test_a_stage_that_is_executed_already_is_waited_for(workspace, capsys, monke
         "take_lease(Path('.dvc/tmp/trackstack/probe')); print('held', flush=True); time.sleep(60)"
     )
     environment = os.environ | {"PYTHONPATH": str(ROOT / "src")}
-    with subprocess.Popen([sys.executable, "-c", holder], env=environment, stdout=subprocess.PIPE) as process:
-        process.stdout.readline()
+    with started([sys.executable, "-c", holder], env=environment) as process:
+        assert process.stdout.readline() == "held\n"
         code, error = run_stage("pass", capsys)
         assert code == 1
         assert error.startswith(f"stage probe: process {process.pid} on ")
@@ -160,13 +160,10 @@ def test_a_file_that_cannot_be_written_is_one_line(workspace, capsys):
     assert run_stage("Path('ingested').mkdir()", capsys) == (1, "ingested: File exists\n")
 
 
-def test_an_edit_during_a_real_stage_fails_dvc_repro(project, run):
-    """The module is edited by the model file that the stage imports last."""
-    shutil.copy(project / "src/pipeline/models/mlp.py", project / "src/pipeline/models/late.py")
-    with (project / "src/pipeline/models/late.py").open("a") as file:
-        file.write("from pathlib import Path\nPath('src/pipeline/windows/dataset.py').open('a').write('# x\\n')\n")
-    params = {"train": {"model": "late"}, "models": {"late": {"hidden": 8, "dropout": 0}}}
-    edit_yaml(project / "params.yaml", params)
-    done = run(project, "dvc repro train", expect=255)
-    assert "src/pipeline/windows/dataset.py: edited while the stage ran" in done.stderr
+def test_an_edit_during_a_real_stage_fails_dvc_repro(cheap_project, run):
+    """The script itself edits a module that it has imported."""
+    with (cheap_project / "stages/train.py").open("a") as file:
+        file.write("    Path('src/pipeline/train/params.py').open('a').write('# x\\n')\n")
+    done = run(cheap_project, "dvc repro --single-item train", expect=255)
+    assert "src/pipeline/train/params.py: edited while the stage ran" in done.stderr
     assert "failed to reproduce 'train'" in done.stderr

@@ -6,22 +6,46 @@ import shutil
 import pytest
 import yaml
 from support.projects import edit_yaml, run_in
+from support.shared import built_once
+
+import trackstack
+from trackstack.records.lineage import lineage
 
 
-@pytest.fixture(scope="module")
-def recorded_project(tiny_project, tmp_path_factory):
-    """The tiny project with a record of its run, its data copied so that it can be damaged."""
-    folder = tmp_path_factory.mktemp("recorded") / "a project"
-    shutil.copytree(tiny_project, folder, symlinks=True, ignore=shutil.ignore_patterns("runs"))
-    run_in(folder, "dvc repro --force --single-item train && dvc repro --force --single-item evaluate")
-    return folder
+def run_of(project):
+    """The run whose model lies in results/."""
+    return json.loads((project / "results/model/model.json").read_text())["run"]
 
 
 @pytest.fixture
-def recorded(recorded_project, tmp_path):
+def recorded(tiny_project, tmp_path):
+    """The tiny project with the record of its run, its data copied so that it can be damaged; and the run."""
     folder = tmp_path / "a project"
-    shutil.copytree(recorded_project, folder, symlinks=True)
-    return folder, json.loads((folder / "results/model/model.json").read_text())["run"]
+    shutil.copytree(tiny_project, folder, symlinks=True)
+    return folder, run_of(folder)
+
+
+@pytest.fixture(scope="module")
+def trained_again(tiny_project, tmp_path_factory):
+    """The tiny project with another run, of another learning rate and an edited module, neither of them committed."""
+
+    def build(place):
+        folder = place / "a project"
+        shutil.copytree(tiny_project, folder, symlinks=True)
+        edit_yaml(folder / "params.yaml", {"train": {"lr": 0.02}})
+        with (folder / "src/pipeline/train/augment.py").open("a") as file:
+            file.write("# edited\n")
+        run_in(folder, "dvc repro --single-item train")
+
+    return built_once(tmp_path_factory, "trained again", build) / "a project"
+
+
+@pytest.fixture
+def recorded_twice(tiny_project, trained_again, tmp_path):
+    """A copy of it, the first run and the second one."""
+    folder = tmp_path / "a project"
+    shutil.copytree(trained_again, folder, symlinks=True)
+    return folder, run_of(tiny_project), run_of(folder)
 
 
 def verdicts(project, key, expect):
@@ -42,18 +66,15 @@ def test_every_link_of_a_fresh_run_matches(recorded):
         ("train: dependency", "src/pipeline/models/cnn.py"),
         ("train: output", "results/model"),
         ("source", "git"),
-        ("commit", "git"),
+        ("commit (edited)", "git"),  # the tiny data was committed with the results
     } <= set(links)
     assert ("check: dependency", "stages/check.py") not in links, "nothing depends on it"
 
 
-def test_a_run_that_is_not_checked_out_is_verified_against_the_cache_and_git(recorded):
+def test_a_run_that_is_not_checked_out_is_verified_against_the_cache_and_git(recorded_twice):
     """Another model lies in results/, the raw data and a module were edited, a stage's output was removed."""
-    project, key = recorded
-    edit_yaml(project / "params.yaml", {"train": {"lr": 0.02}})
-    with (project / "src/pipeline/train/augment.py").open("a") as file:
-        file.write("# edited\n")
-    run_in(project, "dvc repro train && dvc unprotect data/raw/tiny")
+    project, key, _ = recorded_twice
+    run_in(project, "dvc unprotect data/raw/tiny")
     raw = project / "data/raw/tiny/subject_3.csv"
     raw.write_text(raw.read_text().replace("1", "2", 1))
     shutil.rmtree(project / "data/cache")
@@ -105,35 +126,41 @@ def test_what_nobody_has_and_what_is_damaged_is_named(recorded):
     assert damaged.exists(), "a look removes nothing"
 
 
-def test_a_runs_source_and_data_come_into_a_worktree(recorded, tmp_path):
+def test_a_runs_source_and_data_come_into_a_worktree(recorded_twice, tmp_path):
     """Uncommitted edits included."""
-    project, _ = recorded
-    edit_yaml(project / "params.yaml", {"train": {"lr": 0.03}})
-    run_in(project, "dvc repro")
-    key = json.loads((project / "results/model/model.json").read_text())["run"]
+    project, _, key = recorded_twice
     edit_yaml(project / "params.yaml", {"train": {"lr": 0.04}})
     place = tmp_path / "as it was"
     assert "git worktree remove" in run_in(project, ["trackstack", "lineage", key, "--checkout", str(place)]).stderr
-    assert "lr: 0.03" in (place / "params.yaml").read_text()
+    assert "lr: 0.02" in (place / "params.yaml").read_text()
     assert (place / "data/cache/tensors.safetensors").exists()
     # Its training is in the run cache: nothing is computed to have it there.
     assert "cached" in run_in(place, "dvc repro train").stdout
-    assert json.loads((place / "results/model/model.json").read_text())["run"] == key
+    assert run_of(place) == key
     error = run_in(project, ["trackstack", "lineage", key, "--checkout", str(place)], expect=1).stderr
     assert error == f"{place}: is there already; expected a new folder for the worktree\n"
 
 
-def test_a_diff_names_parameters_source_files_and_figures(recorded):
-    project, key = recorded
-    edit_yaml(project / "params.yaml", {"train": {"lr": 0.02}})
-    with (project / "src/pipeline/train/augment.py").open("a") as file:
-        file.write("# edited\n")
-    run_in(project, "dvc repro train")
-    other = json.loads((project / "results/model/model.json").read_text())["run"]
+def test_a_diff_names_parameters_source_files_and_figures(recorded_twice):
+    project, key, other = recorded_twice
     rows = json.loads(run_in(project, f"trackstack diff {key} {other} --json").stdout)
     changed = {(row["what"], row["field"]) for row in rows}
     assert {("params", "train.lr"), ("code", "src/pipeline/train/augment.py"), ("metrics", "val_loss")} <= changed
     assert not {what for what, _ in changed} - {"params", "code", "metrics"}
+
+
+def test_a_script_in_a_clean_checkout_without_dvc_is_followed_to_its_commit(tmp_path, monkeypatch):
+    checkout = tmp_path / "checkout"
+    checkout.mkdir()
+    run_in(checkout, "git init -q && git commit -q --allow-empty -m 'A commit'")
+    monkeypatch.chdir(checkout)
+    monkeypatch.setenv("TRACKSTACK_HOME", str(tmp_path))
+    monkeypatch.setenv("TRACKSTACK_SINKS", "")
+    with trackstack.start_run("mine", {}) as run:
+        run.log({"loss": 1.0}, step=0)
+    links = {(link.what, link.where): link.verdict for link in lineage("mine", tmp_path, checkout)}
+    assert links["commit", "git"] == "matches"
+    assert links["upstream", "DVC"] == "not recorded"
 
 
 def test_an_unknown_run_is_one_line(tiny_project):

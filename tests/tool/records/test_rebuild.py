@@ -11,7 +11,7 @@ from support.shared import built_once
 
 @pytest.fixture(scope="module")
 def experiments(tmp_path_factory):
-    """Two experiments of a scikit-learn repository, with their records."""
+    """Two experiments of somebody else's repository, with their records."""
 
     def build(folder):
         build_linear(folder)

@@ -30,5 +30,5 @@ def test_the_lease_falls_with_its_holder(tmp_path):
     assert process.stdout.readline() == "held\n"
     assert is_live(tmp_path / "r1")
     process.kill()
-    process.communicate()
+    process.communicate(timeout=60)
     assert not is_live(tmp_path / "r1")

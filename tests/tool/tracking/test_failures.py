@@ -31,7 +31,7 @@ def warnings_of(output):
 
 def train_in_namespace(home, sinks, mount):
     """Train where something is mounted that nobody else sees and that is gone with the last process."""
-    if subprocess.run(["unshare", "--mount", "true"], capture_output=True, check=False).returncode:
+    if subprocess.run(["unshare", "--mount", "true"], capture_output=True, timeout=60, check=False).returncode:
         pytest.skip("a file system can only be mounted by root")
     (home / "script.py").write_text(SCRIPT)
     command = f"{mount} && exec {shlex.quote(sys.executable)} -P script.py mine 5"
@@ -97,6 +97,7 @@ def forwarding(port, to):
         server.shutdown()
 
 
+@pytest.mark.xdist_group("mlflow_server")
 def test_a_bad_tracking_server_costs_one_warning_and_a_good_one_gets_everything(tmp_path, mlflow_server):
     sinks = "sqlite,mlflow,tensorboard"
     with refusing() as closed, hanging() as silent, failing() as broken:

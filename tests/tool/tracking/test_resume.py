@@ -1,10 +1,9 @@
 """A run that is interrupted and gone on with, by real processes on real back ends."""
 
 import socket
-import threading
-import time
 
 import pytest
+from support.processes import until
 from support.recording import EVERYTHING, in_back_ends, in_journals, record, statuses, wait_until_nobody_delivers
 
 from trackstack.tracking.sync import read_note
@@ -22,10 +21,7 @@ with start_run("resumed", {}, run_id="r0123456789ab", series=series) as run:
 
 
 def wait_until_ended(folder, attempt):
-    deadline = time.monotonic() + 120
-    while attempt not in read_note(folder)["ended"]:
-        assert time.monotonic() < deadline, "nobody delivered it"
-        threading.Event().wait(0.02)
+    until(lambda: attempt in read_note(folder)["ended"], f"attempt {attempt} to be delivered")
 
 
 def test_a_run_gone_on_with_reproduced_and_evaluated_is_one_run_with_each_point_once(tmp_path):

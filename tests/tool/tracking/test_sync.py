@@ -25,32 +25,23 @@ LOCK = "import fcntl; fcntl.lockf(open('mlflow.db.lock', 'r+'), fcntl.LOCK_EX | 
 
 
 def load(path):
-    subprocess.run([sys.executable, "-c", LOCK], cwd=path.parents[4], check=True)
+    subprocess.run([sys.executable, "-c", LOCK], cwd=path.parents[4], timeout=60, check=True)
     return torch.nn.Linear(3, 2), np.zeros((1, 3), np.float32)
 """
 
 
-def recorded(home):
-    """A finished run in MLflow, but for its model; its folder."""
-    record(home, "mlflow", "mine", "1", script=WITH_MODEL, TRACKSTACK_LOG_MODELS="none")
-    wait_until_nobody_delivers(home)
-    (folder,) = (home / "runs").iterdir()
-    return folder
+def test_a_model_is_exported_while_others_may_write_the_database_and_a_promotion_gets_out_meanwhile(tmp_path):
+    """With the loader at home, and while the process lives that delivers."""
+    from mlflow.tracking import MlflowClient
 
-
-def test_a_model_is_exported_with_the_loader_at_home_while_others_may_write_the_database(tmp_path):
-    folder = recorded(tmp_path)
+    record(tmp_path, "mlflow", "mine", "1", script=WITH_MODEL, TRACKSTACK_LOG_MODELS="none")
+    wait_until_nobody_delivers(tmp_path)
+    (folder,) = (tmp_path / "runs").iterdir()
+    delivery = Delivery(folder)
+    delivery.deliver_points()
     (tmp_path / "src").mkdir()
     (tmp_path / "src/odd_loader.py").write_text(LOADER)
     assert sync_run(folder) == {}
-
-
-def test_a_promotion_gets_out_while_the_process_that_delivers_lives(tmp_path):
-    from mlflow.tracking import MlflowClient
-
-    folder = recorded(tmp_path)
-    delivery = Delivery(folder)
-    delivery.deliver_points()
     assert promote_run(tmp_path, folder.name) == folder
     delivery.deliver_points()
     client = MlflowClient(f"sqlite:///{tmp_path}/mlflow.db")

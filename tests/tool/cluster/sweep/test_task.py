@@ -3,12 +3,11 @@
 import json
 import shutil
 import signal
-import subprocess
-import time
 
 import psutil
 import yaml
-from support.foreign import foreign_environment
+from support.foreign import change, foreign_environment
+from support.processes import started, until
 from support.projects import run_in
 from support.sweeps import at_work, experiments
 
@@ -17,21 +16,15 @@ from trackstack.cluster.sweep.task import forget_own_results
 
 def begin(project, *options):
     command = ["trackstack", "sweep", *options, "--local"]
-    return subprocess.Popen(command, cwd=project, env=foreign_environment(), stdout=subprocess.PIPE, text=True)
+    return started(command, cwd=project, env=foreign_environment())
 
 
-def wait_until(moment):
-    deadline = time.monotonic() + 120
-    while not moment():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-
-
-def interrupt(project, process, moment):
-    """Ctrl-C at a moment; the last line that is said, when nothing of the sweep runs any more."""
-    wait_until(moment)
-    process.send_signal(signal.SIGINT)
-    return last_line(project, process)
+def interrupted(project, options, moment):
+    """Begin, and press Ctrl-C at a moment; the last line that is said, when nothing of the sweep runs any more."""
+    with begin(project, *options) as process:
+        until(moment, "the moment to press Ctrl-C")
+        process.send_signal(signal.SIGINT)
+        return last_line(project, process)
 
 
 def last_line(project, process):
@@ -59,14 +52,11 @@ def test_a_sweep_is_stopped_and_resumed_and_runs_nothing_twice(linear):
     """Ctrl-C ends what runs, be it what the trials share; typed again, the command goes on."""
     prepare = linear / "prepare.py"
     prepare.write_text("import time\nprint('slow', flush=True)\ntime.sleep(2)\n" + prepare.read_text())
-    params = json.loads((linear / "params.json").read_text())
-    params["train"] |= {"pause": 0.1, "epochs": 30}
-    (linear / "params.json").write_text(json.dumps(params))
+    change(linear, train={"pause": 0.1, "epochs": 30})
     run_in(linear, "git commit -qam 'Slower'")
     options = ["-S", "params.json:train.seed=0,1"]
-    first = begin(linear, *options)
-    assert interrupt(linear, first, lambda: "slow" in logs(linear).get("shared", "")) == "2 waiting"
-    assert interrupt(linear, begin(linear, *options), lambda: at_work(linear)) == "1 interrupted, 1 waiting"
+    assert interrupted(linear, options, lambda: "slow" in logs(linear).get("shared", "")) == "2 waiting"
+    assert interrupted(linear, options, lambda: at_work(linear)) == "1 interrupted, 1 waiting"
     command = ["trackstack", "sweep", *options, "--local"]
     said = run_in(linear, command, env=foreign_environment()).stdout
     assert said.splitlines()[-1] == "2 finished, 1 resumed"
@@ -123,12 +113,12 @@ def test_a_stage_that_does_not_stop_by_itself_ends_when_ctrl_c_is_pressed_again(
     """A script in bash knows of no checkpoint: it is started again."""
     (shapes / "scripts/measure.sh").write_text("echo begun >&2\nsleep 300\n")
     run_in(shapes, "git commit -qam 'Slow'")
-    process = begin(shapes, "-S", "conf/shapes.toml:numbers.scale=5")
-    wait_until(lambda: any("begun" in log for name, log in logs(shapes).items() if name != "shared"))
-    process.send_signal(signal.SIGINT)
-    assert "Ctrl-C again" in next(line for line in process.stdout if "stopping" in line)
-    process.send_signal(signal.SIGINT)
-    assert last_line(shapes, process) == "1 interrupted"
+    with begin(shapes, "-S", "conf/shapes.toml:numbers.scale=5") as process:
+        until(lambda: any("begun" in log for name, log in logs(shapes).items() if name != "shared"), "its stage")
+        process.send_signal(signal.SIGINT)
+        assert "Ctrl-C again" in next((line for line in process.stdout if "stopping" in line), "it has not said it")
+        process.send_signal(signal.SIGINT)
+        assert last_line(shapes, process) == "1 interrupted"
     (status,) = (file for file in shapes.glob("runs/.sweeps/*/trials/s*.json") if file.stem != "shared")
     assert json.loads(status.read_text())["reason"].startswith("stopped in stage measure@square")
 

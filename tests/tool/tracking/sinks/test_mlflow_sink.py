@@ -14,6 +14,7 @@ import pytest
 import support.sinks
 import torch
 from safetensors.torch import load_file, save_file
+from support.processes import until
 from support.servers import failing, hanging, refusing
 from support.sinks import RUN, START, STARTED, artifact, epochs, make_series, metrics, start_delivery, system
 from torch import nn
@@ -21,6 +22,7 @@ from torch import nn
 from trackstack import UserError
 from trackstack.tracking.sinks import open_sink
 
+ONE_SERVER = pytest.mark.xdist_group("mlflow_server")
 MILLISECONDS = round(STARTED * 1000)
 deliver = functools.partial(support.sinks.deliver, "mlflow", artifacts=False)
 
@@ -100,7 +102,7 @@ def server(mlflow_server, tmp_path_factory):
     return {"uri": mlflow_server, "artifacts": f"{tmp_path_factory.getbasetemp()}/not-used"}
 
 
-@pytest.fixture(params=["database", "server"])
+@pytest.fixture(params=["database", pytest.param("server", marks=ONE_SERVER)])
 def destination(request, tmp_path):
     return request.getfixturevalue(request.param) | {"experiment": tmp_path.name}
 
@@ -265,12 +267,10 @@ def test_a_kill_while_the_database_is_made_leaves_nothing_half_done(tmp_path, se
     home = tmp_path / "home"
     home.mkdir()
     destination = {"uri": f"sqlite:///{home}/mlflow.db", "artifacts": f"{home}/art", "experiment": "e"}
-    partial, until = home / "mlflow.db.new", time.monotonic() + 90
+    partial = home / "mlflow.db.new"
     with start_delivery("mlflow", destination, series.folder, 1) as child:
-        while not (partial.exists() and partial.stat().st_size):
-            assert child.poll() is None
-            assert time.monotonic() < until
-            threading.Event().wait(0.02)
+        until(lambda: child.poll() is not None or (partial.exists() and partial.stat().st_size), "the database")
+        assert child.poll() is None
         child.kill()
     assert deliver(destination, series, epochs(0, 3)) is False
     assert read(destination).history("loss") == expected(epochs(0, 3), "loss")
@@ -296,6 +296,7 @@ def test_a_run_that_was_deleted_in_mlflow_stays_deleted(in_database, series):
     assert seen.client.search_runs([seen.experiment.experiment_id]) == []
 
 
+@ONE_SERVER
 def test_many_that_start_at_once_share_one_experiment(server, tmp_path):
     destination = server | {"experiment": tmp_path.name}
     ready = threading.Barrier(6)
@@ -319,7 +320,9 @@ def test_a_deleted_experiment_is_one_clear_line(in_database, series):
         deliver(in_database, series, [])
 
 
-@pytest.mark.parametrize(("place", "make"), [("database", convolutional), ("server", dense)])
+@pytest.mark.parametrize(
+    ("place", "make"), [("database", convolutional), pytest.param("server", dense, marks=ONE_SERVER)]
+)
 def test_the_model_loads_both_ways_and_predicts(place, make, request, series, tmp_path, monkeypatch, capfd):
     destination = request.getfixturevalue(place) | {"experiment": tmp_path.name}
     model = add_model(series, make)
@@ -432,6 +435,7 @@ def test_an_unknown_choice_of_models_is_one_clear_line(in_database, series, monk
         open_sink("mlflow", in_database).deliver_artifacts(series)
 
 
+@ONE_SERVER
 def test_a_bad_server_raises_in_time_and_a_good_one_gets_everything(server, series, tmp_path):
     from mlflow.exceptions import MlflowException
 

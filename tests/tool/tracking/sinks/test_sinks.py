@@ -40,7 +40,12 @@ def test_opening_a_sink_imports_no_back_end_and_makes_nothing(tmp_path):
     pytest.importorskip("wandb")
     command = [sys.executable, "-c", OPEN_ALL, str(tmp_path)]
     done = subprocess.run(
-        command, env=os.environ | {"PYTHONPATH": str(ROOT / "src")}, capture_output=True, text=True, check=True
+        command,
+        env=os.environ | {"PYTHONPATH": str(ROOT / "src")},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
     )
     assert json.loads(done.stdout) == []
     assert list(tmp_path.iterdir()) == []
@@ -61,7 +66,7 @@ ABSENT = ("mlflow", "tensorboard", "wandb", "torch", "polars", "pandas")
 def bare_interpreter(tmp_path_factory):
     """A real virtual environment with everything but the back ends and what is heavy."""
     folder = tmp_path_factory.mktemp("environment")
-    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(folder)], check=True)
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(folder)], timeout=120, check=True)
     (target,) = folder.glob("lib/python*/site-packages")
     for item in Path(sysconfig.get_path("purelib")).iterdir():
         if not item.name.startswith(ABSENT) and item.suffix != ".pth":

@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import support.sinks
+from support.processes import started
 from support.sinks import STARTED, artifact, epochs, kill_delivery, make_series, metrics, system
 from tensorboard.backend.event_processing import plugin_event_accumulator
 from tensorboard.backend.event_processing.data_provider import MultiplexerDataProvider
@@ -268,11 +269,8 @@ def tensorboard(folder, load_fast):
     """A real TensorBoard; its address."""
     program = str(Path(sys.executable).parent / "tensorboard")
     command = [program, f"--logdir={folder}/", "--port=0", f"--load_fast={load_fast}"]
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as server:
-        try:
-            yield lambda: next(found[0] for line in server.stderr if (found := re.search(r"http://\S+", line)))
-        finally:
-            server.terminate()
+    with started(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as server:
+        yield lambda: next(found[0] for line in server.stderr if (found := re.search(r"http://\S+", line)))
 
 
 def shown(address, until):

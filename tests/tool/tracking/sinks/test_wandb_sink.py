@@ -164,8 +164,8 @@ def test_no_secret_is_recorded_nothing_printed_and_nothing_written_elsewhere(tmp
     home.mkdir()
     secrets = {"X_API_KEY": "PLANTED-1", "MY_PASSWORD": "PLANTED-2", "WANDB_API_KEY": "PLANTED3" * 5}
     more = ("--api-key", "PLANTED-4", "--token=PLANTED-5")
-    child = start_delivery("wandb", DESTINATION, folder, 40, *more, HOME=str(home), **secrets)
-    assert child.communicate(timeout=60) == ("delivered\n" * 2, "")
+    with start_delivery("wandb", DESTINATION, folder, 40, *more, HOME=str(home), **secrets) as child:
+        assert child.communicate(timeout=120) == ("delivered\n" * 2, "")
     contents = [file.read_bytes() for file in folder.rglob("*") if file.is_file()]
     assert any(b"cnn-quick-fox" in content for content in contents)
     assert not [content for content in contents if b"PLANTED" in content]
