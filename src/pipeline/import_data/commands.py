@@ -79,7 +79,7 @@ def add(
         show_samples(path, samples)
     if not (options.label or options.label_from or options.labels):
         options = _with_label(options, samples, asks)
-    plan = _make_plan(name, description or f"Own data: {Path(path).name}", options, samples)
+    plan = plan_dataset(name, description or f"Own data: {Path(path).name}", options, samples)
     if not as_json:
         show_plan(plan, move)
     _confirm(asks)
@@ -108,7 +108,7 @@ def update(
         raise UserError(f"{dataset.path}: not here, so nothing to compare with; type: dvc pull {dataset.path}.dvc")
     options = original_options(dataset, labels)
     samples = [read_sample(file, below, options.dialect) for file, below in find_files(path)]
-    plan = keep_old_entry(dataset, _make_plan(name, dataset.description, options, samples))
+    plan = keep_old_entry(dataset, plan_dataset(name, dataset.description, options, samples))
     changes = find_changes(dataset, plan)
     if not as_json:
         show_changes(changes)
@@ -183,7 +183,8 @@ def show(name: Name, as_json: Json = False) -> None:
         show_dataset(dataset.kind(), content)
 
 
-def _make_plan(name: str, description: str, options: ImportOptions, samples: list[Sample]) -> Plan:
+def plan_dataset(name: str, description: str, options: ImportOptions, samples: list[Sample]) -> Plan:
+    """Read the samples' files to their ends, and plan."""
     from pipeline.import_data.columns import resolve_columns
     from pipeline.import_data.plan import make_plan
     from pipeline.import_data.survey import survey_files

@@ -141,7 +141,7 @@ def _survey_block(
     for name in sample.header:
         if name in names:
             text = block[name].str.strip_chars()
-            values = dict(text.value_counts().iter_rows())
+            values = dict(text.alias("value").value_counts().iter_rows())  # a column may be called count
             to_convert = int((text != block[name]).sum())
             columns[name] = ColumnSurvey(values.pop("", 0), to_convert=to_convert, values=Counter(values))
         else:

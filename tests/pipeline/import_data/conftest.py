@@ -8,6 +8,10 @@ import pytest
 from support.projects import REFERENCE, ROOT, write_reference
 from typer.testing import CliRunner
 
+from pipeline.import_data.apply import validate_files, write_entry, write_files
+from pipeline.import_data.columns import ImportOptions
+from pipeline.import_data.commands import plan_dataset
+from pipeline.import_data.dialect import find_files, read_sample
 from trackstack.cli import app
 
 
@@ -52,3 +56,40 @@ def refused(checkout):
         return result.stderr.splitlines()
 
     return lines
+
+
+@pytest.fixture
+def added(checkout):
+    """A dataset version `mine` as `catalog add` leaves it, but for DVC's pointer; returns what was written."""
+
+    def make(path, label="y", **options):
+        chosen = ImportOptions(label, **options)
+        samples = [read_sample(file, below, chosen.dialect) for file, below in find_files(str(path))]
+        plan = plan_dataset("mine", "", chosen, samples)
+        raw = checkout / plan.entry["path"]
+        raw.mkdir()
+        write_files(plan, raw)
+        written = validate_files(plan, raw)
+        write_entry("mine", written.entry)
+        return written
+
+    return make
+
+
+@pytest.fixture
+def updated(checkout):
+    """`catalog update mine`, which is not carried out: the exit code, and what it says."""
+
+    def update(path, *options):
+        done = CliRunner().invoke(app, ["catalog", "update", "mine", str(path), "--dry-run", *map(str, options)])
+        assert done.exit_code in (0, 1)
+        assert "Traceback" not in done.output
+        return done.exit_code, done.output
+
+    return update
+
+
+@pytest.fixture
+def checked(checkout):
+    """The lines of `catalog check mine`."""
+    return lambda: CliRunner().invoke(app, ["catalog", "check", "mine"]).output.splitlines()
