@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from pipeline.import_data.commands import catalog
+from pipeline.import_data.commands import Decimal, Delimiter, Encoding, Missing, Thousands, catalog
 from trackstack.cli.printing import Json, print_json
 
 app = typer.Typer()
@@ -34,16 +34,22 @@ def predict(
         typer.Option(help="A model folder, or an MLflow URI such as models:/cnn/1; by default dvc.yaml's model."),
     ] = None,
     out: Annotated[Path | None, typer.Option(help="Write this .csv or .parquet file instead of printing.")] = None,
-    missing: Annotated[list[str] | None, typer.Option(help="A word for a missing value; repeat it.")] = None,
+    missing: Missing = None,
+    delimiter: Delimiter = None,
+    decimal: Decimal = None,
+    thousands: Thousands = None,
+    encoding: Encoding = None,
 ) -> None:
     """Label the rows of a table, or their windows, and give the probability of each class."""
     from trackstack.training.determinism import pin_environment
 
     pin_environment()  # before torch is imported
+    from pipeline.import_data.dialect import DialectOptions
     from pipeline.predict.tables import as_csv
     from pipeline.predict.tables import predict as label
 
-    labelled, summary = label(table, model, out, tuple(missing or ()))
+    dialect = DialectOptions.typed(encoding, delimiter, decimal, thousands)
+    labelled, summary = label(table, model, out, tuple(missing or ()), dialect)
     if out is None:
         typer.echo(as_csv(labelled), nl=False)
     typer.echo(f"{out or table}: {summary}", err=True)

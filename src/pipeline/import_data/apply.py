@@ -23,7 +23,8 @@ from ruamel.yaml.scalarstring import DoubleQuotedScalarString
 
 from pipeline.contract.catalog import CATALOG_FILE, Dataset
 from pipeline.import_data.plan import Plan, PlannedFile
-from pipeline.import_data.survey import is_missing, number_text, read_blocks
+from pipeline.import_data.survey import read_blocks
+from pipeline.import_data.values import is_missing, number_text
 from pipeline.ingest.csv_lines import CHUNK_BYTES, count_rows, open_csv
 from pipeline.ingest.manifest import build_manifest
 from pipeline.parquet.csv_rows import Rejected
@@ -160,7 +161,7 @@ def _converted(file: PlannedFile, plan: Plan) -> Iterator[bytes]:
     for name in sample.header:
         text = pl.col(name).str.strip_chars()
         if name in features:
-            text = pl.when(is_missing(name, missing)).then(None).otherwise(number_text(name, sample.dialect.decimal))
+            text = pl.when(is_missing(name, missing)).then(None).otherwise(number_text(name, sample.dialect))
         # Without null, an empty text would be written as "".
         columns.append(pl.when(text == "").then(None).otherwise(text).alias(name))
     for number, block in enumerate(read_blocks(sample)):

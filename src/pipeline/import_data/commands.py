@@ -32,6 +32,12 @@ Name = Annotated[str, typer.Argument(metavar="NAME", help="A dataset version.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Ask nothing.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and write nothing.")]
 Move = Annotated[bool, typer.Option("--move", help="Remove the originals at the end; on one disk nothing is copied.")]
+Extra = Annotated[list[str] | None, typer.Option(help="A column to keep and not to train on; repeat it.")]
+Missing = Annotated[list[str] | None, typer.Option(help="A word for a missing value; repeat it.")]
+Delimiter = Annotated[str | None, typer.Option(help="What stands between values, instead of a guess.")]
+Decimal = Annotated[str | None, typer.Option(help="The decimal mark: . or ,")]
+Thousands = Annotated[str | None, typer.Option(help="What stands between thousands: , or . or ' or a space.")]
+Encoding = Annotated[str | None, typer.Option(help="For instance utf-8 or cp1252.")]
 Labels = Annotated[
     Path | None, typer.Option(help="A table whose first column names the files: their labels, groups or series.")
 ]
@@ -46,16 +52,17 @@ def add(
     series: Annotated[str | None, typer.Option(help="The column that changes where a recording ends.")] = None,
     time: Annotated[str | None, typer.Option(help="The column of numbers that rise within a recording.")] = None,
     sequence: Annotated[bool, typer.Option("--sequence", help="Each file is one recording.")] = False,
-    extra: Annotated[list[str] | None, typer.Option(help="A column to keep and not to train on; repeat it.")] = None,
-    missing: Annotated[list[str] | None, typer.Option(help="A word for a missing value; repeat it.")] = None,
+    extra: Extra = None,
+    missing: Missing = None,
     group_from: Annotated[
         str | None, typer.Option(metavar="REGEX", help="Finds the group in a file's name: its first bracket.")
     ] = None,
     label_from: Annotated[str | None, typer.Option(metavar="REGEX", help="Likewise the label.")] = None,
     labels: Labels = None,
-    delimiter: Annotated[str | None, typer.Option(help="What stands between values, instead of a guess.")] = None,
-    decimal: Annotated[str | None, typer.Option(help="The decimal mark: . or ,")] = None,
-    encoding: Annotated[str | None, typer.Option(help="For instance utf-8 or cp1252.")] = None,
+    delimiter: Delimiter = None,
+    decimal: Decimal = None,
+    thousands: Thousands = None,
+    encoding: Encoding = None,
     description: Annotated[str, typer.Option(help="A sentence for the catalog.")] = "",
     move: Move = False,
     yes: Yes = False,
@@ -69,7 +76,7 @@ def add(
 
     refuse_bad_name(name)
     refuse_taken(name, path)
-    dialect = DialectOptions(encoding, _one_letter("--delimiter", delimiter), _one_letter("--decimal", decimal, ",."))
+    dialect = DialectOptions.typed(encoding, delimiter, decimal, thousands)
     samples = [read_sample(file, below, dialect) for file, below in find_files(path)]
     columns = (label, group, series, time, tuple(extra or ()), tuple(missing or ()))
     options = ImportOptions(*columns, sequence, group_from, label_from, labels, dialect)
@@ -90,7 +97,13 @@ def add(
 def update(
     name: Name,
     path: Source,
+    extra: Extra = None,
+    missing: Missing = None,
     labels: Labels = None,
+    delimiter: Delimiter = None,
+    decimal: Decimal = None,
+    thousands: Thousands = None,
+    encoding: Encoding = None,
     move: Move = False,
     yes: Yes = False,
     dry_run: DryRun = False,
@@ -98,7 +111,8 @@ def update(
 ) -> None:
     """Put the files of PATH in the place of a dataset version's: what was added, removed, changed."""
     from pipeline.contract.catalog import load_dataset
-    from pipeline.import_data.dialect import find_files, read_sample
+    from pipeline.import_data.columns import ImportOptions
+    from pipeline.import_data.dialect import DialectOptions, find_files, read_sample
     from pipeline.import_data.update import find_changes, keep_old_entry, original_options
 
     asks = not (yes or dry_run or as_json)
@@ -106,7 +120,9 @@ def update(
     dataset = load_dataset(name)
     if not Path(dataset.path).is_dir():
         raise UserError(f"{dataset.path}: not here, so nothing to compare with; type: dvc pull {dataset.path}.dvc")
-    options = original_options(dataset, labels)
+    dialect = DialectOptions.typed(encoding, delimiter, decimal, thousands)
+    given = ImportOptions(extra=tuple(extra or ()), missing=tuple(missing or ()), labels=labels, dialect=dialect)
+    options = original_options(dataset, given)
     samples = [read_sample(file, below, options.dialect) for file, below in find_files(path)]
     plan = keep_old_entry(dataset, plan_dataset(name, dataset.description, options, samples))
     changes = find_changes(dataset, plan)
@@ -221,13 +237,6 @@ def _with_label(options: ImportOptions, samples: list[Sample], asks: bool) -> Im
         columns = shorten(samples[0].header)
         raise UserError(f"{samples[0].file}: which column is the label? --label NAME, one of {columns}")
     return replace(options, label=label)
-
-
-def _one_letter(option: str, value: str | None, allowed: str = "") -> str | None:
-    value = "\t" if value in ("\\t", "tab") else value
-    if value is not None and (len(value) != 1 or (allowed and value not in allowed)):
-        raise UserError(f"{option} {value}: expected {' or '.join(allowed) if allowed else 'one letter, or tab'}")
-    return value
 
 
 def _apply(plan: Plan, move: bool, dry_run: bool, as_json: bool, message: str, more: dict[str, Any]) -> None:

@@ -14,6 +14,7 @@ import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from pipeline.import_data.values import NUMBER, THOUSANDS, guess_decimal
 from pipeline.ingest.csv_lines import open_csv
 from trackstack import UserError
 
@@ -21,8 +22,6 @@ SAMPLE_BYTES = 1 << 18
 SUFFIXES = (".csv", ".tsv", ".txt", ".csv.gz", ".csv.zst")
 DELIMITERS = ",;\t|"
 BYTE_ORDER_MARKS = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
-COMMA_NUMBER = re.compile(r"[-+]?\d+,\d+([eE][-+]?\d+)?")
-NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?")
 
 
 @dataclass(frozen=True)
@@ -32,11 +31,14 @@ class Dialect:
     encoding: str
     delimiter: str
     decimal: str
+    thousands: str = ""
+    """What stands between groups of three digits, if anything does."""
 
     def __str__(self) -> str:
         names = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar"}
         mark = {",": "comma", ".": "point"}
-        return f"{names.get(self.delimiter, self.delimiter)}-separated, decimal {mark[self.decimal]}, {self.encoding}"
+        numbers = f"decimal {mark[self.decimal]}" + (f", thousands {self.thousands!r}" if self.thousands else "")
+        return f"{names.get(self.delimiter, self.delimiter)}-separated, {numbers}, {self.encoding}"
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,25 @@ class DialectOptions:
     encoding: str | None = None
     delimiter: str | None = None
     decimal: str | None = None
+    thousands: str | None = None
+
+    @classmethod
+    def typed(
+        cls, encoding: str | None, delimiter: str | None, decimal: str | None, thousands: str | None
+    ) -> DialectOptions:
+        """From options of a command; UserError for what they cannot be."""
+        delimiter = "\t" if delimiter in ("\\t", "tab") else delimiter
+        for option, value, allowed in (
+            ("--delimiter", delimiter, ""),
+            ("--decimal", decimal, ".,"),
+            ("--thousands", thousands, "".join(THOUSANDS)),
+        ):
+            if value is not None and (len(value) != 1 or (allowed and value not in allowed)):
+                expected = " or ".join(map(repr, allowed)) if allowed else "one letter, or tab"
+                raise UserError(f"{option} {value}: expected {expected}")
+        if thousands and thousands == decimal:
+            raise UserError(f"--thousands {thousands} --decimal {decimal}: expected two different marks")
+        return cls(encoding, delimiter, decimal, thousands)
 
 
 @dataclass(frozen=True)
@@ -58,6 +79,7 @@ class Sample:
     dialect: Dialect
     header: list[str]
     rows: list[list[str]] = field(repr=False)
+    decimal_given: bool = False
     unnamed: tuple[str, ...] = ()
     """Columns without a name, by the one that they get here."""
     nonstandard_lines: bool = False
@@ -113,9 +135,10 @@ def read_sample(file: Path, name: str, given: DialectOptions) -> Sample:
     unnamed = tuple(name for name, column in zip(header, written, strict=True) if not column.strip())
     _refuse_no_header(file, header, rows)
     rows = [row for row in rows if len(row) == len(header)]
-    decimal = given.decimal or _decimal(rows)
+    other = {",": ".", ".": ","}.get(given.thousands or "")
+    dialect = Dialect(encoding, delimiter, given.decimal or other or guess_decimal(rows), given.thousands or "")
     nonstandard_lines = "\r" in text.replace("\r\n", "") or (written != header and not unnamed)
-    return Sample(file, name, Dialect(encoding, delimiter, decimal), header, rows, unnamed, nonstandard_lines)
+    return Sample(file, name, dialect, header, rows, bool(given.decimal), unnamed, nonstandard_lines)
 
 
 def find_differences(samples: list[Sample]) -> list[str]:
@@ -170,13 +193,6 @@ def _delimiter(lines: list[str], file: Path) -> str:
     if len(lines) == 1:
         raise UserError(f"{file}: a header and no row")
     raise UserError(f"{file}: not a CSV file: no comma, semicolon, tab or bar cuts its lines alike; --delimiter says")
-
-
-def _decimal(rows: list[list[str]]) -> str:
-    columns = list(zip(*rows, strict=True))
-    with_comma = sum(any(COMMA_NUMBER.fullmatch(value.strip()) for value in column) for column in columns)
-    with_point = sum(any("." in value and NUMBER.fullmatch(value.strip()) for value in column) for column in columns)
-    return "," if with_comma > with_point else "."
 
 
 def _refuse_no_header(file: Path, header: list[str], rows: list[list[str]]) -> None:

@@ -70,7 +70,7 @@ def make_plan(
     ]
     options = replace(options, extra=(*options.extra, *counters))
     features = [column for column in sample.header if column not in (*ids, label, *options.extra)]
-    problems = label_problems(label, columns[label]) + feature_problems(features, columns)
+    problems = label_problems(label, columns[label]) + feature_problems(features, options.time, columns, sample)
     refuse(problems + id_problems(options, columns) + _name_problems(surveys))
     converted = _why_converted(surveys, [columns[column] for column in (*features, label, *ids)], added)
     files = tuple(
@@ -150,6 +150,7 @@ def _why_converted(surveys: list[FileSurvey], used: list[ColumnSurvey], added: l
     reasons = {
         f"{dialect.delimiter!r} to ','": dialect.delimiter != ",",
         "decimal comma to point": dialect.decimal == ",",
+        f"no {dialect.thousands!r} between thousands": dialect.thousands,
         f"{dialect.encoding} to UTF-8": dialect.encoding not in ("utf-8", "utf-8-sig"),
         "line ends, spaces around names": any(survey.sample.nonstandard_lines for survey in surveys),
         "names for columns that have none": sample.unnamed,

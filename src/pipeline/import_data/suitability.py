@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 
 from pipeline.import_data.columns import ImportOptions, list_some
-from pipeline.import_data.dialect import NUMBER
+from pipeline.import_data.dialect import Sample
 from pipeline.import_data.survey import MAX_VALUES, ColumnSurvey
+from pipeline.import_data.values import NUMBER, mark_problems
 
 MAX_CLASSES = 100
 MAX_FEATURES = 1000
@@ -31,9 +32,18 @@ def label_problems(label: str, column: ColumnSurvey) -> list[str]:
     return []
 
 
-def feature_problems(features: list[str], columns: dict[str, ColumnSurvey]) -> list[str]:
-    """Why columns are no features: text, empty, numbers with text among them, too many."""
+def feature_problems(
+    features: list[str], time: str | None, columns: dict[str, ColumnSurvey], sample: Sample
+) -> list[str]:
+    """Why columns are no features: numbers with two readings, text, empty, numbers with text among them, too many."""
     problems = []
+    numbers = {name: columns[name] for name in [*features, *filter(None, [time])] if name in sample.header}
+    if marked := mark_problems(numbers, sample):
+        more = f" (and likewise {list_some(list(marked)[1:])})" if len(marked) > 1 else ""
+        problems.append(next(iter(marked.values())) + more)
+    if not 1 <= len(features) <= MAX_FEATURES:
+        problems.append(f"{len(features):,} features; expected 1 to {MAX_FEATURES:,}")
+    features = [name for name in features if name not in marked]
     without_numbers = [name for name in features if columns[name].high < columns[name].low]
     texts = [name for name in without_numbers if columns[name].not_number]
     empty = [name for name in without_numbers if not columns[name].not_number]
@@ -43,13 +53,12 @@ def feature_problems(features: list[str], columns: dict[str, ColumnSurvey]) -> l
             keep = " ".join(f"--extra {_quoted(name)}" for name in names[:20])
             problems.append(f"{list_some(names)}: {what}; {keep} keeps it, and does not train on it")
     if mixed:
-        value, file = columns[mixed[0]].example or ("", "")
+        example = columns[mixed[0]].example
+        value, place = (example.value, example.place()) if example else ("", "")
         problems.append(
-            f"{list_some(mixed)}: {value!r} among numbers, in {file}; if it means missing: "
+            f"{list_some(mixed)}: {value!r} among numbers, in {place}; if it means missing: "
             f"--missing {_quoted(value)}; if not, keep the column out of training: --extra {_quoted(mixed[0])}"
         )
-    if not 1 <= len(features) <= MAX_FEATURES:
-        problems.append(f"{len(features):,} features; expected 1 to {MAX_FEATURES:,}")
     return problems
 
 
@@ -60,8 +69,11 @@ def id_problems(options: ImportOptions, columns: dict[str, ColumnSurvey]) -> lis
     if part and (count := len(columns[part].values)) < MIN_GROUPS:
         hint = " (without --group, rows or recordings are spread over the folds)" if options.group else ""
         problems.append(f"{part}: {count} values; expected at least {MIN_GROUPS}, for train, val and test{hint}")
-    if options.time and columns[options.time].not_number:
-        problems.append(f"{options.time}: {columns[options.time].example}; expected the time as a number")
+    if options.time and (example := columns[options.time].example) and not columns[options.time].marks:
+        problems.append(
+            f"{example.place()}: {options.time} is {example.value!r}; expected the time as a number; without --time, "
+            f"--extra {_quoted(options.time)} keeps it as text"
+        )
     return problems
 
 

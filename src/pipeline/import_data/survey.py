@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -12,15 +14,33 @@ import pyarrow as pa
 import pyarrow.csv
 
 from pipeline.import_data.dialect import Sample
+from pipeline.import_data.values import DELIMITERS_BESIDE_COMMAS, find_marks, is_missing, number_text
 from pipeline.ingest.csv_lines import open_csv
 from trackstack import UserError
 from trackstack.core.progress import progress
 
 BLOCK_BYTES = 8 << 20
-MISSING = ("", "nan", "na", "n/a", "null", "none", "?", "-", "--", ".")
-"""What stands for a missing value in a feature, whatever its case; the pipeline itself takes the first two."""
 MAX_VALUES = 100_000
 """Of a label, group or series; beyond, they are no names."""
+
+
+class Example(NamedTuple):
+    """A value, without spaces around it, and where the first like it stands."""
+
+    value: str
+    column: str
+    sample: Sample
+
+    def place(self) -> str:
+        """File and line, for a message: read again, since lines are not counted while all is well."""
+        sample, column = self.sample, self.sample.header.index(self.column)
+        with open_csv(sample.file) as (stream, _):
+            text = io.TextIOWrapper(stream, sample.dialect.encoding, newline="")
+            rows = csv.reader(text, delimiter=sample.dialect.delimiter)
+            for row in rows:
+                if len(row) == len(sample.header) and row[column].strip() == self.value:
+                    return f"{sample.file}, line {rows.line_num}"
+        return str(sample.file)
 
 
 @dataclass
@@ -33,8 +53,10 @@ class ColumnSurvey:
     """Values that must be converted: spaces around them, other words for missing, a decimal comma, true and false."""
     low: float = float("inf")
     high: float = float("-inf")
-    example: tuple[str, str] | None = None
-    """The first value that is no number, and the file that has it."""
+    example: Example | None = None
+    """The first value that is no number."""
+    marks: dict[tuple[str, str], Example] = field(default_factory=dict)
+    """Of a column of numbers: the first value of each kind, see `find_marks`."""
     values: Counter = field(default_factory=Counter)
     """Of a column of names: how many rows have each, missing ones left out."""
 
@@ -44,6 +66,7 @@ class ColumnSurvey:
             setattr(self, name, getattr(self, name) + getattr(other, name))
         self.low, self.high = min(self.low, other.low), max(self.high, other.high)
         self.example = self.example or other.example
+        self.marks = other.marks | self.marks
         if len(self.values) <= MAX_VALUES:
             self.values.update(other.values)
 
@@ -120,20 +143,6 @@ def read_blocks(sample: Sample, broken: list[int] | None = None) -> Iterator[pl.
             raise UserError(f"{sample.file}: cannot be read: {' '.join(str(error).split())[:200]}") from None
 
 
-def number_text(column: str, decimal: str) -> pl.Expr:
-    """A column's text as the pipeline takes numbers: a decimal point, 1 for true and 0 for false."""
-    text = pl.col(column).str.strip_chars()
-    text = text.str.replace(",", ".", literal=True) if decimal == "," else text
-    lower = text.str.to_lowercase()
-    return pl.when(lower == "true").then(pl.lit("1")).when(lower == "false").then(pl.lit("0")).otherwise(text)
-
-
-def is_missing(column: str, missing: tuple[str, ...]) -> pl.Expr:
-    """Whether a field of a feature stands for a missing value."""
-    words = [*MISSING, *(word.lower() for word in missing)]
-    return pl.col(column).str.strip_chars().str.to_lowercase().is_in(words)
-
-
 def _survey_block(
     block: pl.DataFrame, sample: Sample, names: set[str], missing: tuple[str, ...]
 ) -> dict[str, ColumnSurvey]:
@@ -145,24 +154,29 @@ def _survey_block(
             to_convert = int((text != block[name]).sum())
             columns[name] = ColumnSurvey(values.pop("", 0), to_convert=to_convert, values=Counter(values))
         else:
-            columns[name] = _survey_numbers(block, sample, name, missing)
+            columns[name] = survey_numbers(block, sample, name, missing)
     return columns
 
 
-def _survey_numbers(block: pl.DataFrame, sample: Sample, name: str, missing: tuple[str, ...]) -> ColumnSurvey:
-    text = number_text(name, sample.dialect.decimal)
+def survey_numbers(block: pl.DataFrame, sample: Sample, name: str, missing: tuple[str, ...]) -> ColumnSurvey:
+    """What a column of numbers holds."""
+    text = number_text(name, sample.dialect)
     value = text.cast(pl.Float64, strict=False)
     number = value.is_finite().fill_null(False)
     absent = is_missing(name, missing)
     plain = pl.col(name).is_in(["", "nan", "NaN"])
+    stripped = pl.col(name).str.strip_chars()
     counts = block.select(
         missing=absent.sum(),
         not_number=(~absent & ~number).sum(),
         to_convert=pl.when(absent).then(~plain).otherwise(text != pl.col(name)).sum(),
         low=value.filter(number).min(),
         high=value.filter(number).max(),
-        example=pl.col(name).filter(~absent & ~number).first(),
+        example=stripped.filter(~absent & ~number).first(),
     ).row(0, named=True)
     example = counts.pop("example")
     counts = {key: value for key, value in counts.items() if value is not None}
-    return ColumnSurvey(**counts, example=None if example is None else (example, sample.file.name))
+    point = sample.dialect.decimal == "." and sample.dialect.delimiter not in DELIMITERS_BESIDE_COMMAS
+    marked = block.select(stripped.filter(~absent & ~number if point else ~absent)).to_series()
+    marks = {key: Example(value, name, sample) for key, value in find_marks(marked).items()}
+    return ColumnSurvey(**counts, example=None if example is None else Example(example, name, sample), marks=marks)

@@ -26,18 +26,23 @@ class Changes(NamedTuple):
     """Rows before and after."""
 
 
-def original_options(dataset: Dataset, labels: Path | None) -> ImportOptions:
-    """The options with which the dataset version was added; `labels` takes the place of its table of labels."""
-    options = ImportOptions(dataset.label, dataset.group, dataset.series, dataset.time, dataset.extra, labels=labels)
-    recipe = dataset.recipe
+def original_options(dataset: Dataset, given: ImportOptions) -> ImportOptions:
+    """The options with which the dataset version was added, and what is given for its new files."""
+    columns = (dataset.label, dataset.group, dataset.series, dataset.time)
+    options = ImportOptions(*columns, tuple(dict.fromkeys((*dataset.extra, *given.extra))))
+    recipe, labels, dialect = dataset.recipe, given.labels, given.dialect
     if recipe is None:
-        return options
+        return replace(options, labels=labels, missing=given.missing, dialect=dialect)
+    decimal = dialect.decimal or (None if dialect.thousands == recipe.decimal else recipe.decimal)
     return replace(
         options,
-        **recipe.model_dump(include={"missing", "sequence", "group_from", "label_from"}),
+        **recipe.model_dump(include={"sequence", "group_from", "label_from"}),
         series=None if recipe.sequence else options.series,
         labels=labels or (Path(recipe.labels) if recipe.labels else None),
-        dialect=DialectOptions(recipe.encoding, recipe.delimiter, recipe.decimal),
+        missing=tuple(dict.fromkeys((*recipe.missing, *given.missing))),
+        dialect=DialectOptions(
+            dialect.encoding or recipe.encoding, dialect.delimiter or recipe.delimiter, decimal, dialect.thousands
+        ),
     )
 
 

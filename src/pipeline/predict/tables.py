@@ -12,7 +12,8 @@ import numpy as np
 import polars as pl
 
 from pipeline.import_data.dialect import DialectOptions, read_sample
-from pipeline.import_data.survey import is_missing, number_text, read_blocks
+from pipeline.import_data.survey import read_blocks, survey_numbers
+from pipeline.import_data.values import is_missing, mark_problems, number_text
 from pipeline.predict.classifier import CLASSIFIER_FOLDER, Classifier, Columns
 from trackstack import UserError
 from trackstack.core.params import load_yaml
@@ -20,10 +21,15 @@ from trackstack.tracking.environment import home, mlflow_uri
 from trackstack.training.determinism import configure_torch
 
 DVC_FILE = Path("dvc.yaml")
+GUESSED = DialectOptions()
 
 
 def predict(
-    table: Path, model: str | None, out: Path | None = None, missing: tuple[str, ...] = ()
+    table: Path,
+    model: str | None,
+    out: Path | None = None,
+    missing: tuple[str, ...] = (),
+    dialect: DialectOptions = GUESSED,
 ) -> tuple[pl.DataFrame, str]:
     """Classify the rows of a CSV file; the result, and a line about it.
 
@@ -31,6 +37,7 @@ def predict(
         model: a model folder, or an MLflow URI such as `models:/cnn/1`; None for the one that dvc.yaml names.
         out: written as well when given: CSV or Parquet, by its suffix.
         missing: words that stand for a missing value, beside the usual ones.
+        dialect: what of the file's dialect is not to be guessed.
 
     Raises:
         UserError: a file that cannot be read, or rows that the model does not take; nothing is written then.
@@ -41,7 +48,7 @@ def predict(
         classifier = Classifier(folder)
     settings = classifier.description["train"]
     configure_torch(settings["threads"], settings.get("deterministic", True))
-    rows = _read(table, classifier, missing)
+    rows = _read(table, classifier, missing, dialect)
     try:
         # The header is line 1.
         labels = pl.DataFrame(classifier.classify(rows, lambda row: f"line {row + 2}"))
@@ -98,26 +105,30 @@ def _model_folder(model: str) -> Iterator[Path]:
         yield download / CLASSIFIER_FOLDER
 
 
-def _read(path: Path, classifier: Classifier, missing: tuple[str, ...]) -> Columns:
+def _read(path: Path, classifier: Classifier, missing: tuple[str, ...], dialect: DialectOptions) -> Columns:
     """The columns of a CSV file that matter: features float32 with NaN for missing, keys as text.
 
     Delimiter, decimal mark and encoding are guessed as `trackstack catalog add` does.
     """
-    sample = read_sample(path, path.name, DialectOptions())
+    sample = read_sample(path, path.name, dialect)
     features, keys = classifier.feature_columns(), classifier.key_columns()
     wanted = [name for name in sample.header if name in (*features, *keys)]
     rows = pl.concat(block.select(wanted) for block in read_blocks(sample))
+    surveys = {name: survey_numbers(rows, sample, name, missing) for name in wanted if name in features}
+    for problem in mark_problems(surveys, sample).values():
+        raise UserError(problem)
     columns: dict[str, np.ndarray] = {}
     for name in sample.header:
         if name not in features:
             columns[name] = rows[name].str.strip_chars().to_numpy() if name in keys else np.empty(0)
             continue
-        number = pl.when(~is_missing(name, missing)).then(number_text(name, sample.dialect.decimal))
+        number = pl.when(~is_missing(name, missing)).then(number_text(name, sample.dialect))
         text, values = rows.select(text=number, values=number.cast(pl.Float32, strict=False)).get_columns()
         if (faulty := (values.is_null() & text.is_not_null()).arg_true()).len():
             first = faulty[0]
+            value = rows[name][first].strip()
             raise UserError(
-                f"{path}: line {first + 2}: {name} is {text[first]!r}; expected a number, or --missing for such words"
+                f"{path}: line {first + 2}: {name} is {value!r}; expected a number, or --missing for such words"
             )
         columns[name] = values.to_numpy()
     return columns

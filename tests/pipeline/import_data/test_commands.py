@@ -54,7 +54,7 @@ def test_a_table_becomes_a_dataset_version_and_next_month_another(checkout, repo
         ("a,y\n1,u\n2,u\n", (), "y: one class, u; expected 2 to 100"),
         ("a,y\n" + "".join(f"1,c{n}\n" for n in range(101)), (), "y: 101 different values; expected 2 to 100"),
         ("a,colour,y\n1,red,u\n2,blue,v\n", (), "colour: text, which is no feature; --extra colour keeps it"),
-        ("a,b,y\n1,2,u\nbad,2,v\n", (), "a: 'bad' among numbers, in own.csv; if it means missing: --missing bad"),
+        ("a,b,y\n1,2,u\nbad,2,v\n", (), "a: 'bad' among numbers, in {}, line 3; if it means missing: --missing bad"),
         ("a,b,y\n1,,u\n2,,v\n", (), "b: no value in any row; --extra b keeps it"),
         (f"a,b,y\n{ROWS}", ("--time", "a"), "--time: needs --series or --sequence, within which it rises"),
         ("a,b,y\n1,7,u\n2,8,v\n", ("--group", "b"), "b: 2 values; expected at least 3, for train, val and test"),

@@ -4,6 +4,7 @@ import polars as pl
 import pytest
 from support.projects import run_in
 
+from pipeline.import_data.dialect import DialectOptions
 from pipeline.predict.tables import predict
 from trackstack import UserError
 
@@ -40,6 +41,30 @@ def test_a_word_may_stand_for_a_missing_value(tabular, tmp_path):
     (tmp_path / "t.csv").write_text("size,age\n1,k.A.\n1,40\n")
     found, _ = predict(tmp_path / "t.csv", str(tmp_path / "model"), missing=("k.A.",))
     assert found["p_1"][0] == found["p_1"][1], "the mean of the training rows"
+
+
+@pytest.mark.parametrize(
+    ("text", "said", "options", "age"),
+    [
+        ('size,age\n1,"1,200"\n1,900\n', "line 2: age is '1,200', which has two readings", {"thousands": ","}, 1200),
+        ('size,age\n1,"1,200"\n1,900\n', "line 2: age is '1,200', which has two readings", {"decimal": ","}, 1.2),
+        ("size;age\n1,5;900\n1,5;1.200\n", "line 3: age is '1.200' beside decimal", {"thousands": "."}, 1200),
+        ("size;age\n1;1.200\n1;2.300\n", "line 2: age is '1.200', which has two readings", {"decimal": "."}, 1.2),
+        ("size;age\n1;1'200\n", 'line 2: age is "1\'200", which has separators', {"thousands": "'"}, 1200),
+        ("size,age\n1,1 200\n", "line 2: age is '1 200', which has separators", {"thousands": " "}, 1200),
+    ],
+)
+def test_a_number_with_two_readings_is_refused_until_an_option_decides(text, said, options, age, tabular, tmp_path):
+    (tmp_path / "t.csv").write_text(text)
+    with pytest.raises(UserError) as error:
+        predict(tmp_path / "t.csv", str(tmp_path / "model"))
+    assert str(error.value).startswith(f"{tmp_path}/t.csv, {said}")
+    found, _ = predict(tmp_path / "t.csv", str(tmp_path / "model"), dialect=DialectOptions(**options))
+    size = float(text.splitlines()[1][0] + (".5" if "1,5" in text else ""))
+    plain = "".join(f"{size},{value}\n" for value in ([900, age] if "900\n1,5" in text else [age]))
+    (tmp_path / "plain.csv").write_text("size,age\n" + plain)
+    expected, _ = predict(tmp_path / "plain.csv", str(tmp_path / "model"))
+    assert found[: len(expected)].equals(expected)
 
 
 def test_a_table_of_another_spelling_has_the_same_labels(table, model, tmp_path):
