@@ -156,12 +156,15 @@ def _converted(file: PlannedFile, plan: Plan) -> Iterator[bytes]:
     """A file as the pipeline reads it, block by block."""
     sample = file.sample
     features = {feature["name"] for feature in plan.entry["features"]} | {plan.entry.get("time")}
-    missing = tuple(plan.entry["recipe"].get("missing", ()))
+    names = {plan.entry.get(what) for what in ("label", "group", "series")}
     columns = [pl.lit(value).alias(name) for name, value in file.added.items()]
     for name in sample.header:
         text = pl.col(name).str.strip_chars()
         if name in features:
-            text = pl.when(is_missing(name, missing)).then(None).otherwise(number_text(name, sample.dialect))
+            absent = is_missing(name, plan.missing.numbers)
+            text = pl.when(absent).then(None).otherwise(number_text(name, sample.dialect))
+        elif name in names:
+            text = pl.when(~is_missing(name, plan.missing.names)).then(text)
         # Without null, an empty text would be written as "".
         columns.append(pl.when(text == "").then(None).otherwise(text).alias(name))
     for number, block in enumerate(read_blocks(sample)):

@@ -10,6 +10,7 @@ from typing import Any
 
 from pipeline.contract.catalog import ImportRecipe
 from pipeline.import_data.dialect import Dialect, DialectOptions, Sample, find_differences
+from pipeline.import_data.values import MissingWords
 from trackstack import UserError
 
 LABEL_NAMES = ("label", "class", "target", "y", "species", "category", "activity", "state", "diagnosis")
@@ -26,11 +27,16 @@ class ImportOptions:
     time: str | None = None
     extra: tuple[str, ...] = ()
     missing: tuple[str, ...] = ()
+    not_missing: tuple[str, ...] = ()
     sequence: bool = False
     group_from: str | None = None
     label_from: str | None = None
     labels: Path | None = None
     dialect: DialectOptions = field(default_factory=DialectOptions)
+
+    def missing_words(self) -> MissingWords:
+        """What stands for a missing value."""
+        return MissingWords.of(self.missing, self.not_missing)
 
     def recipe(self, dialect: Dialect) -> dict[str, Any]:
         """What must be known to treat next month's files alike, for the catalog."""
@@ -134,11 +140,11 @@ def _add_from_table(
     if not wanted:
         return options, [f"--labels {path}: expected a first column of file names and {options.label or 'a label'}"]
     by_name = {row[0].strip(): dict(zip(header, row, strict=False)) for row in rows if row}
-    problems = []
+    problems, words = [], options.missing_words().names
     for sample, columns in zip(samples, added, strict=True):
         names = (sample.name, sample.file.name, stem(sample.name), stem(sample.file.name))
         row = next((by_name[name] for name in names if name in by_name), None)
-        empty = [name for name in wanted if row is not None and not row.get(name, "").strip()]
+        empty = [name for name in wanted if row is not None and row.get(name, "").strip().lower() in words]
         if row is None or empty:
             problems.append(f"--labels {path}: {sample.name}: {f'no {empty[0]}' if empty else 'no row'}")
         else:

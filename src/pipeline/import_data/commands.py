@@ -34,6 +34,9 @@ DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done,
 Move = Annotated[bool, typer.Option("--move", help="Remove the originals at the end; on one disk nothing is copied.")]
 Extra = Annotated[list[str] | None, typer.Option(help="A column to keep and not to train on; repeat it.")]
 Missing = Annotated[list[str] | None, typer.Option(help="A word for a missing value; repeat it.")]
+NotMissing = Annotated[
+    list[str] | None, typer.Option(help="A word such as none that is a class or group here; repeat it.")
+]
 Delimiter = Annotated[str | None, typer.Option(help="What stands between values, instead of a guess.")]
 Decimal = Annotated[str | None, typer.Option(help="The decimal mark: . or ,")]
 Thousands = Annotated[str | None, typer.Option(help="What stands between thousands: , or . or ' or a space.")]
@@ -54,6 +57,7 @@ def add(
     sequence: Annotated[bool, typer.Option("--sequence", help="Each file is one recording.")] = False,
     extra: Extra = None,
     missing: Missing = None,
+    not_missing: NotMissing = None,
     group_from: Annotated[
         str | None, typer.Option(metavar="REGEX", help="Finds the group in a file's name: its first bracket.")
     ] = None,
@@ -78,7 +82,7 @@ def add(
     refuse_taken(name, path)
     dialect = DialectOptions.typed(encoding, delimiter, decimal, thousands)
     samples = [read_sample(file, below, dialect) for file, below in find_files(path)]
-    columns = (label, group, series, time, tuple(extra or ()), tuple(missing or ()))
+    columns = (label, group, series, time, tuple(extra or ()), tuple(missing or ()), tuple(not_missing or ()))
     options = ImportOptions(*columns, sequence, group_from, label_from, labels, dialect)
     asks = not (yes or dry_run or as_json)
     _refuse_to_ask(asks)
@@ -99,6 +103,7 @@ def update(
     path: Source,
     extra: Extra = None,
     missing: Missing = None,
+    not_missing: NotMissing = None,
     labels: Labels = None,
     delimiter: Delimiter = None,
     decimal: Decimal = None,
@@ -121,7 +126,13 @@ def update(
     if not Path(dataset.path).is_dir():
         raise UserError(f"{dataset.path}: not here, so nothing to compare with; type: dvc pull {dataset.path}.dvc")
     dialect = DialectOptions.typed(encoding, delimiter, decimal, thousands)
-    given = ImportOptions(extra=tuple(extra or ()), missing=tuple(missing or ()), labels=labels, dialect=dialect)
+    given = ImportOptions(
+        extra=tuple(extra or ()),
+        missing=tuple(missing or ()),
+        not_missing=tuple(not_missing or ()),
+        labels=labels,
+        dialect=dialect,
+    )
     options = original_options(dataset, given)
     samples = [read_sample(file, below, options.dialect) for file, below in find_files(path)]
     plan = keep_old_entry(dataset, plan_dataset(name, dataset.description, options, samples))
@@ -208,7 +219,7 @@ def plan_dataset(name: str, description: str, options: ImportOptions, samples: l
 
     options, added = resolve_columns(options, samples)
     names = {column for column in (options.label, options.group, options.series) if column}
-    surveys = survey_files(samples, names, options.missing)
+    surveys = survey_files(samples, names, options.missing_words(), options.time)
     return make_plan(name, description, options, surveys, added, Parameters.load())
 
 
@@ -241,11 +252,13 @@ def _with_label(options: ImportOptions, samples: list[Sample], asks: bool) -> Im
 
 def _apply(plan: Plan, move: bool, dry_run: bool, as_json: bool, message: str, more: dict[str, Any]) -> None:
     from pipeline.import_data.apply import apply
+    from trackstack.core.params import Parameters
 
     written = None if dry_run else apply(plan, move=move)
     settings = list(plan.settings)
-    if written and written.rejected:
-        settings.append(f"parquet.max_rejected={written.rejected}")
+    rejected = written.rejected if written else plan.set_aside
+    if rejected != Parameters.load().get("parquet.max_rejected"):
+        settings.append(f"parquet.max_rejected={rejected}")
     raw = plan.entry["path"]
     run = " ".join(["dvc exp run -S", f"dataset={plan.name}", *(f"-S {setting}" for setting in settings)])
     keep = f"git add data/catalog.yaml {raw}.dvc {Path(raw).parent}/.gitignore && git commit -m '{message}'"

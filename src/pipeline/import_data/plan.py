@@ -11,10 +11,12 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from pipeline.contract.catalog import CATALOG_FILE, Dataset, raw_path
+from pipeline.import_data.advice import set_aside_notes
 from pipeline.import_data.columns import ImportOptions, refuse, stem
 from pipeline.import_data.dialect import Sample
 from pipeline.import_data.suitability import feature_problems, id_problems, label_problems
 from pipeline.import_data.survey import ColumnSurvey, FileSurvey
+from pipeline.import_data.values import MissingWords
 from trackstack import UserError
 from trackstack.core.params import LARGEST, Parameters, validate
 
@@ -44,6 +46,9 @@ class Plan:
     settings: tuple[str, ...]
     """`NAME=VALUE` for `dvc exp run -S`, where the present parameters do not fit the data."""
     class_rows: dict[str, int]
+    missing: MissingWords
+    set_aside: int
+    """Rows that the pipeline will set aside, as far as is known before they are written."""
 
 
 def make_plan(
@@ -87,16 +92,21 @@ def make_plan(
     if converted:
         entry["recipe"] = options.recipe(sample.dialect)
     validate(Dataset, entry, CATALOG_FILE, prefix=f"datasets.{name}")
+    broken = sum(survey.broken for survey in surveys)
+    set_aside = broken + sum(survey.incomplete for survey in surveys)
     return Plan(
         name,
         entry,
         files,
         converted=tuple(converted),
         notes=tuple(
-            f"{column}: numbers the rows or has no name; kept as extra, not trained on" for column in counters
+            [f"{column}: numbers the rows or has no name; kept as extra, not trained on" for column in counters]
+            + set_aside_notes(set_aside, broken, {name: columns[name] for name in (label, *ids)})
         ),
         settings=tuple(_settings(options, columns, params)),
         class_rows={class_name: columns[label].values[class_name] for class_name in entry["classes"]},
+        missing=options.missing_words(),
+        set_aside=set_aside,
     )
 
 

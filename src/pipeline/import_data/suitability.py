@@ -28,7 +28,9 @@ def label_problems(label: str, column: ColumnSurvey) -> list[str]:
         return [f"{label}: {count} different values; expected 2 to {MAX_CLASSES} classes"]
     if len(values) < 2:
         count = f"one class, {next(iter(values))}" if values else "no value"
-        return [f"{label}: {count}; expected 2 to {MAX_CLASSES}"]
+        words = ", ".join(f"--not-missing {_quoted(word)}" for word in column.words)
+        keep = f" ({', '.join(map(repr, column.words))} counts as missing, unless you type {words})" if words else ""
+        return [f"{label}: {count}; expected 2 to {MAX_CLASSES}{keep}"]
     return []
 
 

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.csv
 
 from pipeline.import_data.dialect import Sample
-from pipeline.import_data.values import DELIMITERS_BESIDE_COMMAS, find_marks, is_missing, number_text
+from pipeline.import_data.values import DELIMITERS_BESIDE_COMMAS, MissingWords, find_marks, is_missing, number_text
 from pipeline.ingest.csv_lines import open_csv
 from trackstack import UserError
 from trackstack.core.progress import progress
@@ -59,6 +59,8 @@ class ColumnSurvey:
     """Of a column of numbers: the first value of each kind, see `find_marks`."""
     values: Counter = field(default_factory=Counter)
     """Of a column of names: how many rows have each, missing ones left out."""
+    words: Counter = field(default_factory=Counter)
+    """Of a column of names: how many rows have each word that stands for a missing value."""
 
     def merge(self, other: ColumnSurvey) -> None:
         """Take another block's or file's column into account."""
@@ -67,6 +69,7 @@ class ColumnSurvey:
         self.low, self.high = min(self.low, other.low), max(self.high, other.high)
         self.example = self.example or other.example
         self.marks = other.marks | self.marks
+        self.words.update(other.words)
         if len(self.values) <= MAX_VALUES:
             self.values.update(other.values)
 
@@ -78,15 +81,20 @@ class FileSurvey(NamedTuple):
     rows: int
     broken: int
     """Lines with another number of fields."""
+    incomplete: int
+    """Rows without a label, group, series or time."""
     columns: dict[str, ColumnSurvey]
 
 
-def survey_files(samples: list[Sample], names: set[str], missing: tuple[str, ...]) -> list[FileSurvey]:
+def survey_files(
+    samples: list[Sample], names: set[str], missing: MissingWords, time: str | None = None
+) -> list[FileSurvey]:
     """Read every file.
 
     Args:
         names: the columns whose values are names (label, group, series): they are counted.
-        missing: words that stand for a missing value, beside `MISSING`.
+        missing: the words that stand for a missing value.
+        time: the column without whose value a row is incomplete as well.
 
     Raises:
         UserError: a file cannot be read as its sample says.
@@ -97,12 +105,15 @@ def survey_files(samples: list[Sample], names: set[str], missing: tuple[str, ...
         for sample in samples:
             columns = {name: ColumnSurvey() for name in sample.header}
             broken: list[int] = []
-            rows = 0
+            rows = incomplete = 0
             for block in read_blocks(sample, broken):
                 rows += block.height
+                absent = [is_missing(name, missing.names) for name in sample.header if name in names]
+                absent += [is_missing(time, missing.numbers)] if time in sample.header else []
+                incomplete += int(block.select(pl.any_horizontal(absent).sum()).item()) if absent else 0
                 for name, column in _survey_block(block, sample, names, missing).items():
                     columns[name].merge(column)
-            surveys.append(FileSurvey(sample, rows, len(broken), columns))
+            surveys.append(FileSurvey(sample, rows, len(broken), incomplete, columns))
             done += sample.file.stat().st_size
             show(done)
     return surveys
@@ -144,26 +155,28 @@ def read_blocks(sample: Sample, broken: list[int] | None = None) -> Iterator[pl.
 
 
 def _survey_block(
-    block: pl.DataFrame, sample: Sample, names: set[str], missing: tuple[str, ...]
+    block: pl.DataFrame, sample: Sample, names: set[str], missing: MissingWords
 ) -> dict[str, ColumnSurvey]:
     columns = {}
     for name in sample.header:
         if name in names:
             text = block[name].str.strip_chars()
-            values = dict(text.alias("value").value_counts().iter_rows())  # a column may be called count
-            to_convert = int((text != block[name]).sum())
-            columns[name] = ColumnSurvey(values.pop("", 0), to_convert=to_convert, values=Counter(values))
+            values = Counter(dict(text.alias("value").value_counts().iter_rows()))  # a column may be called count
+            words = Counter({value: values.pop(value) for value in list(values) if value.lower() in missing.names})
+            absent, empty = words.total(), words.pop("", 0)
+            to_convert = int((text != block[name]).sum()) + absent - empty
+            columns[name] = ColumnSurvey(absent, to_convert=to_convert, values=values, words=words)
         else:
-            columns[name] = survey_numbers(block, sample, name, missing)
+            columns[name] = survey_numbers(block, sample, name, missing.numbers)
     return columns
 
 
-def survey_numbers(block: pl.DataFrame, sample: Sample, name: str, missing: tuple[str, ...]) -> ColumnSurvey:
+def survey_numbers(block: pl.DataFrame, sample: Sample, name: str, words: tuple[str, ...]) -> ColumnSurvey:
     """What a column of numbers holds."""
     text = number_text(name, sample.dialect)
     value = text.cast(pl.Float64, strict=False)
     number = value.is_finite().fill_null(False)
-    absent = is_missing(name, missing)
+    absent = is_missing(name, words)
     plain = pl.col(name).is_in(["", "nan", "NaN"])
     stripped = pl.col(name).str.strip_chars()
     counts = block.select(

@@ -12,6 +12,7 @@ from pipeline.import_data.columns import ImportOptions, refuse
 from pipeline.import_data.dialect import DialectOptions, find_files, read_sample
 from pipeline.import_data.plan import Plan
 from pipeline.import_data.survey import survey_files
+from pipeline.import_data.values import MISSING, MissingWords
 from trackstack.core.params import load_yaml
 
 
@@ -30,6 +31,9 @@ def original_options(dataset: Dataset, given: ImportOptions) -> ImportOptions:
     """The options with which the dataset version was added, and what is given for its new files."""
     columns = (dataset.label, dataset.group, dataset.series, dataset.time)
     options = ImportOptions(*columns, tuple(dict.fromkeys((*dataset.extra, *given.extra))))
+    # A class that is called like such a word was kept when it came.
+    kept = (*given.not_missing, *(name for name in dataset.classes if name.lower() in MISSING))
+    options = replace(options, not_missing=kept)
     recipe, labels, dialect = dataset.recipe, given.labels, given.dialect
     if recipe is None:
         return replace(options, labels=labels, missing=given.missing, dialect=dialect)
@@ -72,7 +76,10 @@ def find_changes(dataset: Dataset, plan: Plan) -> Changes:
     same = [name for name in sorted(planned) if name in present and same_content(planned[name], plan, present[name])]
     plain = DialectOptions("utf-8", ",", ".")
     samples = [read_sample(file, name, plain) for name, file in present.items()]
-    counts = [survey.columns[dataset.label].values for survey in survey_files(samples, {dataset.label}, ())]
+    counts = [
+        survey.columns[dataset.label].values
+        for survey in survey_files(samples, {dataset.label}, MissingWords.of(kept=dataset.classes))
+    ]
     return Changes(
         added=sorted(set(planned) - set(present)),
         removed=sorted(set(present) - set(planned)),

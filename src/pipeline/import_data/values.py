@@ -7,8 +7,8 @@ is refused with the option that does.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, NamedTuple
 
 import polars as pl
 
@@ -40,9 +40,24 @@ def number_text(column: str, dialect: Dialect) -> pl.Expr:
     return pl.when(lower == "true").then(pl.lit("1")).when(lower == "false").then(pl.lit("0")).otherwise(text)
 
 
-def is_missing(column: str, missing: tuple[str, ...]) -> pl.Expr:
+class MissingWords(NamedTuple):
+    """What stands for a missing value, in small letters."""
+
+    numbers: tuple[str, ...]
+    """In features and time."""
+    names: tuple[str, ...]
+    """In label, group and series."""
+
+    @classmethod
+    def of(cls, more: Iterable[str] = (), kept: Iterable[str] = ()) -> MissingWords:
+        """The usual words and `more`; those of `kept` are names all the same."""
+        words = tuple(dict.fromkeys((*MISSING, *(word.strip().lower() for word in more))))
+        names = {word.strip().lower() for word in kept} - {""}
+        return cls(words, tuple(word for word in words if word not in names))
+
+
+def is_missing(column: str, words: tuple[str, ...]) -> pl.Expr:
     """Whether a field stands for a missing value."""
-    words = [*MISSING, *(word.strip().lower() for word in missing)]
     return pl.col(column).str.strip_chars().str.to_lowercase().is_in(words)
 
 

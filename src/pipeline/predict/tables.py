@@ -13,7 +13,7 @@ import polars as pl
 
 from pipeline.import_data.dialect import DialectOptions, read_sample
 from pipeline.import_data.survey import read_blocks, survey_numbers
-from pipeline.import_data.values import is_missing, mark_problems, number_text
+from pipeline.import_data.values import MissingWords, is_missing, mark_problems, number_text
 from pipeline.predict.classifier import CLASSIFIER_FOLDER, Classifier, Columns
 from trackstack import UserError
 from trackstack.core.params import load_yaml
@@ -111,10 +111,11 @@ def _read(path: Path, classifier: Classifier, missing: tuple[str, ...], dialect:
     Delimiter, decimal mark and encoding are guessed as `trackstack catalog add` does.
     """
     sample = read_sample(path, path.name, dialect)
+    words = MissingWords.of(missing).numbers
     features, keys = classifier.feature_columns(), classifier.key_columns()
     wanted = [name for name in sample.header if name in (*features, *keys)]
     rows = pl.concat(block.select(wanted) for block in read_blocks(sample))
-    surveys = {name: survey_numbers(rows, sample, name, missing) for name in wanted if name in features}
+    surveys = {name: survey_numbers(rows, sample, name, words) for name in wanted if name in features}
     for problem in mark_problems(surveys, sample).values():
         raise UserError(problem)
     columns: dict[str, np.ndarray] = {}
@@ -122,7 +123,7 @@ def _read(path: Path, classifier: Classifier, missing: tuple[str, ...], dialect:
         if name not in features:
             columns[name] = rows[name].str.strip_chars().to_numpy() if name in keys else np.empty(0)
             continue
-        number = pl.when(~is_missing(name, missing)).then(number_text(name, sample.dialect))
+        number = pl.when(~is_missing(name, words)).then(number_text(name, sample.dialect))
         text, values = rows.select(text=number, values=number.cast(pl.Float32, strict=False)).get_columns()
         if (faulty := (values.is_null() & text.is_not_null()).arg_true()).len():
             first = faulty[0]

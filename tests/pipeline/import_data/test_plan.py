@@ -33,7 +33,7 @@ def test_a_model_beats_the_majority_class_on_a_table_that_nobody_tuned_for(name,
     params = Parameters.load()
     raw = tmp_path / "raw"
     raw.mkdir()
-    surveys = survey_files(samples, {entry.label}, options.missing)
+    surveys = survey_files(samples, {entry.label}, options.missing_words())
     write_files(make_plan("mine", "", options, surveys, [{}], params), raw)
     none_rejected = ParquetParams(compression="zstd", max_rejected=0)
     convert(build_manifest("mine", entry, raw), raw, tmp_path / "processed", none_rejected)
