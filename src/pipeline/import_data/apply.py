@@ -164,7 +164,7 @@ def _converted(file: PlannedFile, plan: Plan) -> Iterator[bytes]:
             absent = is_missing(name, plan.missing.numbers)
             text = pl.when(absent).then(None).otherwise(number_text(name, sample.dialect))
         elif name in names:
-            text = pl.when(~is_missing(name, plan.missing.names)).then(text)
+            text = pl.when(~is_missing(name, plan.missing.names)).then(text.replace(plan.spellings.get(name, {})))
         # Without null, an empty text would be written as "".
         columns.append(pl.when(text == "").then(None).otherwise(text).alias(name))
     for number, block in enumerate(read_blocks(sample)):

@@ -32,6 +32,10 @@ class ImportOptions:
     group_from: str | None = None
     label_from: str | None = None
     labels: Path | None = None
+    spellings: str | None = None
+    """What becomes of names that differ only in how they are spelled: join or keep; None refuses them."""
+    known_classes: tuple[str, ...] = ()
+    """The classes of the catalog's entry, of `catalog update`."""
     dialect: DialectOptions = field(default_factory=DialectOptions)
 
     def missing_words(self) -> MissingWords:

@@ -37,6 +37,10 @@ Missing = Annotated[list[str] | None, typer.Option(help="A word for a missing va
 NotMissing = Annotated[
     list[str] | None, typer.Option(help="A word such as none that is a class or group here; repeat it.")
 ]
+Spellings = Annotated[
+    str | None,
+    typer.Option(help="join or keep apart: names that differ only in case, spaces, Unicode form, number format."),
+]
 Delimiter = Annotated[str | None, typer.Option(help="What stands between values, instead of a guess.")]
 Decimal = Annotated[str | None, typer.Option(help="The decimal mark: . or ,")]
 Thousands = Annotated[str | None, typer.Option(help="What stands between thousands: , or . or ' or a space.")]
@@ -58,6 +62,7 @@ def add(
     extra: Extra = None,
     missing: Missing = None,
     not_missing: NotMissing = None,
+    spellings: Spellings = None,
     group_from: Annotated[
         str | None, typer.Option(metavar="REGEX", help="Finds the group in a file's name: its first bracket.")
     ] = None,
@@ -83,7 +88,9 @@ def add(
     dialect = DialectOptions.typed(encoding, delimiter, decimal, thousands)
     samples = [read_sample(file, below, dialect) for file, below in find_files(path)]
     columns = (label, group, series, time, tuple(extra or ()), tuple(missing or ()), tuple(not_missing or ()))
-    options = ImportOptions(*columns, sequence, group_from, label_from, labels, dialect)
+    options = ImportOptions(
+        *columns, sequence, group_from, label_from, labels, dialect=dialect, spellings=_join_or_keep(spellings)
+    )
     asks = not (yes or dry_run or as_json)
     _refuse_to_ask(asks)
     if not as_json:
@@ -104,6 +111,7 @@ def update(
     extra: Extra = None,
     missing: Missing = None,
     not_missing: NotMissing = None,
+    spellings: Spellings = None,
     labels: Labels = None,
     delimiter: Delimiter = None,
     decimal: Decimal = None,
@@ -131,6 +139,7 @@ def update(
         missing=tuple(missing or ()),
         not_missing=tuple(not_missing or ()),
         labels=labels,
+        spellings=_join_or_keep(spellings),
         dialect=dialect,
     )
     options = original_options(dataset, given)
@@ -192,7 +201,7 @@ def check(
     else:
         for check in checks:
             result = f"{check.rows:,} rows, {check.rejected:,} rejected" if check.here else "not here"
-            typer.echo("\n  ".join([f"{check.name}: {result}", *check.first]))
+            typer.echo("\n  ".join([f"{check.name}: {result}", *check.first, *check.notes]))
     if any(check.rejected for check in checks):
         raise typer.Exit(1)
 
@@ -221,6 +230,14 @@ def plan_dataset(name: str, description: str, options: ImportOptions, samples: l
     names = {column for column in (options.label, options.group, options.series) if column}
     surveys = survey_files(samples, names, options.missing_words(), options.time)
     return make_plan(name, description, options, surveys, added, Parameters.load())
+
+
+def _join_or_keep(value: str | None) -> str | None:
+    from pipeline.import_data.spellings import CHOICES
+
+    if value not in (None, *CHOICES):
+        raise UserError(f"--spellings {value}: expected {' or '.join(CHOICES)}")
+    return value
 
 
 def _refuse_to_ask(asks: bool) -> None:

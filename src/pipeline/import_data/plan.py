@@ -14,6 +14,7 @@ from pipeline.contract.catalog import CATALOG_FILE, Dataset, raw_path
 from pipeline.import_data.advice import set_aside_notes
 from pipeline.import_data.columns import ImportOptions, refuse, stem
 from pipeline.import_data.dialect import Sample
+from pipeline.import_data.spellings import join_spellings, other_spellings, spelling_problem
 from pipeline.import_data.suitability import feature_problems, id_problems, label_problems
 from pipeline.import_data.survey import ColumnSurvey, FileSurvey
 from pipeline.import_data.values import MissingWords
@@ -47,6 +48,8 @@ class Plan:
     """`NAME=VALUE` for `dvc exp run -S`, where the present parameters do not fit the data."""
     class_rows: dict[str, int]
     missing: MissingWords
+    spellings: dict[str, dict[str, str]]
+    """For each column of names: the spelling that takes the place of another."""
     set_aside: int
     """Rows that the pipeline will set aside, as far as is known before they are written."""
 
@@ -67,6 +70,10 @@ def make_plan(
     """
     sample, label = surveys[0].sample, options.label or ""
     columns = _merged(surveys, added)
+    spellings, alike = _join_names(options, columns)
+    added = [
+        {name: spellings.get(name, {}).get(value, value) for name, value in constants.items()} for constants in added
+    ]
     ids = [column for column in (options.group, options.series, options.time) if column]
     counters = [
         column
@@ -75,9 +82,11 @@ def make_plan(
     ]
     options = replace(options, extra=(*options.extra, *counters))
     features = [column for column in sample.header if column not in (*ids, label, *options.extra)]
-    problems = label_problems(label, columns[label]) + feature_problems(features, options.time, columns, sample)
+    problems = (
+        alike + label_problems(label, columns[label]) + feature_problems(features, options.time, columns, sample)
+    )
     refuse(problems + id_problems(options, columns) + _name_problems(surveys))
-    converted = _why_converted(surveys, [columns[column] for column in (*features, label, *ids)], added)
+    converted = _why_converted(surveys, [columns[column] for column in (*features, label, *ids)], added, spellings)
     files = tuple(
         PlannedFile(survey.sample, _target(survey.sample, converted), columns_added, survey.rows)
         for survey, columns_added in zip(surveys, added, strict=True)
@@ -106,6 +115,7 @@ def make_plan(
         settings=tuple(_settings(options, columns, params)),
         class_rows={class_name: columns[label].values[class_name] for class_name in entry["classes"]},
         missing=options.missing_words(),
+        spellings=spellings,
         set_aside=set_aside,
     )
 
@@ -142,6 +152,24 @@ def _merged(surveys: list[FileSurvey], added: list[dict[str, str]]) -> dict[str,
     return columns
 
 
+def _join_names(
+    options: ImportOptions, columns: dict[str, ColumnSurvey]
+) -> tuple[dict[str, dict[str, str]], list[str]]:
+    """Which spelling takes the place of which, and a line for each column in which nobody said so."""
+    spellings, problems = {}, []
+    # Recordings that are files have the files' names: they are apart.
+    names = [options.label, options.group, None if options.sequence else options.series]
+    for name in filter(None, names):
+        values = columns[name].values
+        others = other_spellings(values, options.known_classes if name == options.label else ())
+        if others and options.spellings is None:
+            problems.append(spelling_problem(name, values, others))
+        elif others and options.spellings == "join":
+            spellings[name] = others
+            columns[name].values = join_spellings(values, others)
+    return spellings, problems
+
+
 def _types(options: ImportOptions, columns: dict[str, ColumnSurvey]) -> dict[str, str]:
     """`types` of the catalog, where its defaults do not fit."""
     types = {}
@@ -154,7 +182,9 @@ def _types(options: ImportOptions, columns: dict[str, ColumnSurvey]) -> dict[str
     return types
 
 
-def _why_converted(surveys: list[FileSurvey], used: list[ColumnSurvey], added: list[dict[str, str]]) -> list[str]:
+def _why_converted(
+    surveys: list[FileSurvey], used: list[ColumnSurvey], added: list[dict[str, str]], spellings: dict
+) -> list[str]:
     sample = surveys[0].sample
     dialect = sample.dialect
     reasons = {
@@ -166,6 +196,7 @@ def _why_converted(surveys: list[FileSurvey], used: list[ColumnSurvey], added: l
         "names for columns that have none": sample.unnamed,
         "spaces, words for missing values, true and false": dialect.decimal == "."
         and any(column.to_convert for column in used),
+        f"one spelling for each name of {', '.join(spellings)}": spellings,
         f"added: {', '.join(added[0])}": added[0],
     }
     converted = [reason for reason, applies in reasons.items() if applies]

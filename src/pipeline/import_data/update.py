@@ -33,7 +33,7 @@ def original_options(dataset: Dataset, given: ImportOptions) -> ImportOptions:
     options = ImportOptions(*columns, tuple(dict.fromkeys((*dataset.extra, *given.extra))))
     # A class that is called like such a word was kept when it came.
     kept = (*given.not_missing, *(name for name in dataset.classes if name.lower() in MISSING))
-    options = replace(options, not_missing=kept)
+    options = replace(options, not_missing=kept, spellings=given.spellings, known_classes=dataset.classes)
     recipe, labels, dialect = dataset.recipe, given.labels, given.dialect
     if recipe is None:
         return replace(options, labels=labels, missing=given.missing, dialect=dialect)

@@ -1,0 +1,65 @@
+"""Names that are one to a person and two to a computer: `P1` and `p1 `, `1` and `1.0`, two Unicode forms of `é`.
+
+A person under two spellings would be in training and in test at once, and a class would be two.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from collections import Counter
+from collections.abc import Iterable
+from decimal import Decimal
+
+from pipeline.import_data.values import NUMBER
+
+CHOICES = ("join", "keep")
+
+
+def plain_name(name: str) -> str:
+    """What is the same for all spellings of a name."""
+    text = unicodedata.normalize("NFKC", name)
+    text = "".join(letter for letter in text if unicodedata.category(letter) != "Cf")  # no width at all
+    text = unicodedata.normalize("NFC", " ".join(text.casefold().split()))
+    number = text.replace(",", ".")
+    if NUMBER.fullmatch(number) and len(number) < 40:
+        value = Decimal(number)
+        return "0" if value == 0 else str(value.normalize())
+    return text
+
+
+def other_spellings(values: Counter, known: Iterable[str] = ()) -> dict[str, str]:
+    """For each name that has a more frequent spelling: that one.
+
+    Args:
+        values: how many rows have each name.
+        known: names of a catalog entry, which come first, and are apart if it has them so.
+    """
+    alike: dict[str, list[str]] = {}
+    known = list(dict.fromkeys(map(str, known)))
+    for name in [*known, *sorted(values.keys() - set(known), key=lambda name: (-values[name], name))]:
+        alike.setdefault(plain_name(name), []).append(name)
+    return {name: names[0] for names in alike.values() for name in names[1:] if name not in known}
+
+
+def spelling_problem(column: str, values: Counter, others: dict[str, str]) -> str:
+    """The line that refuses names that are alike."""
+    shown = ", ".join(f"{shown_name(first)} and {shown_name(name)}" for name, first in list(others.items())[:3])
+    more = f" and {len(others) - 3} more" if len(others) > 3 else ""
+    rows = sum(values[name] for name in others)
+    return (
+        f"{column}: {shown}{more} differ only in case, spaces, Unicode form or number format; type: --spellings join "
+        f"(each gets its most frequent spelling: {rows:,} row{'s' * (rows != 1)} change) or --spellings keep"
+    )
+
+
+def shown_name(name: str) -> str:
+    """Quoted, and with escapes where letters look alike."""
+    return repr(name) if unicodedata.normalize("NFKC", name) == name else ascii(name)
+
+
+def join_spellings(values: Counter, others: dict[str, str]) -> Counter:
+    """The counts of names when all have one spelling."""
+    joined: Counter = Counter()
+    for name, count in values.items():
+        joined[others.get(name, name)] += count
+    return joined
