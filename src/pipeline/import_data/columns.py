@@ -26,6 +26,8 @@ class ImportOptions:
     series: str | None = None
     time: str | None = None
     extra: tuple[str, ...] = ()
+    features: tuple[str, ...] = ()
+    """Columns to train on although they number the rows or have no name."""
     missing: tuple[str, ...] = ()
     not_missing: tuple[str, ...] = ()
     sequence: bool = False
@@ -97,17 +99,23 @@ def list_some(names: list[str]) -> str:
     return ", ".join(names[:MAX_SHOWN]) + (f" and {len(names) - MAX_SHOWN} more" if len(names) > MAX_SHOWN else "")
 
 
+def quoted(text: str) -> str:
+    """As a shell takes it, for a command that a person may copy."""
+    return text if re.fullmatch(r"[\w.%+/-]+", text) else "'" + text.replace("'", "'\\''") + "'"
+
+
 def _unknown_columns(options: ImportOptions, header: list[str], added: list[str]) -> list[str]:
     known = [*header, *added]
     named = [(option, getattr(options, option)) for option in ("label", "group", "series", "time")]
     named += [("extra", column) for column in options.extra]
+    named += [("feature", column) for column in options.features]
     problems = [
         f"--{option} {column}: no such column; there are {list_some(known)}"
         for option, column in named
         if column and column not in known
     ]
     problems += [
-        f"{column}: a column of the files, and to be added as well; name another"
+        f"{column}: a column of the files, and to be added as well; rename it in their first lines"
         for column in sorted(set(added) & set(header))
     ]
     if options.time and not options.series:

@@ -33,6 +33,9 @@ Yes = Annotated[bool, typer.Option("--yes", "-y", help="Ask nothing.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and write nothing.")]
 Move = Annotated[bool, typer.Option("--move", help="Remove the originals at the end; on one disk nothing is copied.")]
 Extra = Annotated[list[str] | None, typer.Option(help="A column to keep and not to train on; repeat it.")]
+Feature = Annotated[
+    list[str] | None, typer.Option(help="A column to train on though it numbers the rows or has no name; repeat it.")
+]
 Missing = Annotated[list[str] | None, typer.Option(help="A word for a missing value; repeat it.")]
 NotMissing = Annotated[
     list[str] | None, typer.Option(help="A word such as none that is a class or group here; repeat it.")
@@ -60,6 +63,7 @@ def add(
     time: Annotated[str | None, typer.Option(help="The column of numbers that rise within a recording.")] = None,
     sequence: Annotated[bool, typer.Option("--sequence", help="Each file is one recording.")] = False,
     extra: Extra = None,
+    feature: Feature = None,
     missing: Missing = None,
     not_missing: NotMissing = None,
     spellings: Spellings = None,
@@ -87,9 +91,10 @@ def add(
     refuse_taken(name, path)
     dialect = DialectOptions.typed(encoding, delimiter, decimal, thousands)
     samples = [read_sample(file, below, dialect) for file, below in find_files(path)]
-    columns = (label, group, series, time, tuple(extra or ()), tuple(missing or ()), tuple(not_missing or ()))
     options = ImportOptions(
-        *columns, sequence, group_from, label_from, labels, dialect=dialect, spellings=_join_or_keep(spellings)
+        *(label, group, series, time, tuple(extra or ()), tuple(feature or ()), tuple(missing or ())),
+        *(tuple(not_missing or ()), sequence, group_from, label_from, labels, _join_or_keep(spellings)),
+        dialect=dialect,
     )
     asks = not (yes or dry_run or as_json)
     _refuse_to_ask(asks)

@@ -14,6 +14,7 @@ import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from pipeline.import_data.file_kinds import lines_before_header, refuse_other_format
 from pipeline.import_data.values import NUMBER, THOUSANDS, guess_decimal
 from pipeline.ingest.csv_lines import open_csv
 from trackstack import UserError
@@ -84,6 +85,8 @@ class Sample:
     """Columns without a name, by the one that they get here."""
     nonstandard_lines: bool = False
     """Line ends, or names with spaces around them, that the pipeline does not take."""
+    skipped: int = 0
+    """Lines before the header: comments, or Excel's `sep=`."""
 
     def counts_rows(self, column: int) -> bool:
         """Whether a column numbers the rows: as a feature it would tell the order of the file."""
@@ -119,14 +122,17 @@ def read_sample(file: Path, name: str, given: DialectOptions) -> Sample:
         content = stream.read(SAMPLE_BYTES)
     if not content.strip():
         raise UserError(f"{file}: empty, expected a header and rows")
+    refuse_other_format(file, content)
     encoding = given.encoding or _encoding(content, file)
     text = _decode(content, encoding, file)
     if "\0" in text:
         raise UserError(f"{file}: not a CSV file: it holds bytes that are no text")
-    lines = [line for line in re.split(r"\r\n|\n|\r", text) if line.strip()]
+    lines = re.split(r"\r\n|\n|\r", text)
+    skipped, named = lines_before_header(lines)
+    lines = [line for line in lines[skipped:] if line.strip()]
     if len(content) == SAMPLE_BYTES and len(lines) > 2:
         lines.pop()  # cut off
-    delimiter = given.delimiter or _delimiter(lines, file)
+    delimiter = given.delimiter or named or _delimiter(lines, file)
     try:
         header, *rows = csv.reader(lines, delimiter=delimiter, strict=True)
     except csv.Error as error:
@@ -138,7 +144,7 @@ def read_sample(file: Path, name: str, given: DialectOptions) -> Sample:
     other = {",": ".", ".": ","}.get(given.thousands or "")
     dialect = Dialect(encoding, delimiter, given.decimal or other or guess_decimal(rows), given.thousands or "")
     nonstandard_lines = "\r" in text.replace("\r\n", "") or (written != header and not unnamed)
-    return Sample(file, name, dialect, header, rows, bool(given.decimal), unnamed, nonstandard_lines)
+    return Sample(file, name, dialect, header, rows, bool(given.decimal), unnamed, nonstandard_lines, skipped)
 
 
 def find_differences(samples: list[Sample]) -> list[str]:
@@ -192,7 +198,16 @@ def _delimiter(lines: list[str], file: Path) -> str:
         return ","  # one column
     if len(lines) == 1:
         raise UserError(f"{file}: a header and no row")
-    raise UserError(f"{file}: not a CSV file: no comma, semicolon, tab or bar cuts its lines alike; --delimiter says")
+    letter = " " if _cut_by_spaces(lines) else "LETTER"
+    raise UserError(
+        f"{file}: not a CSV file: no comma, semicolon, tab or bar cuts its lines alike; what does, say: "
+        f"--delimiter '{letter}'"
+    )
+
+
+def _cut_by_spaces(lines: list[str]) -> bool:
+    counts = {line.strip().count(" ") for line in lines[:100]}
+    return len(counts) == 1 and counts != {0}
 
 
 def _refuse_no_header(file: Path, header: list[str], rows: list[list[str]]) -> None:
@@ -202,7 +217,7 @@ def _refuse_no_header(file: Path, header: list[str], rows: list[list[str]]) -> N
     if not rows:
         raise UserError(f"{file}: a header and no row")
     if twice := sorted({column for column in header if header.count(column) > 1}):
-        raise UserError(f"{file}, line 1: a column is there twice: {', '.join(twice)}")
+        raise UserError(f"{file}, line 1: a column is there twice: {', '.join(twice)}; rename one in that line")
 
 
 def _is_index(header: list[str]) -> bool:

@@ -11,8 +11,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from pipeline.contract.catalog import CATALOG_FILE, Dataset, raw_path
-from pipeline.import_data.advice import set_aside_notes
-from pipeline.import_data.columns import ImportOptions, refuse, stem
+from pipeline.import_data.advice import feature_notes, fitting_settings, folds_of, label_notes, set_aside_notes
+from pipeline.import_data.columns import ImportOptions, quoted, refuse, stem
 from pipeline.import_data.dialect import Sample
 from pipeline.import_data.spellings import join_spellings, other_spellings, spelling_problem
 from pipeline.import_data.suitability import feature_problems, id_problems, label_problems
@@ -75,15 +75,13 @@ def make_plan(
         {name: spellings.get(name, {}).get(value, value) for name, value in constants.items()} for constants in added
     ]
     ids = [column for column in (options.group, options.series, options.time) if column]
-    counters = [
-        column
-        for number, column in enumerate(sample.header)
-        if column not in (*ids, label, *options.extra) and (sample.counts_rows(number) or column in sample.unnamed)
-    ]
+    counters = _counters(options, sample)
     options = replace(options, extra=(*options.extra, *counters))
     features = [column for column in sample.header if column not in (*ids, label, *options.extra)]
     problems = (
-        alike + label_problems(label, columns[label]) + feature_problems(features, options.time, columns, sample)
+        alike
+        + label_problems(label, columns[label])
+        + feature_problems(features, options.time, columns, sample, counters)
     )
     refuse(problems + id_problems(options, columns) + _name_problems(surveys))
     converted = _why_converted(surveys, [columns[column] for column in (*features, label, *ids)], added, spellings)
@@ -101,23 +99,53 @@ def make_plan(
     if converted:
         entry["recipe"] = options.recipe(sample.dialect)
     validate(Dataset, entry, CATALOG_FILE, prefix=f"datasets.{name}")
-    broken = sum(survey.broken for survey in surveys)
-    set_aside = broken + sum(survey.incomplete for survey in surveys)
+    settings = fitting_settings(options, columns, params)
     return Plan(
         name,
         entry,
         files,
         converted=tuple(converted),
-        notes=tuple(
-            [f"{column}: numbers the rows or has no name; kept as extra, not trained on" for column in counters]
-            + set_aside_notes(set_aside, broken, {name: columns[name] for name in (label, *ids)})
-        ),
-        settings=tuple(_settings(options, columns, params)),
+        notes=tuple(_notes(options, counters, surveys, columns, folds_of(settings, params))),
+        settings=tuple(f"{name}={value}" for name, value in settings.items()),
         class_rows={class_name: columns[label].values[class_name] for class_name in entry["classes"]},
         missing=options.missing_words(),
         spellings=spellings,
-        set_aside=set_aside,
+        set_aside=sum(survey.broken + survey.incomplete for survey in surveys),
     )
+
+
+def _counters(options: ImportOptions, sample: Sample) -> list[str]:
+    """Columns that number the rows or have no name, and that nobody spoke of."""
+    spoken = (options.label, options.group, options.series, options.time, *options.extra, *options.features)
+    return [
+        column
+        for number, column in enumerate(sample.header)
+        if column not in spoken and (sample.counts_rows(number) or column in sample.unnamed)
+    ]
+
+
+def _notes(
+    options: ImportOptions,
+    counters: list[str],
+    surveys: list[FileSurvey],
+    columns: dict[str, ColumnSurvey],
+    folds: int,
+) -> list[str]:
+    """What a person should look at."""
+    sample, label = surveys[0].sample, options.label or ""
+    ids = [column for column in (options.group, options.series, options.time) if column]
+    features = [column for column in sample.header if column not in (*ids, label, *options.extra)]
+    broken = sum(survey.broken for survey in surveys)
+    set_aside = broken + sum(survey.incomplete for survey in surveys)
+    return [
+        *(
+            f"{column}: numbers the rows or has no name; kept as extra; --feature {quoted(column)} trains on it"
+            for column in counters
+        ),
+        *label_notes(options, columns[label], folds),
+        *feature_notes(features, columns, sample),
+        *set_aside_notes(set_aside, broken, {name: columns[name] for name in (label, *ids)}),
+    ]
 
 
 def _contract(options: ImportOptions, features: list[str], columns: dict[str, ColumnSurvey]) -> dict[str, Any]:
@@ -193,6 +221,7 @@ def _why_converted(
         f"no {dialect.thousands!r} between thousands": dialect.thousands,
         f"{dialect.encoding} to UTF-8": dialect.encoding not in ("utf-8", "utf-8-sig"),
         "line ends, spaces around names": any(survey.sample.nonstandard_lines for survey in surveys),
+        "without the lines before the header": any(survey.sample.skipped for survey in surveys),
         "names for columns that have none": sample.unnamed,
         "spaces, words for missing values, true and false": dialect.decimal == "."
         and any(column.to_convert for column in used),
@@ -206,23 +235,6 @@ def _why_converted(
             "file must be rewritten, and such a line cannot be: correct it"
         )
     return converted
-
-
-def _settings(options: ImportOptions, columns: dict[str, ColumnSurvey], params: Parameters) -> list[str]:
-    """What the parameters must be for this data: no more folds than groups, windows that fit recordings."""
-    settings = []
-    part = options.group or options.series
-    if part and len(columns[part].values) < params.get("tensor_cache.folds"):
-        settings.append(f"tensor_cache.folds={len(columns[part].values)}")
-    # `dvc exp run` leaves its settings in params.yaml: what the last dataset needed may still stand there.
-    if (options.series is None) != (params.get("train.model") == "mlp"):
-        settings.append(f"train.model={'cnn' if options.series else 'mlp'}")
-    if options.series:
-        lengths = sorted(columns[options.series].values.values())
-        usual = lengths[len(lengths) // 10]
-        if usual < params.get("tensor_cache.window"):
-            settings += [f"tensor_cache.window={usual}", f"tensor_cache.stride={max(1, usual // 4)}"]
-    return settings
 
 
 def _numbers_first(text: str) -> tuple:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import re
-
-from pipeline.import_data.columns import ImportOptions, list_some
+from pipeline.import_data.columns import ImportOptions, list_some, quoted
 from pipeline.import_data.dialect import Sample
 from pipeline.import_data.survey import MAX_VALUES, ColumnSurvey
 from pipeline.import_data.values import NUMBER, mark_problems
 
 MAX_CLASSES = 100
 MAX_FEATURES = 1000
+MAX_UNITS = 6  # in a message
 MIN_GROUPS = 3  # train, val, test
 
 
@@ -28,14 +27,14 @@ def label_problems(label: str, column: ColumnSurvey) -> list[str]:
         return [f"{label}: {count} different values; expected 2 to {MAX_CLASSES} classes"]
     if len(values) < 2:
         count = f"one class, {next(iter(values))}" if values else "no value"
-        words = ", ".join(f"--not-missing {_quoted(word)}" for word in column.words)
+        words = ", ".join(f"--not-missing {quoted(word)}" for word in column.words)
         keep = f" ({', '.join(map(repr, column.words))} counts as missing, unless you type {words})" if words else ""
         return [f"{label}: {count}; expected 2 to {MAX_CLASSES}{keep}"]
     return []
 
 
 def feature_problems(
-    features: list[str], time: str | None, columns: dict[str, ColumnSurvey], sample: Sample
+    features: list[str], time: str | None, columns: dict[str, ColumnSurvey], sample: Sample, counters: list[str]
 ) -> list[str]:
     """Why columns are no features: numbers with two readings, text, empty, numbers with text among them, too many."""
     problems = []
@@ -44,24 +43,45 @@ def feature_problems(
         more = f" (and likewise {list_some(list(marked)[1:])})" if len(marked) > 1 else ""
         problems.append(next(iter(marked.values())) + more)
     if not 1 <= len(features) <= MAX_FEATURES:
-        problems.append(f"{len(features):,} features; expected 1 to {MAX_FEATURES:,}")
+        problems.append(f"{len(features):,} features; expected 1 to {MAX_FEATURES:,}{_left_out(counters)}")
     features = [name for name in features if name not in marked]
     without_numbers = [name for name in features if columns[name].high < columns[name].low]
     texts = [name for name in without_numbers if columns[name].not_number]
     empty = [name for name in without_numbers if not columns[name].not_number]
+    if features and texts == features:
+        return [
+            *problems,
+            f"{list_some(texts)}: text, which is no feature, and no column of numbers is left to train on; write "
+            f"them as numbers, such as 0 and 1, or add a column of numbers{_left_out(counters)}",
+        ]
     mixed = [name for name in features if columns[name].not_number and name not in texts]
     for names, what in ((texts, "text, which is no feature"), (empty, "no value in any row")):
         if names:
-            keep = " ".join(f"--extra {_quoted(name)}" for name in names[:20])
+            keep = " ".join(f"--extra {quoted(name)}" for name in names[:20])
             problems.append(f"{list_some(names)}: {what}; {keep} keeps it, and does not train on it")
-    if mixed:
+    first = dict(zip(sample.header, sample.rows[0], strict=True)) if sample.rows else {}
+    units = [name for name in mixed if (unit := columns[name].example) and unit.value == first[name].strip()]
+    if len(mixed) > 1 and units == mixed and all(columns[name].not_number == 1 for name in mixed):
+        shown = ", ".join(f"{name} {first[name].strip()}" for name in units[:MAX_UNITS])
+        problems.append(
+            f"{sample.file}, line {sample.skipped + 2}: looks like units ({shown}): delete that line; what is in "
+            "data/catalog.yaml as unit afterwards stays"
+        )
+    elif mixed:
         example = columns[mixed[0]].example
         value, place = (example.value, example.place()) if example else ("", "")
         problems.append(
             f"{list_some(mixed)}: {value!r} among numbers, in {place}; if it means missing: "
-            f"--missing {_quoted(value)}; if not, keep the column out of training: --extra {_quoted(mixed[0])}"
+            f"--missing {quoted(value)}; if not, keep the column out of training: --extra {quoted(mixed[0])}"
         )
     return problems
+
+
+def _left_out(counters: list[str]) -> str:
+    if not counters:
+        return ""
+    keep = " ".join(f"--feature {quoted(name)}" for name in counters[:20])
+    return f"; {list_some(counters)} was left out, since it numbers the rows or has no name: to train on it, {keep}"
 
 
 def id_problems(options: ImportOptions, columns: dict[str, ColumnSurvey]) -> list[str]:
@@ -70,15 +90,14 @@ def id_problems(options: ImportOptions, columns: dict[str, ColumnSurvey]) -> lis
     part = options.group or options.series
     if part and (count := len(columns[part].values)) < MIN_GROUPS:
         hint = " (without --group, rows or recordings are spread over the folds)" if options.group else ""
-        problems.append(f"{part}: {count} values; expected at least {MIN_GROUPS}, for train, val and test{hint}")
+        one = count == 1 and not options.group
+        hint = "; cut one long recording into files of some minutes each" if one else hint
+        problems.append(
+            f"{part}: {count} value{'s' * (count > 1)}; expected at least {MIN_GROUPS}, for train, val and test{hint}"
+        )
     if options.time and (example := columns[options.time].example) and not columns[options.time].marks:
         problems.append(
             f"{example.place()}: {options.time} is {example.value!r}; expected the time as a number; without --time, "
-            f"--extra {_quoted(options.time)} keeps it as text"
+            f"--extra {quoted(options.time)} keeps it as text"
         )
     return problems
-
-
-def _quoted(text: str) -> str:
-    """As a shell takes it, for a command that a person may copy."""
-    return text if re.fullmatch(r"[\w.%+/-]+", text) else "'" + text.replace("'", "'\\''") + "'"

@@ -139,7 +139,7 @@ def read_blocks(sample: Sample, broken: list[int] | None = None) -> Iterator[pl.
                 read_options=pa.csv.ReadOptions(
                     block_size=BLOCK_BYTES,
                     column_names=sample.header,
-                    skip_rows=1,
+                    skip_rows=1 + sample.skipped,
                     encoding=sample.dialect.encoding,
                     use_threads=False,  # a broken line keeps its number
                 ),

@@ -34,6 +34,7 @@ def original_options(dataset: Dataset, given: ImportOptions) -> ImportOptions:
     # A class that is called like such a word was kept when it came.
     kept = (*given.not_missing, *(name for name in dataset.classes if name.lower() in MISSING))
     options = replace(options, not_missing=kept, spellings=given.spellings, known_classes=dataset.classes)
+    options = replace(options, features=tuple(name for name in dataset.feature_names() if name not in options.extra))
     recipe, labels, dialect = dataset.recipe, given.labels, given.dialect
     if recipe is None:
         return replace(options, labels=labels, missing=given.missing, dialect=dialect)

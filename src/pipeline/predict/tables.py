@@ -48,10 +48,9 @@ def predict(
         classifier = Classifier(folder)
     settings = classifier.description["train"]
     configure_torch(settings["threads"], settings.get("deterministic", True))
-    rows = _read(table, classifier, missing, dialect)
+    rows, header = _read(table, classifier, missing, dialect)
     try:
-        # The header is line 1.
-        labels = pl.DataFrame(classifier.classify(rows, lambda row: f"line {row + 2}"))
+        labels = pl.DataFrame(classifier.classify(rows, lambda row: f"line {row + header + 1}"))
     except UserError as error:
         raise UserError(f"{table}: {error}") from None
     if out is not None:
@@ -105,8 +104,10 @@ def _model_folder(model: str) -> Iterator[Path]:
         yield download / CLASSIFIER_FOLDER
 
 
-def _read(path: Path, classifier: Classifier, missing: tuple[str, ...], dialect: DialectOptions) -> Columns:
-    """The columns of a CSV file that matter: features float32 with NaN for missing, keys as text.
+def _read(
+    path: Path, classifier: Classifier, missing: tuple[str, ...], dialect: DialectOptions
+) -> tuple[Columns, int]:
+    """The columns of a CSV file that matter (features float32 with NaN for missing, keys as text); the header's line.
 
     Delimiter, decimal mark and encoding are guessed as `trackstack catalog add` does.
     """
@@ -128,8 +129,9 @@ def _read(path: Path, classifier: Classifier, missing: tuple[str, ...], dialect:
         if (faulty := (values.is_null() & text.is_not_null()).arg_true()).len():
             first = faulty[0]
             value = rows[name][first].strip()
+            line = first + sample.skipped + 2
             raise UserError(
-                f"{path}: line {first + 2}: {name} is {value!r}; expected a number, or --missing for such words"
+                f"{path}: line {line}: {name} is {value!r}; expected a number, or --missing for such words"
             )
         columns[name] = values.to_numpy()
-    return columns
+    return columns, sample.skipped + 1

@@ -34,7 +34,7 @@ def test_words_for_missing_values_are_no_labels_and_groups(
     path = write(tmp_path / "own.csv", "y,mass,who\n" + rows)
     plan = planned(path, "--group", "who", *options)
     assert plan["classes"] == {"f": 2 + len(words), "m": 2}
-    assert f"{3 * len(words)} rows will be set aside: no y in {2 * len(words)}, no who in" in plan["notes"][0]
+    assert f"{3 * len(words)} rows will be set aside: no y in {2 * len(words)}, no who in" in plan["notes"][-1]
     assert f"parquet.max_rejected={3 * len(words)}" in plan["settings"]
     assert added(path, group="who", missing=missing).rejected == 3 * len(words)
     assert checked()[0] == f"mine: {4 + 3 * len(words)} rows, {3 * len(words)} rejected"

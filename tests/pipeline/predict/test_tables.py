@@ -67,6 +67,22 @@ def test_a_number_with_two_readings_is_refused_until_an_option_decides(text, sai
     assert found[: len(expected)].equals(expected)
 
 
+@pytest.mark.parametrize("before", ["# made by hand\n# two lines\n", "sep=,\n", "# one\n"])
+def test_lines_before_the_header_are_skipped_and_counted(before, tabular, tmp_path):
+    (tmp_path / "t.csv").write_text(before + "size,age\n1,40\n2,50\n")
+    found, _ = predict(tmp_path / "t.csv", str(tmp_path / "model"))
+    assert found["row"].to_list() == [0, 1]
+    (tmp_path / "t.csv").write_text(before + "size,age\n1,40\n9,50\n")
+    with pytest.raises(UserError, match=f"line {before.count(chr(10)) + 3}: size is 9"):
+        predict(tmp_path / "t.csv", str(tmp_path / "model"))
+
+
+def test_another_format_is_named_before_anything_is_guessed(tabular, tmp_path):
+    (tmp_path / "t.csv").write_text('[{"size": 1}]')
+    with pytest.raises(UserError, match="JSON, not CSV; type: python -c"):
+        predict(tmp_path / "t.csv", str(tmp_path / "model"))
+
+
 def test_a_table_of_another_spelling_has_the_same_labels(table, model, tmp_path):
     rows = pl.read_csv(table).with_columns(pl.lit("Müller").alias("Prüfer"))
     (tmp_path / "deutsch.csv").write_text(rows.write_csv(separator=";", decimal_comma=True), "cp1252")
