@@ -32,7 +32,6 @@ LOOKED_AT = {
     "training.md",
 }  # below, each by a test of its own
 PLAIN = [d for d in DOCUMENTS if d.name not in OTHERS | LOOKED_AT and typed_commands(d)]
-UP_TO_DATE = "Data and pipelines are up to date."
 
 
 @pytest.fixture(scope="session")

@@ -89,13 +89,7 @@ def make_plan(
         PlannedFile(survey.sample, _target(survey.sample, converted), columns_added, survey.rows)
         for survey, columns_added in zip(surveys, added, strict=True)
     )
-    entry: dict[str, Any] = {
-        "path": raw_path(name),
-        "description": description,
-        "num_samples": sum(file.rows for file in files),
-    }
-    entry |= _contract(options, features, columns)
-    entry["files"] = {file.target: file.rows for file in files}
+    entry = _entry(name, description, files, _contract(options, features, columns))
     if converted:
         entry["recipe"] = options.recipe(sample.dialect)
     validate(Dataset, entry, CATALOG_FILE, prefix=f"datasets.{name}")
@@ -112,6 +106,13 @@ def make_plan(
         spellings=spellings,
         set_aside=sum(survey.broken + survey.incomplete for survey in surveys),
     )
+
+
+def _entry(name: str, description: str, files: tuple[PlannedFile, ...], contract: dict[str, Any]) -> dict[str, Any]:
+    """The entry of the catalog, in the order in which people read it."""
+    rows = {file.target: file.rows for file in files}
+    about = {"path": raw_path(name), "description": description, "num_samples": sum(file.rows for file in files)}
+    return about | contract | {"files": rows}
 
 
 def _counters(options: ImportOptions, sample: Sample) -> list[str]:

@@ -106,11 +106,7 @@ def mark_problems(columns: Mapping[str, ColumnSurvey], sample: Sample) -> dict[s
     for name, column in columns.items():
         for mark in (mark for mark in THOUSANDS if mark != sample.dialect.thousands):
             marks = {kind: column.marks[mark, kind] for kind in KINDS if (mark, kind) in column.marks}
-            if (
-                mark != sample.dialect.thousands
-                and marks
-                and (reason := _fault(mark, marks, column, sample, decimal))
-            ):
+            if marks and (reason := _fault(mark, marks, column, sample, decimal)):
                 example = marks.get(reason[0]) or next(iter(marks.values()))
                 problems[name] = f"{example.place()}: {name} is {example.value!r}{reason[1]}"
                 break
