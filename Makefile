@@ -6,6 +6,9 @@ PYTHON ?= python3
 TORCH_INDEX := $(if $(TORCH_BUILD),--extra-index-url $(TORCH_WHEELS)/$(TORCH_BUILD))
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
+# The environment alone: no packages of a cluster's module or of the person's own.
+export PIP_USER := 0
+unexport PYTHONPATH PYTHONHOME
 
 .DEFAULT_GOAL := help
 .PHONY: help venv data check repro test test-fast ui bench lint format reference lock clean

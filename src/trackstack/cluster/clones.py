@@ -37,37 +37,43 @@ def experiment_name(prefix: str, identity: object) -> str:
 
 @contextlib.contextmanager
 def pinned_clone(origin: Path, commit: str, folder: Path, cache: Path) -> Iterator[Path]:
-    """A clone of `origin` at a commit that shares its objects and DVC's cache; removed at the end."""
-    make_clone(origin, commit, folder, cache)
+    """A clone at a commit that shares `origin`'s objects and DVC's cache, removed at the end; see `make_clone`."""
     try:
-        yield folder
+        yield make_clone(origin, commit, folder, cache)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def make_clone(origin: Path, commit: str, folder: Path, cache: Path) -> None:
+def make_clone(origin: Path, commit: str, folder: Path, cache: Path) -> Path:
     """Make the clone, in the place of what an attempt that was killed has left there.
 
+    Returns:
+        What `origin` is in the clone: its root, or a folder in it where the DVC repository is one of a larger git
+        repository.
+
     Raises:
-        UserError: `origin` is not the root of both a git and a DVC repository.
+        UserError: `origin` is not the root of a DVC repository in git.
     """
-    refuse_other_roots(origin)
+    subfolder = folder_in_git(origin)
+    top = git(origin, "rev-parse", "--show-toplevel")
     shutil.rmtree(folder, ignore_errors=True)
     folder.parent.mkdir(parents=True, exist_ok=True)
-    git(folder.parent, "clone", "--quiet", "--shared", "--no-checkout", str(origin.resolve()), str(folder))
+    git(folder.parent, "clone", "--quiet", "--shared", "--no-checkout", top, str(folder))
     git(folder, "checkout", "--quiet", "--detach", commit)
     # Neither must become part of an experiment where the repository does not ignore them.
-    with (folder / ".git/info/exclude").open("a") as file:
-        file.write("\n__pycache__/\n/.dvc/config.local\n")
-    write_local_config(origin, folder, cache)
+    (folder / ".git/info").mkdir(exist_ok=True)
+    (folder / ".git/info/exclude").write_text("__pycache__/\n**/.dvc/config.local\n")
+    if not (folder / subfolder / ".dvc").is_dir():
+        raise UserError(f"{origin}: commit {commit[:12]} has no .dvc here; git add .dvc and commit")
+    write_local_config(origin, folder / subfolder, cache)
+    return folder / subfolder
 
 
-def refuse_other_roots(folder: Path) -> None:
-    """UserError unless this folder is the root of both a git and a DVC repository."""
-    if not (folder / ".dvc").is_dir():
-        raise UserError(f"{folder}: no DVC repository; run this where .dvc lies, or make one: dvc init")
-    if inside := git(folder, "rev-parse", "--show-prefix"):
-        raise UserError(f"{folder}: is {inside} of a git repository; expected .dvc at the root, where .git is")
+def folder_in_git(root: Path) -> Path:
+    """Where in its git repository a DVC repository lies; UserError unless this is the root of one, in git."""
+    if not (root / ".dvc").is_dir():
+        raise UserError(f"{root}: no DVC repository; run this where .dvc lies, or make one: dvc init")
+    return Path(git(root, "rev-parse", "--show-prefix"))
 
 
 def write_local_config(origin: Path, clone: Path, cache: Path) -> None:

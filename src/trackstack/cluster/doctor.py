@@ -139,9 +139,8 @@ def _submission() -> Iterator[Finding]:
     if not Path(REPRO).exists():
         yield Finding("submission", "warn", f"{REPRO}: no such file", "trackstack init")
         return
-    test = subprocess.run(["sbatch", "--test-only", REPRO], capture_output=True, text=True, check=False)
-    answer = test.stderr.strip().splitlines() or ["no answer"]
-    yield _finding("submission", test.returncode == 0, answer[-1], f"see {slurm.SITE}")
+    accepted, answer = slurm.would_accept(REPRO)
+    yield _finding("submission", accepted, answer, f"see {slurm.SITE}")
 
 
 def _job_limits(config: dict[str, str]) -> Iterator[Finding]:

@@ -28,7 +28,7 @@ from trackstack.cluster.stale_job import mend
 from trackstack.cluster.supervisor import JobResult, Supervisor
 from trackstack.core.params import load_yaml
 from trackstack.system import slurm
-from trackstack.system.git import git
+from trackstack.system.git import forget_outer_repository, git
 from trackstack.system.project import check_project
 from trackstack.tracking.environment import home
 
@@ -135,6 +135,7 @@ def print_end(result: JobResult, metrics: bool = True) -> None:
 
 def main(arguments: list[str]) -> int:
     """Exit code 0 when finished, 75 when interrupted, else 1."""
+    forget_outer_repository()
     work = repro_pinned if "--pinned" in arguments else repro
     rest = [argument for argument in arguments if argument != "--pinned"]
     try:

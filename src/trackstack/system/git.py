@@ -1,4 +1,4 @@
-"""Git's commands as functions: the only place that starts git."""
+"""Git's commands as functions: the only place that starts git, without what a person set for their own use of it."""
 
 from __future__ import annotations
 
@@ -8,6 +8,41 @@ import subprocess
 from pathlib import Path
 
 from trackstack import UserError
+
+OUTER_VARIABLES = (
+    *("GIT_ALTERNATE_OBJECT_DIRECTORIES", "GIT_CONFIG", "GIT_CONFIG_PARAMETERS", "GIT_OBJECT_DIRECTORY", "GIT_DIR"),
+    *("GIT_WORK_TREE", "GIT_IMPLICIT_WORK_TREE", "GIT_GRAFT_FILE", "GIT_INDEX_FILE", "GIT_NO_REPLACE_OBJECTS"),
+    *("GIT_REPLACE_REF_BASE", "GIT_PREFIX", "GIT_SHALLOW_FILE", "GIT_COMMON_DIR", "GIT_INTERNAL_SUPER_PREFIX"),
+)
+"""`git rev-parse --local-env-vars`: git sets them in hooks and aliases, where they name another repository than that
+of the working directory. Only `GIT_CONFIG_COUNT` stays, by which containers say which folders are safe."""
+SETTINGS = {
+    "core.hooksPath": os.devnull,
+    "core.fsmonitor": "false",
+    "core.autocrlf": "false",
+    "core.quotePath": "true",
+    "color.ui": "false",
+    "commit.gpgSign": "false",
+    "commit.template": os.devnull,
+    "log.showSignature": "false",
+    "push.gpgSign": "false",
+    "push.followTags": "false",
+    "push.recurseSubmodules": "no",
+    "submodule.recurse": "false",
+    "clone.defaultRemoteName": "origin",
+    "init.templateDir": "",
+    "protocol.file.allow": "always",
+    "gc.auto": "0",
+    "maintenance.auto": "false",
+}
+"""What holds for our commands, whatever the person's configuration: signing asks for a passphrase, hooks refuse or
+edit, and other line ends are other files."""
+
+
+def forget_outer_repository() -> None:
+    """Take out of this process's environment, and so out of that of all it starts, which repository git works on."""
+    for name in OUTER_VARIABLES:
+        os.environ.pop(name, None)
 
 
 def git(folder: Path, *arguments: str, env: dict[str, str] | None = None, stdin: str = "") -> str:
@@ -19,8 +54,7 @@ def git(folder: Path, *arguments: str, env: dict[str, str] | None = None, stdin:
     Raises:
         UserError: git's complaint, in one line; no such folder; or git is not installed.
     """
-    # A commit needs somebody: this address holds where git knows no other.
-    environment = {"EMAIL": f"{getpass.getuser()}@localhost", **os.environ, **(env or {})}
+    environment = _environment() | (env or {})
     try:
         done = subprocess.run(
             ["git", *arguments],
@@ -46,3 +80,14 @@ def try_git(folder: Path, *arguments: str, env: dict[str, str] | None = None, st
         return git(folder, *arguments, env=env, stdin=stdin)
     except UserError:
         return None
+
+
+def _environment() -> dict[str, str]:
+    """Of this process, without variables that name a repository, and with `SETTINGS`."""
+    kept = {name: value for name, value in os.environ.items() if name not in OUTER_VARIABLES}
+    # A commit needs somebody: this address holds where git knows no other.
+    kept.setdefault("EMAIL", f"{getpass.getuser()}@localhost")
+    first = int(kept.get("GIT_CONFIG_COUNT") or 0)
+    for number, (key, value) in enumerate(SETTINGS.items(), first):
+        kept |= {f"GIT_CONFIG_KEY_{number}": key, f"GIT_CONFIG_VALUE_{number}": value}
+    return kept | {"GIT_CONFIG_COUNT": str(first + len(SETTINGS)), "GIT_TERMINAL_PROMPT": "0"}

@@ -16,6 +16,8 @@ from trackstack import UserError
 SITE = "slurm/site.env"
 GPU_REQUEST = "SBATCH_GPUS_PER_NODE"
 """What slurm/site.env asks for; a job that computes on no GPU is submitted without it."""
+OUTER_JOB = re.compile(r"SLURM_(?!CONF$|CLUSTERS$|CLUSTER_NAME$)|SRUN_")
+"""Variables of the job that this process runs in: sbatch would hand on its CPU binding, memory and the like."""
 KILL_ON_INVALID_DEPENDENCY = "--kill-on-invalid-dep=yes"
 HINTS = {
     "invalid partition": "sinfo lists those there are",
@@ -47,7 +49,8 @@ def submit(command: list[str], dependency: str = "", without: Iterable[str] = ()
     Raises:
         UserError: Slurm is not here, or refuses.
     """
-    environment = {name: value for name, value in os.environ.items() if name not in without}
+    left_out = _left_out(without)
+    environment = {name: value for name, value in os.environ.items() if name not in left_out}
     behind = [f"--dependency={dependency}", KILL_ON_INVALID_DEPENDENCY] if dependency else []
     return run([*command[:2], *behind, *command[2:]], environment).strip().split(";")[0]
 
@@ -58,10 +61,24 @@ def show_submission(variable: str, command: list[str], dependency: str = "", wit
     Args:
         dependency: may name the variables of earlier lines: `afterok:$job1`.
     """
-    unset = [name for name in without if name in os.environ]
-    prefix = ["env", *(part for name in unset for part in ("-u", name))] if unset else []
+    left_out = _left_out(without)
+    prefix = ["env", *(part for name in left_out for part in ("-u", name))] if left_out else []
     behind = [f'--dependency="{dependency}"', KILL_ON_INVALID_DEPENDENCY] if dependency else []
     return f"{variable}=$({' '.join([shlex.join([*prefix, *command[:2]]), *behind, shlex.join(command[2:])])})"
+
+
+def would_accept(script: str) -> tuple[bool, str]:
+    """Whether Slurm would take a job script, and its answer."""
+    environment = {name: value for name, value in os.environ.items() if name not in _left_out()}
+    command = ["sbatch", "--test-only", script]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment, timeout=120)
+    answer = done.stderr.strip().splitlines() or ["no answer"]
+    return done.returncode == 0, answer[-1]
+
+
+def _left_out(without: Iterable[str] = ()) -> list[str]:
+    """The variables that a submission must not see."""
+    return [name for name in os.environ if name in set(without) or OUTER_JOB.match(name)]
 
 
 def active_tasks(jobs: Iterable[str]) -> dict[str, str]:

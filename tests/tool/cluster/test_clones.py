@@ -1,9 +1,112 @@
 """Clones of a checkout: what their DVC is told, and what of them becomes an experiment."""
 
+import os
+import subprocess
+
+import pytest
 from configobj import ConfigObj
 from support.projects import run_in
 
+from trackstack import UserError
 from trackstack.cluster.clones import make_clone, push_experiment
+from trackstack.system.git import git
+
+SETTINGS = {
+    "signing": "[commit]\ngpgSign = true\n[tag]\ngpgSign = true\n[gpg]\nprogram = /bin/false\n",
+    "hooks": "[core]\nhooksPath = {hooks}\n",
+    "another name for the remote": "[clone]\ndefaultRemoteName = upstream\n",
+    "line ends": "[core]\nautocrlf = true\neol = crlf\n",
+    "a template": "[init]\ntemplateDir = {template}\n",
+    "colours": "[color]\nui = always\n[log]\nshowSignature = true\n",
+    "a commit template": "[commit]\ntemplate = /nowhere\n[push]\nfollowTags = true\n[submodule]\nrecurse = true\n",
+    "files from nowhere": "[protocol.file]\nallow = never\n",
+}
+"""Of a person's git: each alone failed a trial at its end, or changed its files."""
+
+
+@pytest.fixture
+def origin(tmp_path):
+    """A DVC repository in git."""
+    return make_origin(tmp_path / "a checkout")
+
+
+def make_origin(folder):
+    (folder / ".dvc").mkdir(parents=True)
+    (folder / ".dvc/config").write_text("")
+    (folder / "params.yaml").write_text("lr: 1\nseed: 0\n")
+    top = folder
+    while not (top / ".git").exists() and top.name != "a checkout":
+        top = top.parent
+    run_in(top, "git init -q && git add -A && git commit -qm 'A pipeline'")
+    return folder
+
+
+def experiment_of(origin, tmp_path):
+    """What a trial does to git: a clone, an edit, an experiment; the files of that."""
+    commit = git(origin, "rev-parse", "HEAD")
+    project = make_clone(origin, commit, tmp_path / "home/clone", tmp_path / "cache")
+    assert (project / "params.yaml").read_bytes() == b"lr: 1\nseed: 0\n"
+    (project / "params.yaml").write_text("lr: 2\nseed: 0\n")
+    push_experiment(project, commit, "trial")
+    return git(origin, "show", f"refs/exps/{commit[:2]}/{commit[2:]}/trial:./params.yaml")
+
+
+@pytest.mark.parametrize("setting", SETTINGS)
+def test_no_setting_of_the_persons_git_reaches_a_trial(origin, tmp_path, monkeypatch, setting):
+    hook = "#!/bin/sh\nexit 1\n"
+    for name in ("hooks/pre-push", "hooks/commit-msg", "hooks/post-checkout", "template/hooks/pre-commit"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(hook)
+        (tmp_path / name).chmod(0o755)
+    config = tmp_path / "gitconfig"
+    places = {"hooks": tmp_path / "hooks", "template": tmp_path / "template"}
+    config.write_text("[user]\nname = x\nemail = x@y\n" + SETTINGS[setting].format(**places))
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(config))
+    assert experiment_of(origin, tmp_path) == "lr: 2\nseed: 0"
+
+
+@pytest.mark.parametrize("name", ["GIT_DIR", "GIT_INDEX_FILE", "GIT_OBJECT_DIRECTORY", "GIT_COMMON_DIR"])
+def test_a_repository_that_git_was_told_of_outside_is_left_alone(origin, tmp_path, monkeypatch, name):
+    other = make_origin(tmp_path / "other/a checkout")
+    before = git(other, "for-each-ref")
+    place = {"GIT_INDEX_FILE": "index", "GIT_OBJECT_DIRECTORY": "objects"}.get(name, "")
+    monkeypatch.setenv(name, str(other / ".git" / place))
+    assert experiment_of(origin, tmp_path) == "lr: 2\nseed: 0"
+    assert git(other, "for-each-ref") == before
+    assert git(other, "status", "--porcelain") == ""
+
+
+def test_settings_that_an_environment_brings_stay_beside_ours(origin, monkeypatch):
+    monkeypatch.setenv("GIT_CONFIG_COUNT", "1")
+    monkeypatch.setenv("GIT_CONFIG_KEY_0", "safe.directory")
+    monkeypatch.setenv("GIT_CONFIG_VALUE_0", "/somewhere")
+    assert git(origin, "config", "safe.directory") == "/somewhere"
+    assert git(origin, "config", "core.hooksPath") == os.devnull
+
+
+def test_a_dvc_repository_may_be_a_folder_of_a_larger_one(tmp_path):
+    origin = make_origin(tmp_path / "a checkout/ml/vision")
+    assert experiment_of(origin, tmp_path) == "lr: 2\nseed: 0"
+    with pytest.raises(UserError, match=r"no DVC repository; run this where \.dvc lies"):
+        make_clone(origin.parent, "HEAD", tmp_path / "clone", tmp_path / "cache")
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        "git worktree add -q --detach ../there",
+        "git clone -q . ../there && cd ../there && git checkout -q --detach",
+        'git clone -q --depth 1 "file://$PWD" ../there',
+        "git clone -q --filter=blob:none --no-local . ../there",
+        "mkdir ../big && cd ../big && git init -q && git -c protocol.file.allow=always submodule add -q "
+        "'../a checkout' there && ln -s big/there ../there",
+        "ln -s 'a checkout' ../there",
+    ],
+    ids=["worktree", "detached", "shallow", "partial", "submodule", "symlink"],
+)
+def test_a_checkout_of_any_kind_makes_experiments(origin, tmp_path, make):
+    subprocess.run(make, shell=True, cwd=origin, check=True)
+    assert experiment_of(tmp_path / "there", tmp_path) == "lr: 2\nseed: 0"
 
 
 def test_a_clone_finds_the_remotes_and_the_cache_and_gives_back_all_but_compiled_modules(tmp_path):

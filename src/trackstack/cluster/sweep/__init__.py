@@ -24,6 +24,7 @@ from trackstack.system import slurm
 from trackstack.system.git import git
 from trackstack.tracking.environment import home
 
+BASE = "base"
 SHARED = "shared"
 """Instead of a trial's name: the work that all trials share."""
 KINDS = {
@@ -70,6 +71,8 @@ class Sweep:
     """The last stages of those that no trial changes."""
     cache: Path
     """Of DVC, for all clones."""
+    subfolder: str = "."
+    """Where in its git repository `origin` lies."""
 
     @property
     def name(self) -> str:
@@ -78,8 +81,8 @@ class Sweep:
 
     @property
     def base(self) -> Path:
-        """The clone that reproduces what no trial changes."""
-        return self.folder / "base"
+        """What `origin` is in the clone that reproduces what no trial changes."""
+        return self.folder / BASE / self.subfolder
 
     @property
     def pipelines(self) -> list[str]:

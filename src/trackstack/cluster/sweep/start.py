@@ -12,10 +12,10 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from trackstack import UserError
-from trackstack.cluster.clones import cache_folder, make_clone, own_code, refuse_other_roots
+from trackstack.cluster.clones import cache_folder, folder_in_git, make_clone, own_code
 from trackstack.cluster.pipeline import local_paths, open_repo
 from trackstack.cluster.submit import sbatch_options
-from trackstack.cluster.sweep import SHARED, Sweep, Trial, TrialStatus, load_sweep
+from trackstack.cluster.sweep import BASE, SHARED, Sweep, Trial, TrialStatus, load_sweep
 from trackstack.cluster.sweep.trials import split_pipeline
 from trackstack.core.digest import digest_json
 from trackstack.core.files import write_json
@@ -35,7 +35,7 @@ def prepare(trials: list[Trial], attempts: int) -> Sweep:
         UserError: uncommitted changes, which the trials would not have, or parameters that no stage follows.
     """
     origin = Path.cwd()
-    refuse_other_roots(origin)
+    subfolder = folder_in_git(origin)
     commit = git(origin, "rev-parse", "HEAD")
     refuse_dirty_tree(origin)
     name = f"{trials[0].name.rpartition('-')[0]}-{digest_json([commit, sorted(t.name for t in trials)])[:4]}"
@@ -46,7 +46,7 @@ def prepare(trials: list[Trial], attempts: int) -> Sweep:
         return sweep
     parameters = {override.partition("=")[0] for trial in trials for override in trial.overrides}
     shared, own = split_pipeline(parameters, origin)
-    return Sweep(folder, origin, commit, trials, attempts, own, shared, cache_folder(origin))
+    return Sweep(folder, origin, commit, trials, attempts, own, shared, cache_folder(origin), str(subfolder))
 
 
 def refuse_dirty_tree(root: Path) -> None:
@@ -55,7 +55,11 @@ def refuse_dirty_tree(root: Path) -> None:
     What a repro writes, and files that no stage depends on, are no matter.
     """
     listing = git(root, "status", "--porcelain", "-z", "--untracked-files=all", "--no-renames")
-    changes = [(line[:2], Path(line[3:])) for line in listing.split("\0") if line]
+    top = git(root, "rev-parse", "--show-toplevel")  # which git's paths begin at
+    changes = [
+        (line[:2], Path(os.path.relpath(Path(top, line[3:]), root.resolve())))
+        for line in filter(None, listing.split("\0"))
+    ]
     if not changes:
         return
     with open_repo(root) as repo:
@@ -83,7 +87,7 @@ def at_work(sweep: Sweep) -> Iterator[None]:
     take_lease(sweep.folder, f"sweep {sweep.name}")
     try:
         if not (sweep.folder / "sweep.json").exists():
-            make_clone(sweep.origin, sweep.commit, sweep.base, sweep.cache)
+            make_clone(sweep.origin, sweep.commit, sweep.folder / BASE, sweep.cache)
         sweep.save()
         yield
     finally:
