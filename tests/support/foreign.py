@@ -150,11 +150,16 @@ SHAPES_TOML = """
 """
 
 
+SHAPES_FOLDER = "of us/shapes"
+
+
 def build_shapes(place: Path) -> None:
-    """A matrix over TOML parameters, a stage with `wdir`, scripts in bash, a second dvc.yaml; committed."""
+    """In a folder of a larger git repository: a matrix over TOML parameters, a stage with `wdir`, scripts in bash, a second dvc.yaml; committed."""
     files = {"dvc.yaml": SHAPES, "report/dvc.yaml": REPORT, "conf/shapes.toml": SHAPES_TOML}
     files |= {"scripts/draw.sh": DRAW, "scripts/measure.sh": MEASURE, "raw/README": "Made by draw.sh"}
-    _commit(place, files | {"report/summary.py": SUMMARY, "report/settings.toml": "digits = 1\n"})
+    files |= {"report/summary.py": SUMMARY, "report/settings.toml": "digits = 1\n"}
+    run_in(place, "git init -q -b main")
+    _commit(place / SHAPES_FOLDER, files)
 
 
 def _commit(place: Path, files: dict[str, str]) -> None:
@@ -162,5 +167,10 @@ def _commit(place: Path, files: dict[str, str]) -> None:
     for name, text in files.items():
         (place / name).parent.mkdir(parents=True, exist_ok=True)
         (place / name).write_text(dedent(text).lstrip())
-    run_in(place, "git init -q -b main && dvc init -q && dvc config core.analytics false")
-    run_in(place, "trackstack init && git add -A && git commit -qm 'Somebody else'", env=foreign_environment())
+    run_in(place, "git rev-parse --git-dir || git init -q -b main")
+    run_in(place, "dvc init -q --subdir")
+    run_in(
+        place,
+        "dvc config core.analytics false && trackstack init && git add -A && git commit -qm 'Somebody else'",
+        env=foreign_environment(),
+    )

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from trackstack import UserError
-from trackstack.system.git import git
+from trackstack.system.git import git, try_git
 
 DVC = [sys.executable, "-P", "-m", "dvc"]
 EXPERIMENT = [sys.executable, "-P", "-m", "trackstack.cluster.experiment"]
@@ -76,10 +76,21 @@ def folder_in_git(root: Path) -> Path:
     return Path(git(root, "rev-parse", "--show-prefix"))
 
 
+def present_commit(root: Path) -> str:
+    """HEAD; UserError where there is no commit yet."""
+    commit = try_git(root, "rev-parse", "--verify", "--quiet", "HEAD")
+    if commit is None:
+        folder_in_git(root)  # which says what else is wrong
+        raise UserError(f"{root}: no commit yet; type: git add -A && git commit -m 'First commit'")
+    return commit
+
+
 def write_local_config(origin: Path, clone: Path, cache: Path) -> None:
     """Give the DVC of a clone or a worktree this person's remotes and credentials, and the checkout's cache."""
     from configobj import ConfigObj
 
+    if "%(" in str(cache):
+        raise UserError(f"{cache}: DVC takes the %( in this path for a variable of its own; rename that folder")
     root = origin.resolve()
     local = ConfigObj(str(clone / ".dvc/config.local"), interpolation=False, encoding="utf-8")
     for name in ("config", "config.local"):

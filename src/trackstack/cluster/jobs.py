@@ -22,6 +22,7 @@ from trackstack.cluster.clones import (
     cache_folder,
     experiment_name,
     pinned_clone,
+    present_commit,
     push_experiment,
 )
 from trackstack.cluster.stale_job import mend
@@ -71,7 +72,7 @@ def run_experiment(
 def _commit_of_submission(job: str | None) -> str:
     """What HEAD was when the job was submitted: by git's own log, and in later lives by the job's comment."""
     if job is None:
-        return git(Path.cwd(), "rev-parse", "HEAD")
+        return present_commit(Path.cwd())
     kept = re.fullmatch(r"commit ([0-9a-f]{40,64})", slurm.job_field(job, "Comment") or "")
     if kept:
         return kept[1]

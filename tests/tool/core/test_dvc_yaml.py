@@ -1,7 +1,7 @@
 """What dvc.yaml and dvc.lock say of a stage, whatever its templates, working folder and file."""
 
 import pytest
-from support.foreign import build_linear, build_shapes, foreign_environment
+from support.foreign import SHAPES_FOLDER, build_linear, build_shapes, foreign_environment
 from support.projects import run_in
 from support.shared import built_once
 
@@ -16,9 +16,9 @@ def shapes(tmp_path_factory):
 
     def build(folder):
         build_shapes(folder)
-        run_in(folder, "dvc repro --all-pipelines", env=foreign_environment())
+        run_in(folder / SHAPES_FOLDER, "dvc repro --all-pipelines", env=foreign_environment())
 
-    return built_once(tmp_path_factory, "shapes_reproduced", build)
+    return built_once(tmp_path_factory, "shapes_reproduced", build) / SHAPES_FOLDER
 
 
 def test_a_matrix_stage_is_resolved_by_its_item(shapes):

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from trackstack import UserError
-from trackstack.cluster.clones import cache_folder, folder_in_git, make_clone, own_code
+from trackstack.cluster.clones import cache_folder, folder_in_git, make_clone, own_code, present_commit
 from trackstack.cluster.pipeline import local_paths, open_repo
 from trackstack.cluster.submit import sbatch_options
 from trackstack.cluster.sweep import BASE, SHARED, Sweep, Trial, TrialStatus, load_sweep
@@ -36,7 +36,7 @@ def prepare(trials: list[Trial], attempts: int) -> Sweep:
     """
     origin = Path.cwd()
     subfolder = folder_in_git(origin)
-    commit = git(origin, "rev-parse", "HEAD")
+    commit = present_commit(origin)
     refuse_dirty_tree(origin)
     name = f"{trials[0].name.rpartition('-')[0]}-{digest_json([commit, sorted(t.name for t in trials)])[:4]}"
     folder = home() / "runs/.sweeps" / name

@@ -45,20 +45,17 @@ def sweep(*options):
     return done.stdout.splitlines(), done.stderr
 
 
-def test_a_folder_that_is_not_the_root_of_both_repositories_is_one_line(tmp_path, monkeypatch):
-    inner = tmp_path / "inner"
-    for folder in (tmp_path, inner):
-        folder.mkdir(exist_ok=True)
-        (folder / "params.yaml").write_text("a: 1\n")
+def test_a_folder_that_is_no_dvc_repository_in_git_or_has_no_commit_is_one_line(tmp_path, monkeypatch):
+    (tmp_path / "params.yaml").write_text("a: 1\n")
     monkeypatch.chdir(tmp_path)
     assert (
         sweep("-S", "a=1,2")[1] == f"{tmp_path}: no DVC repository; run this where .dvc lies, or make one: dvc init\n"
     )
-    (inner / ".dvc").mkdir()
+    (tmp_path / ".dvc").mkdir()
+    assert "not a git repository" in sweep("-S", "a=1,2")[1]
     run_in(tmp_path, "git init -q")
-    monkeypatch.chdir(inner)
     said = sweep("-S", "a=1,2")[1]
-    assert said == f"{inner}: is inner/ of a git repository; expected .dvc at the root, where .git is\n"
+    assert said == f"{tmp_path}: no commit yet; type: git add -A && git commit -m 'First commit'\n"
 
 
 def test_a_dry_run_prints_the_exact_submissions_splits_beyond_the_sites_limit_and_leaves_nothing(
@@ -70,7 +67,7 @@ def test_a_dry_run_prints_the_exact_submissions_splits_beyond_the_sites_limit_an
     said, _ = sweep(*seeds, "--max-parallel", "8", "-n", "my; sweep", "--dry-run")
     name = said[0].split()[1].rstrip(":")
     start = f"sbatch --parsable --job-name={name}"
-    end = f"slurm/sweep.sh {linear / 'runs/.sweeps' / name} {shlex.quote(str(Path(sys.executable).parent))}"
+    end = shlex.join(["slurm/sweep.sh", str(linear / "runs/.sweeps" / name), str(Path(sys.executable).parent)])
     kill = "--kill-on-invalid-dep=yes"
     assert said[1:] == [
         f"shared=$({start} --output=logs/%x_%j.out {end} shared)",

@@ -45,7 +45,7 @@ def reference(project, name):
 
 
 def show(project, name, file):
-    return run_in(project, ["git", "show", f"{reference(project, name)}:{file}"]).stdout
+    return run_in(project, ["git", "show", f"{reference(project, name)}:./{file}"]).stdout
 
 
 def test_a_sweep_is_stopped_and_resumed_and_runs_nothing_twice(linear):
