@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from pipeline.import_data.commands import Decimal, Delimiter, Encoding, Missing, Thousands, catalog
+from pipeline.import_data.commands import catalog
+from pipeline.import_data.options import Decimal, Delimiter, Encoding, Missing, Thousands
 from trackstack.cli.printing import Json, print_json
 
 app = typer.Typer()
@@ -44,7 +45,7 @@ def predict(
     from trackstack.training.determinism import pin_environment
 
     pin_environment()  # before torch is imported
-    from pipeline.import_data.dialect import DialectOptions
+    from pipeline.import_data.reading.dialect import DialectOptions
     from pipeline.predict.tables import as_csv
     from pipeline.predict.tables import predict as label
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from pipeline.import_data.columns import ImportOptions, list_some, quoted
-from pipeline.import_data.dialect import Sample
+from pipeline.import_data.reading.dialect import Sample
 from pipeline.import_data.survey import ColumnSurvey
 from pipeline.import_data.values import NUMBER
 from trackstack.core.params import Parameters

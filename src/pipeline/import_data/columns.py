@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.contract.catalog import ImportRecipe
-from pipeline.import_data.dialect import Dialect, DialectOptions, Sample, find_differences
+from pipeline.import_data.reading.dialect import Dialect, DialectOptions, Sample, find_differences
 from pipeline.import_data.values import MissingWords
 from trackstack import UserError
 

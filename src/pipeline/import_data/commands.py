@@ -1,4 +1,4 @@
-"""Dataset versions: `trackstack catalog`."""
+"""Own files become dataset versions: `trackstack catalog add` and `update`."""
 
 from __future__ import annotations
 
@@ -9,48 +9,35 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from pipeline.import_data.printing import (
-    shorten,
-    show_changes,
-    show_dataset,
-    show_plan,
-    show_samples,
-    show_written,
+from pipeline.import_data.looking import looking
+from pipeline.import_data.options import (
+    Decimal,
+    Delimiter,
+    DryRun,
+    Encoding,
+    Extra,
+    Feature,
+    Labels,
+    Missing,
+    Move,
+    Name,
+    NotMissing,
+    Source,
+    Spellings,
+    Thousands,
+    Yes,
 )
+from pipeline.import_data.printing import shorten, show_changes, show_plan, show_samples, show_written
 from trackstack import UserError
-from trackstack.cli.printing import Json, print_json, print_table
+from trackstack.cli.printing import Json, print_json
 
 if TYPE_CHECKING:
     from pipeline.import_data.columns import ImportOptions
-    from pipeline.import_data.dialect import Sample
     from pipeline.import_data.plan import Plan
+    from pipeline.import_data.reading.dialect import Sample
 
 catalog = typer.Typer(no_args_is_help=True, help="Dataset versions: add own CSV files, look at what there is.")
-
-Source = Annotated[str, typer.Argument(metavar="PATH", help="A CSV file, a folder, or a pattern in quotes.")]
-Name = Annotated[str, typer.Argument(metavar="NAME", help="A dataset version.")]
-Yes = Annotated[bool, typer.Option("--yes", "-y", help="Ask nothing.")]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and write nothing.")]
-Move = Annotated[bool, typer.Option("--move", help="Remove the originals at the end; on one disk nothing is copied.")]
-Extra = Annotated[list[str] | None, typer.Option(help="A column to keep and not to train on; repeat it.")]
-Feature = Annotated[
-    list[str] | None, typer.Option(help="A column to train on though it numbers the rows or has no name; repeat it.")
-]
-Missing = Annotated[list[str] | None, typer.Option(help="A word for a missing value; repeat it.")]
-NotMissing = Annotated[
-    list[str] | None, typer.Option(help="A word such as none that is a class or group here; repeat it.")
-]
-Spellings = Annotated[
-    str | None,
-    typer.Option(help="join or keep apart: names that differ only in case, spaces, Unicode form, number format."),
-]
-Delimiter = Annotated[str | None, typer.Option(help="What stands between values, instead of a guess.")]
-Decimal = Annotated[str | None, typer.Option(help="The decimal mark: . or ,")]
-Thousands = Annotated[str | None, typer.Option(help="What stands between thousands: , or . or ' or a space.")]
-Encoding = Annotated[str | None, typer.Option(help="For instance utf-8 or cp1252.")]
-Labels = Annotated[
-    Path | None, typer.Option(help="A table whose first column names the files: their labels, groups or series.")
-]
+catalog.add_typer(looking)
 
 
 @catalog.command()
@@ -85,7 +72,7 @@ def add(
     """Make a dataset version of own CSV files: a copy under DVC, and an entry in the catalog."""
     from pipeline.contract.catalog import refuse_bad_name, refuse_taken
     from pipeline.import_data.columns import ImportOptions
-    from pipeline.import_data.dialect import DialectOptions, find_files, read_sample
+    from pipeline.import_data.reading.dialect import DialectOptions, find_files, read_sample
 
     refuse_bad_name(name)
     refuse_taken(name, path)
@@ -130,7 +117,7 @@ def update(
     """Put the files of PATH in the place of a dataset version's: what was added, removed, changed."""
     from pipeline.contract.catalog import load_dataset
     from pipeline.import_data.columns import ImportOptions
-    from pipeline.import_data.dialect import DialectOptions, find_files, read_sample
+    from pipeline.import_data.reading.dialect import DialectOptions, find_files, read_sample
     from pipeline.import_data.update import find_changes, keep_old_entry, original_options
 
     asks = not (yes or dry_run or as_json)
@@ -163,65 +150,6 @@ def update(
         return
     _confirm(asks)
     _apply(plan, move, dry_run, as_json, f"Update {name}", {"changes": changes._asdict()})
-
-
-@catalog.command("list")
-def list_(as_json: Json = False) -> None:
-    """All dataset versions."""
-    from pipeline.contract.catalog import load_catalog
-
-    rows = [
-        {
-            "name": name,
-            "kind": dataset.kind(),
-            "rows": dataset.num_samples,
-            "features": len(dataset.features),
-            "classes": len(dataset.classes),
-            "group": dataset.group,
-            "here": Path(dataset.path).is_dir(),
-            "description": dataset.description,
-        }
-        for name, dataset in load_catalog().items()
-    ]
-    if as_json:
-        print_json(rows)
-        return
-    table = [[*(row | {"here": "yes" if row["here"] else "no"}).values()] for row in rows]
-    print_table(list(rows[0]) if rows else ["name"], table)
-
-
-@catalog.command()
-def check(
-    name: Annotated[
-        str | None, typer.Argument(metavar="[NAME]", help="Only this dataset version; by default all that are here.")
-    ] = None,
-    as_json: Json = False,
-) -> None:
-    """Validate every row of the raw files against the catalog; exit code 1 if one breaks the contract."""
-    from pipeline.import_data.check_rows import check_rows
-
-    checks = list(check_rows(name))
-    if as_json:
-        print_json([check._asdict() for check in checks])
-    else:
-        for check in checks:
-            result = f"{check.rows:,} rows, {check.rejected:,} rejected" if check.here else "not here"
-            typer.echo("\n  ".join([f"{check.name}: {result}", *check.first, *check.notes]))
-    if any(check.rejected for check in checks):
-        raise typer.Exit(1)
-
-
-@catalog.command()
-def show(name: Name, as_json: Json = False) -> None:
-    """One dataset version: what its columns are, its files, and where it comes from."""
-    from pipeline.contract.catalog import load_dataset
-
-    dataset = load_dataset(name)
-    content = dataset.model_dump(mode="json", exclude_defaults=True)
-    if as_json:
-        print_json(content)
-    else:
-        show_dataset(dataset.kind(), content)
 
 
 def plan_dataset(name: str, description: str, options: ImportOptions, samples: list[Sample]) -> Plan:

@@ -13,7 +13,7 @@ from typing import Any
 from pipeline.contract.catalog import CATALOG_FILE, Dataset, raw_path
 from pipeline.import_data.advice import feature_notes, fitting_settings, folds_of, label_notes, set_aside_notes
 from pipeline.import_data.columns import ImportOptions, quoted, refuse, stem
-from pipeline.import_data.dialect import Sample
+from pipeline.import_data.reading.dialect import Sample
 from pipeline.import_data.spellings import join_spellings, other_spellings, spelling_problem
 from pipeline.import_data.suitability import feature_problems, id_problems, label_problems
 from pipeline.import_data.survey import ColumnSurvey, FileSurvey

@@ -11,8 +11,8 @@ from trackstack.cli.printing import print_table
 
 if TYPE_CHECKING:
     from pipeline.import_data.apply import Written
-    from pipeline.import_data.dialect import Sample
     from pipeline.import_data.plan import Plan
+    from pipeline.import_data.reading.dialect import Sample
     from pipeline.import_data.update import Changes
 
 MAX_SHOWN = 20

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pipeline.import_data.columns import ImportOptions, list_some, quoted
-from pipeline.import_data.dialect import Sample
+from pipeline.import_data.reading.dialect import Sample
 from pipeline.import_data.survey import MAX_VALUES, ColumnSurvey
 from pipeline.import_data.values import NUMBER, mark_problems
 

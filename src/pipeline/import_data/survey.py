@@ -13,7 +13,7 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.csv
 
-from pipeline.import_data.dialect import Sample
+from pipeline.import_data.reading.dialect import Sample
 from pipeline.import_data.values import DELIMITERS_BESIDE_COMMAS, MissingWords, find_marks, is_missing, number_text
 from pipeline.ingest.csv_lines import open_csv
 from trackstack import UserError

@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 from pipeline.contract.catalog import CATALOG_FILE, Dataset
 from pipeline.import_data.apply import same_content
 from pipeline.import_data.columns import ImportOptions, refuse
-from pipeline.import_data.dialect import DialectOptions, find_files, read_sample
 from pipeline.import_data.plan import Plan
+from pipeline.import_data.reading.dialect import DialectOptions, find_files, read_sample
 from pipeline.import_data.survey import survey_files
 from pipeline.import_data.values import MISSING, MissingWords
 from trackstack.core.params import load_yaml

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import polars as pl
 
 if TYPE_CHECKING:
-    from pipeline.import_data.dialect import Dialect, Sample
+    from pipeline.import_data.reading.dialect import Dialect, Sample
     from pipeline.import_data.survey import ColumnSurvey, Example
 
 MISSING = ("", "nan", "na", "n/a", "null", "none", "?", "-", "--", ".")

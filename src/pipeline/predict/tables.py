@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from pipeline.import_data.dialect import DialectOptions, read_sample
+from pipeline.import_data.reading.dialect import DialectOptions, read_sample
 from pipeline.import_data.survey import read_blocks, survey_numbers
 from pipeline.import_data.values import MissingWords, is_missing, mark_problems, number_text
 from pipeline.predict.classifier import CLASSIFIER_FOLDER, Classifier, Columns

@@ -2,7 +2,7 @@
 
 from support.tables import write, write_recordings
 
-from pipeline.import_data.dialect import find_files
+from pipeline.import_data.reading.dialect import find_files
 
 ROWS = "\n".join(f"{number}.5,{number % 7},{'up' if number % 2 else 'down'}" for number in range(12))
 

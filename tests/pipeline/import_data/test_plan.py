@@ -6,8 +6,8 @@ from support.tables import table
 from pipeline.contract.catalog import Dataset
 from pipeline.import_data.apply import write_files
 from pipeline.import_data.columns import ImportOptions
-from pipeline.import_data.dialect import DialectOptions, read_sample
 from pipeline.import_data.plan import make_plan
+from pipeline.import_data.reading.dialect import DialectOptions, read_sample
 from pipeline.import_data.survey import survey_files
 from pipeline.ingest.manifest import build_manifest
 from pipeline.modeling.saved_model import predict_logits

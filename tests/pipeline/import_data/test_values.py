@@ -4,7 +4,7 @@ import polars as pl
 import pytest
 from support.tables import write
 
-from pipeline.import_data.dialect import DialectOptions
+from pipeline.import_data.reading.dialect import DialectOptions
 from pipeline.import_data.values import find_marks
 
 US = 'y,x\na,950\na,980\nb,"1,200"\nb,"1,300"\n'

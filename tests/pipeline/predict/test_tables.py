@@ -4,7 +4,7 @@ import polars as pl
 import pytest
 from support.projects import run_in
 
-from pipeline.import_data.dialect import DialectOptions
+from pipeline.import_data.reading.dialect import DialectOptions
 from pipeline.predict.tables import predict
 from trackstack import UserError
 

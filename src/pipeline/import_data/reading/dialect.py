@@ -14,7 +14,7 @@ import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from pipeline.import_data.file_kinds import lines_before_header, refuse_other_format
+from pipeline.import_data.reading.file_kinds import lines_before_header, refuse_other_format
 from pipeline.import_data.values import NUMBER, THOUSANDS, guess_decimal
 from pipeline.ingest.csv_lines import open_csv
 from trackstack import UserError

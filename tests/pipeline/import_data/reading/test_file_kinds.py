@@ -6,7 +6,7 @@ import polars as pl
 import pytest
 from support.tables import write
 
-from pipeline.import_data.dialect import DialectOptions, read_sample
+from pipeline.import_data.reading.dialect import DialectOptions, read_sample
 
 FRAME = pl.DataFrame({"y": ["a", "a", "b", "b"], "x": [1.5, 1.1, 7.5, 7.9]})
 ROWS = "y,x\na,1.5\na,1.1\nb,7.5\nb,7.9\n"

@@ -3,7 +3,7 @@
 import pytest
 from support.tables import write
 
-from pipeline.import_data.dialect import DialectOptions, read_sample
+from pipeline.import_data.reading.dialect import DialectOptions, read_sample
 
 
 @pytest.mark.parametrize(
