@@ -11,7 +11,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,7 +23,7 @@ from ruamel.yaml.scalarstring import DoubleQuotedScalarString
 
 from pipeline.contract.catalog import CATALOG_FILE, Dataset
 from pipeline.import_data.plan import Plan, PlannedFile
-from pipeline.import_data.survey import read_blocks
+from pipeline.import_data.reading.blocks import read_blocks
 from pipeline.import_data.values import is_missing, number_text
 from pipeline.ingest.csv_lines import CHUNK_BYTES, count_rows, open_csv
 from pipeline.ingest.manifest import build_manifest
@@ -32,7 +32,7 @@ from pipeline.parquet.stage import RejectedRows, accepted_rows
 from trackstack import UserError
 from trackstack.core.files import new_folder
 from trackstack.core.params import validate
-from trackstack.core.progress import progress
+from trackstack.core.progress import after, progress
 
 FLOW = ("classes", "extra", "types", "recipe")
 
@@ -128,7 +128,7 @@ def write_files(plan: Plan, folder: Path, move: bool = False) -> None:
             target, source = folder / file.target, file.sample.file
             if plan.converted:
                 with target.open("wb") as out:
-                    out.writelines(_converted(file, plan))
+                    out.writelines(_converted(file, plan, after(done, show)))
             else:
                 _link_or_copy(source, target, move)
             done += source.stat().st_size
@@ -152,7 +152,7 @@ def _link_or_copy(source: Path, target: Path, move: bool) -> None:
         shutil.copyfile(source, target)
 
 
-def _converted(file: PlannedFile, plan: Plan) -> Iterator[bytes]:
+def _converted(file: PlannedFile, plan: Plan, show: Callable[[int], object] = lambda done: None) -> Iterator[bytes]:
     """A file as the pipeline reads it, block by block."""
     sample = file.sample
     features = {feature["name"] for feature in plan.entry["features"]} | {plan.entry.get("time")}
@@ -167,7 +167,7 @@ def _converted(file: PlannedFile, plan: Plan) -> Iterator[bytes]:
             text = pl.when(~is_missing(name, plan.missing.names)).then(text.replace(plan.spellings.get(name, {})))
         # Without null, an empty text would be written as "".
         columns.append(pl.when(text == "").then(None).otherwise(text).alias(name))
-    for number, block in enumerate(read_blocks(sample)):
+    for number, block in enumerate(read_blocks(sample, show=show)):
         yield block.select(columns).write_csv(include_header=number == 0).encode()
 
 

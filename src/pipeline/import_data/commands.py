@@ -72,12 +72,12 @@ def add(
     """Make a dataset version of own CSV files: a copy under DVC, and an entry in the catalog."""
     from pipeline.contract.catalog import refuse_bad_name, refuse_taken
     from pipeline.import_data.columns import ImportOptions
-    from pipeline.import_data.reading.dialect import DialectOptions, find_files, read_sample
+    from pipeline.import_data.reading.dialect import DialectOptions, read_samples
 
     refuse_bad_name(name)
     refuse_taken(name, path)
     dialect = DialectOptions.typed(encoding, delimiter, decimal, thousands)
-    samples = [read_sample(file, below, dialect) for file, below in find_files(path)]
+    samples = read_samples(path, dialect)
     options = ImportOptions(
         *(label, group, series, time, tuple(extra or ()), tuple(feature or ()), tuple(missing or ())),
         *(tuple(not_missing or ()), sequence, group_from, label_from, labels, _join_or_keep(spellings)),
@@ -117,7 +117,7 @@ def update(
     """Put the files of PATH in the place of a dataset version's: what was added, removed, changed."""
     from pipeline.contract.catalog import load_dataset
     from pipeline.import_data.columns import ImportOptions
-    from pipeline.import_data.reading.dialect import DialectOptions, find_files, read_sample
+    from pipeline.import_data.reading.dialect import DialectOptions, read_samples
     from pipeline.import_data.update import find_changes, keep_old_entry, original_options
 
     asks = not (yes or dry_run or as_json)
@@ -135,7 +135,7 @@ def update(
         dialect=dialect,
     )
     options = original_options(dataset, given)
-    samples = [read_sample(file, below, options.dialect) for file, below in find_files(path)]
+    samples = read_samples(path, options.dialect)
     plan = keep_old_entry(dataset, plan_dataset(name, dataset.description, options, samples))
     changes = find_changes(dataset, plan)
     if not as_json:

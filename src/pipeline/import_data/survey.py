@@ -5,21 +5,24 @@ from __future__ import annotations
 import csv
 import io
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import polars as pl
-import pyarrow as pa
-import pyarrow.csv
 
+from pipeline.import_data.reading.blocks import read_blocks
 from pipeline.import_data.reading.dialect import Sample
-from pipeline.import_data.values import DELIMITERS_BESIDE_COMMAS, MissingWords, find_marks, is_missing, number_text
+from pipeline.import_data.values import (
+    DELIMITERS_BESIDE_COMMAS,
+    NUMBER,
+    MissingWords,
+    find_marks,
+    is_missing,
+    number_text,
+)
 from pipeline.ingest.csv_lines import open_csv
-from trackstack import UserError
-from trackstack.core.progress import progress
+from trackstack.core.progress import after, progress
 
-BLOCK_BYTES = 8 << 20
 MAX_VALUES = 100_000
 """Of a label, group or series; beyond, they are no names."""
 
@@ -69,8 +72,9 @@ class ColumnSurvey:
         self.low, self.high = min(self.low, other.low), max(self.high, other.high)
         self.example = self.example or other.example
         self.marks = other.marks | self.marks
-        self.words.update(other.words)
-        if len(self.values) <= MAX_VALUES:
+        if other.words:
+            self.words.update(other.words)
+        if other.values and len(self.values) <= MAX_VALUES:
             self.values.update(other.values)
 
 
@@ -100,79 +104,103 @@ def survey_files(
         UserError: a file cannot be read as its sample says.
     """
     surveys: list[FileSurvey] = []
-    done = 0
     with progress("reading", sum(sample.file.stat().st_size for sample in samples)) as show:
+        done = 0
         for sample in samples:
             columns = {name: ColumnSurvey() for name in sample.header}
             broken: list[int] = []
             rows = incomplete = 0
-            for block in read_blocks(sample, broken):
+            for block in read_blocks(sample, broken, after(done, show)):
                 rows += block.height
-                absent = [is_missing(name, missing.names) for name in sample.header if name in names]
-                absent += [is_missing(time, missing.numbers)] if time in sample.header else []
-                incomplete += int(block.select(pl.any_horizontal(absent).sum()).item()) if absent else 0
-                for name, column in _survey_block(block, sample, names, missing).items():
+                found = _survey_block(block, sample, names, missing)
+                incomplete += _count_incomplete(block, found, names, time, missing)
+                for name, column in found.items():
                     columns[name].merge(column)
             surveys.append(FileSurvey(sample, rows, len(broken), incomplete, columns))
             done += sample.file.stat().st_size
-            show(done)
     return surveys
-
-
-def read_blocks(sample: Sample, broken: list[int] | None = None) -> Iterator[pl.DataFrame]:
-    """The rows of a file as text, in blocks; lines with another number of fields are noted in `broken`.
-
-    Raises:
-        UserError: without `broken`, at such a line; or where the file cannot be read.
-    """
-
-    def on_broken(row: pa.csv.InvalidRow) -> str:
-        if broken is None:
-            return "error"
-        broken.append(row.number or 0)
-        return "skip"
-
-    with open_csv(sample.file) as (stream, _):
-        try:
-            reader = pa.csv.open_csv(
-                pa.PythonFile(stream, "r"),
-                read_options=pa.csv.ReadOptions(
-                    block_size=BLOCK_BYTES,
-                    column_names=sample.header,
-                    skip_rows=1 + sample.skipped,
-                    encoding=sample.dialect.encoding,
-                    use_threads=False,  # a broken line keeps its number
-                ),
-                parse_options=pa.csv.ParseOptions(delimiter=sample.dialect.delimiter, invalid_row_handler=on_broken),
-                convert_options=pa.csv.ConvertOptions(
-                    column_types=dict.fromkeys(sample.header, pa.string()), strings_can_be_null=False
-                ),
-            )
-            for batch in reader:
-                yield pl.DataFrame(pl.from_arrow(pa.Table.from_batches([batch])))
-        except (pa.ArrowException, UnicodeDecodeError, LookupError) as error:
-            raise UserError(f"{sample.file}: cannot be read: {' '.join(str(error).split())[:200]}") from None
 
 
 def _survey_block(
     block: pl.DataFrame, sample: Sample, names: set[str], missing: MissingWords
 ) -> dict[str, ColumnSurvey]:
+    numbers = [name for name in sample.header if name not in names]
+    columns = survey_numbers(block, sample, numbers, missing.numbers)
+    return columns | {name: _survey_names(block[name], missing.names) for name in sample.header if name in names}
+
+
+def _count_incomplete(
+    block: pl.DataFrame, found: dict[str, ColumnSurvey], names: set[str], time: str | None, missing: MissingWords
+) -> int:
+    """Rows that lack a name or the time, looked for where a column lacks any."""
+    absent = [
+        is_missing(name, missing.names if name in names else missing.numbers)
+        for name, column in found.items()
+        if (name in names or name == time) and column.missing
+    ]
+    return int(block.select(pl.any_horizontal(absent).sum()).item()) if absent else 0
+
+
+def _survey_names(text: pl.Series, missing: tuple[str, ...]) -> ColumnSurvey:
+    values: Counter = Counter()
+    to_convert = 0
+    for written, count in text.alias("value").value_counts().iter_rows():  # a column may be called count
+        value = written.strip()
+        values[value] += count
+        to_convert += count * (value != written)
+    words = Counter({value: values.pop(value) for value in list(values) if value.lower() in missing})
+    absent, empty = words.total(), words.get("", 0)
+    del words[""]
+    return ColumnSurvey(absent, to_convert=to_convert + absent - empty, values=values, words=words)
+
+
+def survey_numbers(
+    block: pl.DataFrame, sample: Sample, names: list[str], words: tuple[str, ...]
+) -> dict[str, ColumnSurvey]:
+    """What columns of numbers hold.
+
+    Most fields are a number and nothing else, which parsing shows for all columns at once; only the others are looked
+    at one way after the other.
+    """
+    if sample.dialect.thousands or not names:
+        return {name: _survey_others(block[name], sample, words) for name in names}
+    values = block.select(_plain_numbers(names, sample, words))
     columns = {}
-    for name in sample.header:
-        if name in names:
-            text = block[name].str.strip_chars()
-            values = Counter(dict(text.alias("value").value_counts().iter_rows()))  # a column may be called count
-            words = Counter({value: values.pop(value) for value in list(values) if value.lower() in missing.names})
-            absent, empty = words.total(), words.pop("", 0)
-            to_convert = int((text != block[name]).sum()) + absent - empty
-            columns[name] = ColumnSurvey(absent, to_convert=to_convert, values=values, words=words)
-        else:
-            columns[name] = survey_numbers(block, sample, name, missing.numbers)
+    for name, low, high, others in zip(
+        names, values.min().row(0), values.max().row(0), values.null_count().row(0), strict=True
+    ):
+        plain = values[name].is_not_null() if others else None
+        columns[name] = ColumnSurvey() if plain is None else _survey_others(block[name].filter(~plain), sample, words)
+        if others < block.height:
+            text = block[name] if plain is None else block[name].filter(plain)
+            marks = {} if _points_are_clear(sample) else _examples(text, sample)
+            columns[name].merge(ColumnSurvey(low=low, high=high, marks=marks))
     return columns
 
 
-def survey_numbers(block: pl.DataFrame, sample: Sample, name: str, words: tuple[str, ...]) -> ColumnSurvey:
-    """What a column of numbers holds."""
+def _plain_numbers(names: list[str], sample: Sample, words: tuple[str, ...]) -> pl.Expr:
+    """The values of fields that are a number to anybody; null for all other fields."""
+    text = pl.col(names)
+    value = text.str.replace(",", ".", literal=True) if sample.dialect.decimal == "," else text
+    value = value.cast(pl.Float64, strict=False)
+    plain = value.is_finite()
+    if any(NUMBER.fullmatch(word.replace(",", ".")) for word in words):
+        plain &= ~text.str.to_lowercase().is_in(words)
+    return pl.when(plain).then(value)
+
+
+def _points_are_clear(sample: Sample) -> bool:
+    """Whether a point in a number is the decimal mark, whatever else the file holds."""
+    return sample.dialect.decimal == "." and sample.dialect.delimiter not in DELIMITERS_BESIDE_COMMAS
+
+
+def _examples(text: pl.Series, sample: Sample) -> dict[tuple[str, str], Example]:
+    return {kind: Example(value, text.name, sample) for kind, value in find_marks(text).items()}
+
+
+def _survey_others(column: pl.Series, sample: Sample, words: tuple[str, ...]) -> ColumnSurvey:
+    """What fields hold that may be anything."""
+    name, block = column.name, column.to_frame()
     text = number_text(name, sample.dialect)
     value = text.cast(pl.Float64, strict=False)
     number = value.is_finite().fill_null(False)
@@ -189,7 +217,6 @@ def survey_numbers(block: pl.DataFrame, sample: Sample, name: str, words: tuple[
     ).row(0, named=True)
     example = counts.pop("example")
     counts = {key: value for key, value in counts.items() if value is not None}
-    point = sample.dialect.decimal == "." and sample.dialect.delimiter not in DELIMITERS_BESIDE_COMMAS
-    marked = block.select(stripped.filter(~absent & ~number if point else ~absent)).to_series()
-    marks = {key: Example(value, name, sample) for key, value in find_marks(marked).items()}
-    return ColumnSurvey(**counts, example=None if example is None else Example(example, name, sample), marks=marks)
+    marked = block.select(stripped.filter(~absent & ~number if _points_are_clear(sample) else ~absent)).to_series()
+    first = None if example is None else Example(example, name, sample)
+    return ColumnSurvey(**counts, example=first, marks=_examples(marked, sample))

@@ -153,7 +153,7 @@ def parquet_schema(contract: Contract) -> pa.Schema:
 def read_blocks(manifest: Manifest, raw: Path) -> Iterator[Block]:
     """Cut the files into blocks of whole lines, in order; UserError when one is not what `ingest` saw."""
     done = 0
-    with progress("CSV to Parquet", sum(file.bytes for file in manifest.files)) as show:
+    with progress("checking rows", sum(file.bytes for file in manifest.files)) as show:
         for file in manifest.files:
             path = raw / file.name
             try:

@@ -11,8 +11,9 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
+from pipeline.import_data.reading.blocks import read_blocks
 from pipeline.import_data.reading.dialect import DialectOptions, read_sample
-from pipeline.import_data.survey import read_blocks, survey_numbers
+from pipeline.import_data.survey import survey_numbers
 from pipeline.import_data.values import MissingWords, is_missing, mark_problems, number_text
 from pipeline.predict.classifier import CLASSIFIER_FOLDER, Classifier, Columns
 from trackstack import UserError
@@ -116,7 +117,7 @@ def _read(
     features, keys = classifier.feature_columns(), classifier.key_columns()
     wanted = [name for name in sample.header if name in (*features, *keys)]
     rows = pl.concat(block.select(wanted) for block in read_blocks(sample))
-    surveys = {name: survey_numbers(rows, sample, name, words) for name in wanted if name in features}
+    surveys = survey_numbers(rows, sample, [name for name in wanted if name in features], words)
     for problem in mark_problems(surveys, sample).values():
         raise UserError(problem)
     columns: dict[str, np.ndarray] = {}

@@ -25,3 +25,8 @@ def progress(what: str, total: int) -> Iterator[Callable[[int], object]]:
     with Progress("{task.description}", *columns, console=console, transient=True, disable=quiet) as bar:
         task = bar.add_task(what, total=total)
         yield lambda done: bar.update(task, completed=done)
+
+
+def after(done: int, show: Callable[[int], object]) -> Callable[[int], object]:
+    """`show` for the next part of the work, which counts from 0."""
+    return lambda part: show(done + part)

@@ -11,7 +11,7 @@ import codecs
 import csv
 import glob
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from pipeline.import_data.reading.file_kinds import lines_before_header, refuse_other_format
@@ -20,6 +20,8 @@ from pipeline.ingest.csv_lines import open_csv
 from trackstack import UserError
 
 SAMPLE_BYTES = 1 << 18
+OTHER_SAMPLE_BYTES = 1 << 15
+"""Of the second file and those after it, which are as the first or refused."""
 SUFFIXES = (".csv", ".tsv", ".txt", ".csv.gz", ".csv.zst")
 DELIMITERS = ",;\t|"
 BYTE_ORDER_MARKS = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
@@ -114,12 +116,23 @@ def find_files(path: str) -> list[tuple[Path, str]]:
     return [(file, file.relative_to(beginning).as_posix()) for file in files]
 
 
-def read_sample(file: Path, name: str, given: DialectOptions) -> Sample:
+def read_samples(path: str, given: DialectOptions) -> list[Sample]:
+    """The beginnings of the files that a file, a folder or a glob stands for.
+
+    The rows of the first alone are kept: of a thousand files they would fill the memory.
+    """
+    (first, name), *others = find_files(path)
+    samples = [read_sample(first, name, given)]
+    samples += [replace(read_sample(file, below, given, OTHER_SAMPLE_BYTES), rows=[]) for file, below in others]
+    return samples
+
+
+def read_sample(file: Path, name: str, given: DialectOptions, size: int = SAMPLE_BYTES) -> Sample:
     """Read the beginning of a file and guess its dialect; UserError when it is no CSV with a header."""
     if not file.is_file():
         raise UserError(f"{file}: not a file")
     with open_csv(file) as (stream, _):
-        content = stream.read(SAMPLE_BYTES)
+        content = stream.read(size)
     if not content.strip():
         raise UserError(f"{file}: empty, expected a header and rows")
     refuse_other_format(file, content)
@@ -130,7 +143,7 @@ def read_sample(file: Path, name: str, given: DialectOptions) -> Sample:
     lines = re.split(r"\r\n|\n|\r", text)
     skipped, named = lines_before_header(lines)
     lines = [line for line in lines[skipped:] if line.strip()]
-    if len(content) == SAMPLE_BYTES and len(lines) > 2:
+    if len(content) == size and len(lines) > 2:
         lines.pop()  # cut off
     delimiter = given.delimiter or named or _delimiter(lines, file)
     try:

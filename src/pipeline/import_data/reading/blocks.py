@@ -1,0 +1,70 @@
+"""The rows of a file as text, in blocks, so that memory does not grow with the file."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import polars as pl
+import pyarrow as pa
+import pyarrow.csv
+
+from pipeline.import_data.reading.dialect import Sample
+from pipeline.ingest.csv_lines import open_csv
+from trackstack import UserError
+
+READ_BYTES = 2 << 20
+"""What the parser takes at a time; it reads up to 32 times as much ahead."""
+BLOCK_BYTES = 8 << 20
+"""With a thousand columns, what is done once for each column and block would take longer than the values."""
+
+
+def read_blocks(
+    sample: Sample, broken: list[int] | None = None, show: Callable[[int], object] = lambda done: None
+) -> Iterator[pl.DataFrame]:
+    """The rows of a file as text, in blocks; lines with another number of fields are noted in `broken`.
+
+    Args:
+        show: told after each block how many bytes of the file were read.
+
+    Raises:
+        UserError: without `broken`, at such a line; or where the file cannot be read.
+    """
+
+    def on_broken(row: pa.csv.InvalidRow) -> str:
+        if broken is None:
+            return "error"
+        broken.append(row.number or 0)
+        return "skip"
+
+    with open_csv(sample.file) as (stream, on_disk):
+        try:
+            reader = pa.csv.open_csv(
+                pa.PythonFile(stream, "r"),
+                read_options=pa.csv.ReadOptions(
+                    block_size=READ_BYTES,
+                    column_names=sample.header,
+                    skip_rows=1 + sample.skipped,
+                    encoding=sample.dialect.encoding,
+                    use_threads=False,  # a broken line keeps its number
+                ),
+                parse_options=pa.csv.ParseOptions(delimiter=sample.dialect.delimiter, invalid_row_handler=on_broken),
+                convert_options=pa.csv.ConvertOptions(
+                    column_types=dict.fromkeys(sample.header, pa.string()), strings_can_be_null=False
+                ),
+            )
+            for batches in _together(reader):
+                yield pl.DataFrame(pl.from_arrow(pa.Table.from_batches(batches)))
+                show(on_disk.num_bytes)
+        except (pa.ArrowException, UnicodeDecodeError, LookupError) as error:
+            raise UserError(f"{sample.file}: cannot be read: {' '.join(str(error).split())[:200]}") from None
+
+
+def _together(reader: pa.csv.CSVStreamingReader) -> Iterator[list[pa.RecordBatch]]:
+    batches: list[pa.RecordBatch] = []
+    for batch in reader:
+        batches.append(batch)
+        if sum(part.nbytes for part in batches) >= BLOCK_BYTES:
+            yield batches
+            batches = []
+    if batches:
+        yield batches
