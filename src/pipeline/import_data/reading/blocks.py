@@ -12,7 +12,7 @@ from pipeline.import_data.reading.dialect import Sample
 from pipeline.ingest.csv_lines import open_csv
 from trackstack import UserError
 
-READ_BYTES = 2 << 20
+READ_BYTES = 1 << 20
 """What the parser takes at a time; it reads up to 32 times as much ahead."""
 BLOCK_BYTES = 8 << 20
 """With a thousand columns, what is done once for each column and block would take longer than the values."""
