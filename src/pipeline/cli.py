@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from pipeline.import_data.commands import catalog
-from pipeline.import_data.options import Decimal, Delimiter, Encoding, Missing, Thousands
+from pipeline.import_data.options import Decimal, Delimiter, Encoding, Missing, Sheet, Skip, Thousands
 from trackstack.cli.printing import Json, print_json
 
 app = typer.Typer()
@@ -40,6 +40,8 @@ def predict(
     decimal: Decimal = None,
     thousands: Thousands = None,
     encoding: Encoding = None,
+    skip: Skip = None,
+    sheet: Sheet = None,
 ) -> None:
     """Label the rows of a table, or their windows, and give the probability of each class."""
     from trackstack.training.determinism import pin_environment
@@ -49,7 +51,7 @@ def predict(
     from pipeline.predict.tables import as_csv
     from pipeline.predict.tables import predict as label
 
-    dialect = DialectOptions.typed(encoding, delimiter, decimal, thousands)
+    dialect = DialectOptions.typed(encoding, delimiter, decimal, thousands, skip, sheet)
     labelled, summary = label(table, model, out, tuple(missing or ()), dialect)
     if out is None:
         typer.echo(as_csv(labelled), nl=False)

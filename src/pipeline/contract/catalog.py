@@ -112,6 +112,10 @@ class ImportRecipe(Section):
     encoding: str | None = None
     delimiter: str | None = None
     decimal: Literal[",", "."] | None = None
+    skip: Index | None = None
+    """Lines before the header."""
+    sheet: str | None = None
+    """Of an Excel workbook."""
     missing: tuple[str, ...] = ()
     """Words that stood for a missing value, beside the usual ones."""
     group_from: str | None = None

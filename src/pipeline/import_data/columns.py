@@ -10,6 +10,7 @@ from typing import Any
 
 from pipeline.contract.catalog import ImportRecipe
 from pipeline.import_data.reading.dialect import Dialect, DialectOptions, Sample, find_differences
+from pipeline.import_data.reading.files import SUFFIXES
 from pipeline.import_data.values import MissingWords
 from trackstack import UserError
 
@@ -48,6 +49,7 @@ class ImportOptions:
         """What must be known to treat next month's files alike, for the catalog."""
         labels = self.labels and self.labels.as_posix()
         values = asdict(self) | asdict(dialect) | {"labels": labels, "missing": list(self.missing)}
+        values |= {"skip": self.dialect.skip, "sheet": self.dialect.sheet}
         return {name: values[name] for name in ImportRecipe.model_fields if values[name]}
 
 
@@ -91,7 +93,8 @@ def refuse(problems: list[str]) -> None:
 
 def stem(name: str) -> str:
     """A file's name without its ending, its folders joined to it: what it is called in the raw folder."""
-    return re.sub(r"\.(csv|tsv|txt)(\.gz|\.zst)?$", "", name).replace("/", "__")
+    ending = next((ending for ending in sorted(SUFFIXES, key=len, reverse=True) if name.endswith(ending)), "")
+    return re.sub(r"\.(csv|tsv|txt)$", "", name.removesuffix(ending)).replace("/", "__")
 
 
 def list_some(names: list[str]) -> str:

@@ -22,6 +22,8 @@ from pipeline.import_data.options import (
     Move,
     Name,
     NotMissing,
+    Sheet,
+    Skip,
     Source,
     Spellings,
     Thousands,
@@ -63,6 +65,8 @@ def add(
     decimal: Decimal = None,
     thousands: Thousands = None,
     encoding: Encoding = None,
+    skip: Skip = None,
+    sheet: Sheet = None,
     description: Annotated[str, typer.Option(help="A sentence for the catalog.")] = "",
     move: Move = False,
     yes: Yes = False,
@@ -76,7 +80,7 @@ def add(
 
     refuse_bad_name(name)
     refuse_taken(name, path)
-    dialect = DialectOptions.typed(encoding, delimiter, decimal, thousands)
+    dialect = DialectOptions.typed(encoding, delimiter, decimal, thousands, skip, sheet)
     samples = read_samples(path, dialect)
     options = ImportOptions(
         *(label, group, series, time, tuple(extra or ()), tuple(feature or ()), tuple(missing or ())),
@@ -109,6 +113,8 @@ def update(
     decimal: Decimal = None,
     thousands: Thousands = None,
     encoding: Encoding = None,
+    skip: Skip = None,
+    sheet: Sheet = None,
     move: Move = False,
     yes: Yes = False,
     dry_run: DryRun = False,
@@ -125,7 +131,7 @@ def update(
     dataset = load_dataset(name)
     if not Path(dataset.path).is_dir():
         raise UserError(f"{dataset.path}: not here, so nothing to compare with; type: dvc pull {dataset.path}.dvc")
-    dialect = DialectOptions.typed(encoding, delimiter, decimal, thousands)
+    dialect = DialectOptions.typed(encoding, delimiter, decimal, thousands, skip, sheet)
     given = ImportOptions(
         extra=tuple(extra or ()),
         missing=tuple(missing or ()),

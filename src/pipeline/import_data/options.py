@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-Source = Annotated[str, typer.Argument(metavar="PATH", help="A CSV file, a folder, or a pattern in quotes.")]
+Source = Annotated[str, typer.Argument(metavar="PATH", help="A file, a folder, or a pattern in quotes.")]
 Name = Annotated[str, typer.Argument(metavar="NAME", help="A dataset version.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Ask nothing.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and write nothing.")]
@@ -31,3 +31,5 @@ Encoding = Annotated[str | None, typer.Option(help="For instance utf-8 or cp1252
 Labels = Annotated[
     Path | None, typer.Option(help="A table whose first column names the files: their labels, groups or series.")
 ]
+Skip = Annotated[int | None, typer.Option(min=0, help="How many lines come before the header, instead of a guess.")]
+Sheet = Annotated[str | None, typer.Option(help="The sheet of an Excel workbook that has several.")]

@@ -89,7 +89,7 @@ def make_plan(
         PlannedFile(survey.sample, _target(survey.sample, converted), columns_added, survey.rows)
         for survey, columns_added in zip(surveys, added, strict=True)
     )
-    entry = _entry(name, description, files, _contract(options, features, columns))
+    entry = _entry(name, description, files, _contract(options, features, columns, sample.units))
     if converted:
         entry["recipe"] = options.recipe(sample.dialect)
     validate(Dataset, entry, CATALOG_FILE, prefix=f"datasets.{name}")
@@ -149,11 +149,18 @@ def _notes(
     ]
 
 
-def _contract(options: ImportOptions, features: list[str], columns: dict[str, ColumnSurvey]) -> dict[str, Any]:
+def _contract(
+    options: ImportOptions, features: list[str], columns: dict[str, ColumnSurvey], units: dict[str, str]
+) -> dict[str, Any]:
     """The part of the entry that says how the files are built."""
     label = options.label or ""
     contract = {
-        "features": [{"name": name, **({"missing": "mean"} if columns[name].missing else {})} for name in features],
+        "features": [
+            {"name": name}
+            | ({"unit": units[name]} if name in units else {})
+            | ({"missing": "mean"} if columns[name].missing else {})
+            for name in features
+        ],
         "label": label,
         "classes": sorted(columns[label].values, key=_numbers_first),
         "group": options.group,
@@ -217,12 +224,14 @@ def _why_converted(
     sample = surveys[0].sample
     dialect = sample.dialect
     reasons = {
+        f"{sample.what} to CSV": sample.what,
+        "without the line of units": sample.units,
         f"{dialect.delimiter!r} to ','": dialect.delimiter != ",",
         "decimal comma to point": dialect.decimal == ",",
         f"no {dialect.thousands!r} between thousands": dialect.thousands,
         f"{dialect.encoding} to UTF-8": dialect.encoding not in ("utf-8", "utf-8-sig"),
         "line ends, spaces around names": any(survey.sample.nonstandard_lines for survey in surveys),
-        "without the lines before the header": any(survey.sample.skipped for survey in surveys),
+        _skipped(surveys): any(survey.sample.skipped for survey in surveys),
         "names for columns that have none": sample.unnamed,
         "spaces, words for missing values, true and false": dialect.decimal == "."
         and any(column.to_convert for column in used),
@@ -236,6 +245,11 @@ def _why_converted(
             "file must be rewritten, and such a line cannot be: correct it"
         )
     return converted
+
+
+def _skipped(surveys: list[FileSurvey]) -> str:
+    count = max(survey.sample.skipped for survey in surveys)
+    return f"without the {'line' if count == 1 else f'{count} lines'} before the header"
 
 
 def _numbers_first(text: str) -> tuple:

@@ -21,7 +21,7 @@ MAX_SHOWN = 20
 def show_samples(path: str, samples: list[Sample]) -> None:
     """How many files, how large, in which dialect."""
     size = sum(sample.file.stat().st_size for sample in samples)
-    typer.echo(f"{path}: {_files(samples)}, {size:,} bytes; {samples[0].dialect}")
+    typer.echo(f"{path}: {_files(samples)}, {size:,} bytes; {samples[0].what or samples[0].dialect}")
 
 
 def show_plan(plan: Plan, move: bool) -> None:
@@ -39,6 +39,8 @@ def show_plan(plan: Plan, move: bool) -> None:
     rows.append(("label", f"{entry['label']}, {len(counts)} classes: {shorten(counts)}"))
     rows.append(("group", entry.get("group") or no_group))
     rows += [(what, shorten(entry[what])) for what in ("series", "time", "extra") if entry.get(what)]
+    if units := [f"{feature['name']} {feature['unit']}" for feature in entry["features"] if feature.get("unit")]:
+        rows.append(("units", shorten(units)))
     rows += [("note", note) for note in plan.notes]
     rows.append(("files", ("rewritten: " + "; ".join(plan.converted)) if plan.converted else "taken byte for byte"))
     rows.append(

@@ -12,6 +12,7 @@ import polars as pl
 
 from pipeline.import_data.reading.blocks import read_blocks
 from pipeline.import_data.reading.dialect import Sample
+from pipeline.import_data.reading.files import open_lines
 from pipeline.import_data.values import (
     DELIMITERS_BESIDE_COMMAS,
     NUMBER,
@@ -20,7 +21,6 @@ from pipeline.import_data.values import (
     is_missing,
     number_text,
 )
-from pipeline.ingest.csv_lines import open_csv
 from trackstack.core.progress import after, progress
 
 MAX_VALUES = 100_000
@@ -37,7 +37,11 @@ class Example(NamedTuple):
     def place(self) -> str:
         """File and line, for a message: read again, since lines are not counted while all is well."""
         sample, column = self.sample, self.sample.header.index(self.column)
-        with open_csv(sample.file) as (stream, _):
+        if sample.kind:
+            for block in read_blocks(sample):
+                if (found := (block[self.column].str.strip_chars() == self.value).arg_true()).len():
+                    return f"{sample.file}, row {found[0] + 1}"
+        with open_lines(sample.file) as (stream, _):
             text = io.TextIOWrapper(stream, sample.dialect.encoding, newline="")
             rows = csv.reader(text, delimiter=sample.dialect.delimiter)
             for row in rows:

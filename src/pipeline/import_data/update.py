@@ -10,7 +10,8 @@ from pipeline.contract.catalog import CATALOG_FILE, Dataset
 from pipeline.import_data.apply import same_content
 from pipeline.import_data.columns import ImportOptions, refuse
 from pipeline.import_data.plan import Plan
-from pipeline.import_data.reading.dialect import DialectOptions, find_files, read_sample
+from pipeline.import_data.reading.dialect import DialectOptions, read_sample
+from pipeline.import_data.reading.files import find_files
 from pipeline.import_data.survey import survey_files
 from pipeline.import_data.values import MISSING, MissingWords
 from trackstack.core.params import load_yaml
@@ -46,7 +47,9 @@ def original_options(dataset: Dataset, given: ImportOptions) -> ImportOptions:
         labels=labels or (Path(recipe.labels) if recipe.labels else None),
         missing=tuple(dict.fromkeys((*recipe.missing, *given.missing))),
         dialect=DialectOptions(
-            dialect.encoding or recipe.encoding, dialect.delimiter or recipe.delimiter, decimal, dialect.thousands
+            *(dialect.encoding or recipe.encoding, dialect.delimiter or recipe.delimiter, decimal, dialect.thousands),
+            skip=recipe.skip if dialect.skip is None else dialect.skip,
+            sheet=dialect.sheet or recipe.sheet,
         ),
     )
 

@@ -130,9 +130,9 @@ def _read(
         if (faulty := (values.is_null() & text.is_not_null()).arg_true()).len():
             first = faulty[0]
             value = rows[name][first].strip()
-            line = first + sample.skipped + 2
+            line = first + sample.skipped + bool(sample.units) + 2
             raise UserError(
                 f"{path}: line {line}: {name} is {value!r}; expected a number, or --missing for such words"
             )
         columns[name] = values.to_numpy()
-    return columns, sample.skipped + 1
+    return columns, sample.skipped + bool(sample.units) + 1

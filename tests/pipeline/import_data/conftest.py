@@ -11,7 +11,8 @@ from typer.testing import CliRunner
 from pipeline.import_data.apply import validate_files, write_entry, write_files
 from pipeline.import_data.columns import ImportOptions
 from pipeline.import_data.commands import plan_dataset
-from pipeline.import_data.reading.dialect import find_files, read_sample
+from pipeline.import_data.reading.dialect import read_sample
+from pipeline.import_data.reading.files import find_files
 from trackstack.cli import app
 
 

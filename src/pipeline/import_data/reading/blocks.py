@@ -9,13 +9,16 @@ import pyarrow as pa
 import pyarrow.csv
 
 from pipeline.import_data.reading.dialect import Sample
-from pipeline.ingest.csv_lines import open_csv
+from pipeline.import_data.reading.files import open_lines
+from pipeline.import_data.reading.tables import read_table
 from trackstack import UserError
 
 READ_BYTES = 1 << 20
 """What the parser takes at a time; it reads up to 32 times as much ahead."""
 BLOCK_BYTES = 8 << 20
 """With a thousand columns, what is done once for each column and block would take longer than the values."""
+
+TABLE_ROWS = 100_000
 
 
 def read_blocks(
@@ -36,14 +39,19 @@ def read_blocks(
         broken.append(row.number or 0)
         return "skip"
 
-    with open_csv(sample.file) as (stream, on_disk):
+    if sample.kind:
+        frame, _ = read_table(sample.file, sample.kind, sample.sheet)
+        yield from frame.rename(dict(zip(frame.columns, sample.header, strict=True))).iter_slices(TABLE_ROWS)
+        show(sample.file.stat().st_size)
+        return
+    with open_lines(sample.file) as (stream, done):
         try:
             reader = pa.csv.open_csv(
                 pa.PythonFile(stream, "r"),
                 read_options=pa.csv.ReadOptions(
                     block_size=READ_BYTES,
                     column_names=sample.header,
-                    skip_rows=1 + sample.skipped,
+                    skip_rows=1 + sample.skipped + bool(sample.units),
                     encoding=sample.dialect.encoding,
                     use_threads=False,  # a broken line keeps its number
                 ),
@@ -54,7 +62,7 @@ def read_blocks(
             )
             for batches in _together(reader):
                 yield pl.DataFrame(pl.from_arrow(pa.Table.from_batches(batches)))
-                show(on_disk.num_bytes)
+                show(done())
         except (pa.ArrowException, UnicodeDecodeError, LookupError) as error:
             raise UserError(f"{sample.file}: cannot be read: {' '.join(str(error).split())[:200]}") from None
 

@@ -9,20 +9,22 @@ from __future__ import annotations
 
 import codecs
 import csv
-import glob
 import re
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from pipeline.import_data.reading.file_kinds import lines_before_header, refuse_other_format
+from pipeline.import_data.reading.file_kinds import find_units, lines_before_header, refuse_other_format
+from pipeline.import_data.reading.files import find_files, is_archive, open_lines
+from pipeline.import_data.reading.tables import read_table, table_kind
 from pipeline.import_data.values import NUMBER, THOUSANDS, guess_decimal
-from pipeline.ingest.csv_lines import open_csv
 from trackstack import UserError
 
 SAMPLE_BYTES = 1 << 18
+KIND_BYTES = 1 << 14
+"""Comments may stand before what tells a kind."""
+TABLE_ROWS = 10_000
 OTHER_SAMPLE_BYTES = 1 << 15
 """Of the second file and those after it, which are as the first or refused."""
-SUFFIXES = (".csv", ".tsv", ".txt", ".csv.gz", ".csv.zst")
 DELIMITERS = ",;\t|"
 BYTE_ORDER_MARKS = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
 
@@ -52,10 +54,20 @@ class DialectOptions:
     delimiter: str | None = None
     decimal: str | None = None
     thousands: str | None = None
+    skip: int | None = None
+    """Lines before the header."""
+    sheet: str | None = None
+    """Of an Excel workbook."""
 
     @classmethod
     def typed(
-        cls, encoding: str | None, delimiter: str | None, decimal: str | None, thousands: str | None
+        cls,
+        encoding: str | None,
+        delimiter: str | None,
+        decimal: str | None,
+        thousands: str | None,
+        skip: int | None = None,
+        sheet: str | None = None,
     ) -> DialectOptions:
         """From options of a command; UserError for what they cannot be."""
         delimiter = "\t" if delimiter in ("\\t", "tab") else delimiter
@@ -69,7 +81,7 @@ class DialectOptions:
                 raise UserError(f"{option} {value}: expected {expected}")
         if thousands and thousands == decimal:
             raise UserError(f"--thousands {thousands} --decimal {decimal}: expected two different marks")
-        return cls(encoding, delimiter, decimal, thousands)
+        return cls(encoding, delimiter, decimal, thousands, skip, sheet)
 
 
 @dataclass(frozen=True)
@@ -88,7 +100,14 @@ class Sample:
     nonstandard_lines: bool = False
     """Line ends, or names with spaces around them, that the pipeline does not take."""
     skipped: int = 0
-    """Lines before the header: comments, or Excel's `sep=`."""
+    """Lines before the header: comments, a title, Excel's `sep=`."""
+    units: dict[str, str] = field(default_factory=dict)
+    """Of columns, from the line below the header."""
+    kind: str = ""
+    """Of `tables.KINDS`; empty for lines of text."""
+    sheet: str | None = None
+    what: str = ""
+    """What is read, where it is no CSV file: for the plan."""
 
     def counts_rows(self, column: int) -> bool:
         """Whether a column numbers the rows: as a feature it would tell the order of the file."""
@@ -96,24 +115,6 @@ class Sample:
         if len(values) < 3 or not all(value.isdecimal() for value in values):
             return False
         return all(int(value) - int(values[0]) == number for number, value in enumerate(values))
-
-
-def find_files(path: str) -> list[tuple[Path, str]]:
-    """The CSV files that a file, a folder or a glob stands for, with their names below it."""
-    root = Path(path)
-    if root.is_dir():
-        files = [file for file in root.rglob("*") if file.name.endswith(SUFFIXES) and not file.name.startswith(".")]
-        named = [(file, file.relative_to(root).as_posix()) for file in files if file.is_file()]
-        if not named:
-            raise UserError(f"{path}: no CSV file in this folder; expected names with {', '.join(SUFFIXES)}")
-        return sorted(named, key=lambda pair: pair[1])
-    if root.exists():
-        return [(root, root.name)]
-    files = [Path(file) for file in sorted(glob.glob(path, recursive=True)) if Path(file).is_file()]  # noqa: PTH207
-    if not files:
-        raise UserError(f"{path}: no such file or folder, and no file fits it as a pattern")
-    beginning = Path(*Path(path).parts[: next(i for i, part in enumerate(Path(path).parts) if glob.has_magic(part))])
-    return [(file, file.relative_to(beginning).as_posix()) for file in files]
 
 
 def read_samples(path: str, given: DialectOptions) -> list[Sample]:
@@ -131,7 +132,11 @@ def read_sample(file: Path, name: str, given: DialectOptions, size: int = SAMPLE
     """Read the beginning of a file and guess its dialect; UserError when it is no CSV with a header."""
     if not file.is_file():
         raise UserError(f"{file}: not a file")
-    with open_csv(file) as (stream, _):
+    with file.open("rb") as stream:
+        kind = table_kind(file, stream.read(KIND_BYTES))
+    if kind:
+        return _sample_table(file, name, kind, given)
+    with open_lines(file) as (stream, _):
         content = stream.read(size)
     if not content.strip():
         raise UserError(f"{file}: empty, expected a header and rows")
@@ -141,7 +146,9 @@ def read_sample(file: Path, name: str, given: DialectOptions, size: int = SAMPLE
     if "\0" in text:
         raise UserError(f"{file}: not a CSV file: it holds bytes that are no text")
     lines = re.split(r"\r\n|\n|\r", text)
-    skipped, named = lines_before_header(lines)
+    skipped, named = lines_before_header(lines) if given.skip is None else (given.skip, None)
+    while skipped < len(lines) and not lines[skipped].strip():
+        skipped += 1
     lines = [line for line in lines[skipped:] if line.strip()]
     if len(content) == size and len(lines) > 2:
         lines.pop()  # cut off
@@ -154,10 +161,36 @@ def read_sample(file: Path, name: str, given: DialectOptions, size: int = SAMPLE
     unnamed = tuple(name for name, column in zip(header, written, strict=True) if not column.strip())
     _refuse_no_header(file, header, rows)
     rows = [row for row in rows if len(row) == len(header)]
+    units = find_units(header, rows)
+    rows = rows[1:] if units else rows
     other = {",": ".", ".": ","}.get(given.thousands or "")
     dialect = Dialect(encoding, delimiter, given.decimal or other or guess_decimal(rows), given.thousands or "")
     nonstandard_lines = "\r" in text.replace("\r\n", "") or (written != header and not unnamed)
-    return Sample(file, name, dialect, header, rows, bool(given.decimal), unnamed, nonstandard_lines, skipped)
+    return Sample(
+        *(file, name, dialect, header, rows, bool(given.decimal), unnamed, nonstandard_lines, skipped, units),
+        what=f"the table of {file.name}" if is_archive(file) else "",
+    )
+
+
+def _sample_table(file: Path, name: str, kind: str, given: DialectOptions) -> Sample:
+    frame, what = read_table(file, kind, given.sheet)
+    if frame.is_empty():
+        raise UserError(f"{file}: {what} without a row")
+    unnamed = {column: f"column_{number}" for number, column in enumerate(frame.columns, 1) if _is_unnamed(column)}
+    header = [unnamed.get(column, column.strip()) for column in frame.columns]
+    rows = [list(row) for row in frame.head(TABLE_ROWS).iter_rows()]
+    dialect = Dialect("utf-8", ",", given.decimal or guess_decimal(rows), given.thousands or "")
+    return Sample(
+        *(file, name, dialect, header, rows, bool(given.decimal), tuple(unnamed.values())),
+        kind=kind,
+        sheet=given.sheet,
+        what=what,
+    )
+
+
+def _is_unnamed(column: str) -> bool:
+    """Whether a cell of an Excel workbook's header is empty: its reader makes up a name."""
+    return not column.strip() or column.startswith("__UNNAMED__")
 
 
 def find_differences(samples: list[Sample]) -> list[str]:
@@ -211,10 +244,11 @@ def _delimiter(lines: list[str], file: Path) -> str:
         return ","  # one column
     if len(lines) == 1:
         raise UserError(f"{file}: a header and no row")
-    letter = " " if _cut_by_spaces(lines) else "LETTER"
+    if _cut_by_spaces(lines):
+        return " "
     raise UserError(
         f"{file}: not a CSV file: no comma, semicolon, tab or bar cuts its lines alike; what does, say: "
-        f"--delimiter '{letter}'"
+        "--delimiter 'LETTER'; lines before the header: --skip N"
     )
 
 

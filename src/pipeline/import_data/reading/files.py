@@ -1,0 +1,65 @@
+"""Which files of tables there are, and their bytes, decompressed."""
+
+from __future__ import annotations
+
+import contextlib
+import glob
+import zipfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import BinaryIO, cast
+
+from pipeline.import_data.reading import tables
+from pipeline.ingest.csv_lines import open_csv
+from trackstack import UserError
+
+SUFFIXES = (".csv", ".tsv", ".txt", ".csv.gz", ".csv.zst", ".zip", *tables.SUFFIXES)
+
+
+def find_files(path: str) -> list[tuple[Path, str]]:
+    """The files of tables that a file, a folder or a glob stands for, with their names below it."""
+    root = Path(path)
+    if root.is_dir():
+        files = [file for file in root.rglob("*") if file.name.endswith(SUFFIXES) and not file.name.startswith(".")]
+        named = [(file, file.relative_to(root).as_posix()) for file in files if file.is_file()]
+        if not named:
+            raise UserError(f"{path}: no CSV file or other table here; expected names with {', '.join(SUFFIXES)}")
+        return sorted(named, key=lambda pair: pair[1])
+    if root.exists():
+        return [(root, root.name)]
+    files = [Path(file) for file in sorted(glob.glob(path, recursive=True)) if Path(file).is_file()]  # noqa: PTH207
+    if not files:
+        raise UserError(f"{path}: no such file or folder, and no file fits it as a pattern")
+    beginning = Path(*Path(path).parts[: next(i for i, part in enumerate(Path(path).parts) if glob.has_magic(part))])
+    return [(file, file.relative_to(beginning).as_posix()) for file in files]
+
+
+@contextlib.contextmanager
+def open_lines(file: Path) -> Iterator[tuple[BinaryIO, Callable[[], int]]]:
+    """The lines of a CSV file, decompressed, and how many bytes of the file were read for them.
+
+    Raises:
+        UserError: it cannot be read, or is an archive of several files.
+    """
+    if not zipfile.is_zipfile(file):
+        with open_csv(file) as (stream, on_disk):
+            yield stream, lambda: on_disk.num_bytes
+        return
+    with zipfile.ZipFile(file) as archive:
+        names = [name for name in archive.namelist() if not name.endswith("/") and not name.startswith("__MACOSX/")]
+        if len(names) != 1:
+            raise UserError(
+                f"{file}: a zip archive of {len(names)} files; expected one table; unpack it and add the folder: "
+                f"python -m zipfile -e '{file}' '{file.with_suffix('')}'"
+            )
+        if names[0].endswith((*tables.SUFFIXES, ".zip")):
+            raise UserError(
+                f"{file}: a zip archive of {names[0]}; unpack it: python -m zipfile -e '{file}' '{file.parent}'"
+            )
+        with archive.open(names[0]) as member:
+            yield cast(BinaryIO, member), lambda: archive.fp.tell() if archive.fp else 0
+
+
+def is_archive(file: Path) -> bool:
+    """Whether the lines of a file lie in a zip archive."""
+    return zipfile.is_zipfile(file)
