@@ -64,12 +64,12 @@ def apply(plan: Plan, *, move: bool) -> Written:
             write_files(plan, folder, move)
             written = validate_files(plan, folder)
     try:
-        _dvc("add", "--quiet", str(raw))
+        run_dvc("add", "--quiet", str(raw))
     except UserError:
         if not in_place and new:
             shutil.rmtree(raw)
         elif not in_place:
-            _dvc("checkout", "--quiet", "--force", f"{raw}.dvc")
+            run_dvc("checkout", "--quiet", "--force", f"{raw}.dvc")
         raise
     write_entry(plan.name, written.entry)
     if move and not in_place:
@@ -176,7 +176,8 @@ def _count_rows(path: Path) -> int:
         return count_rows(stream)
 
 
-def _dvc(*arguments: str) -> None:
+def run_dvc(*arguments: str) -> None:
+    """Run a command of DVC; UserError with what it said when it fails."""
     command = [sys.executable, "-P", "-m", "dvc", *arguments]
     done = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False)
     if done.returncode:

@@ -69,7 +69,7 @@ def resolve_columns(options: ImportOptions, samples: list[Sample]) -> tuple[Impo
     added: list[dict[str, str]] = [{} for _ in samples]
     for what, pattern in (("group", options.group_from), ("label", options.label_from)):
         if pattern:
-            column = getattr(options, what) or what
+            column = getattr(options, what) or free_name(what, samples[0].header)
             changes: dict[str, Any] = {what: column}
             options = replace(options, **changes)
             problems += _add_from_names(f"--{what}-from", pattern, column, samples, added)
@@ -77,12 +77,20 @@ def resolve_columns(options: ImportOptions, samples: list[Sample]) -> tuple[Impo
         options, faults = _add_from_table(options, options.labels, samples, added)
         problems += faults
     if options.sequence and not options.series:
-        options = replace(options, series="recording")
+        column = free_name("recording", samples[0].header)
+        options = replace(options, series=column)
         for columns, sample in zip(added, samples, strict=True):
-            columns["recording"] = stem(sample.name)
+            columns[column] = stem(sample.name)
     refuse(problems)
     refuse(_unknown_columns(options, samples[0].header, list(added[0])))
     return options, added
+
+
+def free_name(name: str, header: list[str]) -> str:
+    """What an added column is called: `name` unless the files have such a column, then the first free `name_file`."""
+    while name in header:
+        name += "_file"
+    return name
 
 
 def refuse(problems: list[str]) -> None:

@@ -29,7 +29,7 @@ from pipeline.import_data.options import (
     Thousands,
     Yes,
 )
-from pipeline.import_data.printing import shorten, show_changes, show_plan, show_samples, show_written
+from pipeline.import_data.printing import shorten, show_changes, show_plan, show_removal, show_samples, show_written
 from trackstack import UserError
 from trackstack.cli.printing import Json, print_json
 
@@ -156,6 +156,29 @@ def update(
         return
     _confirm(asks)
     _apply(plan, move, dry_run, as_json, f"Update {name}", {"changes": changes._asdict()})
+
+
+@catalog.command()
+def remove(name: Name, yes: Yes = False, dry_run: DryRun = False, as_json: Json = False) -> None:
+    """Take a dataset version out of the catalog: the undo of add. DVC's cache keeps its data until dvc gc."""
+    from pipeline.import_data.remove import plan_removal
+    from pipeline.import_data.remove import remove as carry_out
+
+    asks = not (yes or dry_run or as_json)
+    _refuse_to_ask(asks)
+    removal = plan_removal(name)
+    back = f"git checkout HEAD -- data/catalog.yaml data/raw/{name}.dvc && dvc checkout data/raw/{name}.dvc"
+    if not as_json:
+        show_removal(removal, back)
+    _confirm(asks)
+    if not dry_run:
+        carry_out(removal)
+    if as_json:
+        print_json(removal._asdict() | {"removed": not dry_run, "back": back if removal.in_git else None})
+    elif dry_run:
+        typer.echo("Nothing was removed (--dry-run).")
+    else:
+        typer.echo(f"{name}: removed")
 
 
 def plan_dataset(name: str, description: str, options: ImportOptions, samples: list[Sample]) -> Plan:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from pipeline.import_data.apply import Written
     from pipeline.import_data.plan import Plan
     from pipeline.import_data.reading.dialect import Sample
+    from pipeline.import_data.remove import Removal
     from pipeline.import_data.update import Changes
 
 MAX_SHOWN = 20
@@ -70,6 +71,13 @@ def show_written(written: Written, keep: str, run: str) -> None:
         f"{entry['path']}: {_files(entry['files'])}, {entry['num_samples']:,} rows, in DVC and in the catalog\n"
         f"To keep it:\n  {keep}\nNext:\n  {run}\n  trackstack runs show"
     )
+
+
+def show_removal(removal: Removal, back: str) -> None:
+    """What will be removed, and how it comes back."""
+    gone = ", ".join([*removal.paths, f"the entry {removal.name}"])
+    way = f"before the next commit type: {back}" if removal.in_git else "git has no such version: add it again"
+    typer.echo(f"{'will remove':15s} {gone}\n{'to get it back':15s} {way}")
 
 
 def show_dataset(kind: str, content: dict[str, Any]) -> None:

@@ -259,12 +259,21 @@ def _cut_by_spaces(lines: list[str]) -> bool:
 
 def _refuse_no_header(file: Path, header: list[str], rows: list[list[str]]) -> None:
     numbers = [column for column in header if NUMBER.fullmatch(column.replace(",", "."))]
-    if len(numbers) > len(header) / 2 and not _is_index(header):
+    if len(numbers) > len(header) / 2 and not _is_index(header) and not _names_text(header, rows):
         raise UserError(f"{file}, line 1: {', '.join(header[:4])}: numbers where the names of columns are expected")
     if not rows:
         raise UserError(f"{file}: a header and no row")
     if twice := sorted({column for column in header if header.count(column) > 1}):
         raise UserError(f"{file}, line 1: a column is there twice: {', '.join(twice)}; rename one in that line")
+
+
+def _names_text(header: list[str], rows: list[list[str]]) -> bool:
+    """Whether a column has a name where all rows have something else, and others numbers for names: wavelengths."""
+    named = [number for number, column in enumerate(header) if not NUMBER.fullmatch(column.replace(",", "."))]
+    return len(set(header)) == len(header) and any(
+        all(row[number].strip() != header[number] for row in rows if len(row) == len(header)) and len(rows) > 2
+        for number in named
+    )
 
 
 def _is_index(header: list[str]) -> bool:
