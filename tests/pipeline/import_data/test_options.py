@@ -6,9 +6,9 @@ import re
 from support.projects import ROOT
 from typer.main import get_command
 
-from trackstack.cli import app
+from pipeline.cli import app
 
-FOREIGN = {"--force", "--quiet", "--version", "--headless", "--convert-to"}  # of git, dvc and others
+FOREIGN = {"--force", "--quiet", "--version", "--headless", "--convert-to", "--porcelain"}  # of git, dvc and others
 FOLDERS = {
     "import_data": [("catalog", "add"), ("catalog", "update")],
     "import_data/reading": [("catalog", "add"), ("catalog", "update"), ("predict",)],
