@@ -226,6 +226,9 @@ def _why_converted(
     reasons = {
         f"{sample.what} to CSV": sample.what,
         "without the line of units": sample.units,
+        "without the empty columns at the end": sample.dropped,
+        "without blank lines": any(survey.blank for survey in surveys)
+        and not any(survey.broken for survey in surveys),
         f"{dialect.delimiter!r} to ','": dialect.delimiter != ",",
         "decimal comma to point": dialect.decimal == ",",
         f"no {dialect.thousands!r} between thousands": dialect.thousands,

@@ -21,6 +21,7 @@ from pipeline.import_data.values import (
     is_missing,
     number_text,
 )
+from pipeline.ingest.csv_lines import count_rows
 from trackstack.core.progress import after, progress
 
 MAX_VALUES = 100_000
@@ -92,6 +93,8 @@ class FileSurvey(NamedTuple):
     incomplete: int
     """Rows without a label, group, series or time."""
     columns: dict[str, ColumnSurvey]
+    blank: int = 0
+    """Lines without a letter."""
 
 
 def survey_files(
@@ -120,9 +123,18 @@ def survey_files(
                 incomplete += _count_incomplete(block, found, names, time, missing)
                 for name, column in found.items():
                     columns[name].merge(column)
-            surveys.append(FileSurvey(sample, rows, len(broken), incomplete, columns))
+            blank = _count_lines(sample) - rows - len(broken)
+            surveys.append(FileSurvey(sample, rows, len(broken), incomplete, columns, max(blank, 0)))
             done += sample.file.stat().st_size
     return surveys
+
+
+def _count_lines(sample: Sample) -> int:
+    """The lines below the header; 0 where they are rewritten anyway."""
+    if sample.kind or not sample.dialect.encoding.startswith("utf-8"):
+        return 0
+    with open_lines(sample.file) as (stream, _):
+        return count_rows(stream) - sample.skipped - bool(sample.units)
 
 
 def _survey_block(

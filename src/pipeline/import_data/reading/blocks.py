@@ -44,24 +44,29 @@ def read_blocks(
         yield from frame.rename(dict(zip(frame.columns, sample.header, strict=True))).iter_slices(TABLE_ROWS)
         show(sample.file.stat().st_size)
         return
+    ends = [f" {number}" for number in range(sample.dropped)]
+    columns = [*sample.header, *ends]
     with open_lines(sample.file) as (stream, done):
         try:
             reader = pa.csv.open_csv(
                 pa.PythonFile(stream, "r"),
                 read_options=pa.csv.ReadOptions(
                     block_size=READ_BYTES,
-                    column_names=sample.header,
+                    column_names=columns,
                     skip_rows=1 + sample.skipped + bool(sample.units),
                     encoding=sample.dialect.encoding,
                     use_threads=False,  # a broken line keeps its number
                 ),
                 parse_options=pa.csv.ParseOptions(delimiter=sample.dialect.delimiter, invalid_row_handler=on_broken),
                 convert_options=pa.csv.ConvertOptions(
-                    column_types=dict.fromkeys(sample.header, pa.string()), strings_can_be_null=False
+                    column_types=dict.fromkeys(columns, pa.string()), strings_can_be_null=False
                 ),
             )
             for batches in _together(reader):
-                yield pl.DataFrame(pl.from_arrow(pa.Table.from_batches(batches)))
+                block = pl.DataFrame(pl.from_arrow(pa.Table.from_batches(batches)))
+                if ends and (late := _first_value(block.select(ends))):
+                    raise UserError(f"{sample.file}: {late!r} in a column at the end without a name; name it")
+                yield block.select(sample.header)
                 show(done())
         except (pa.ArrowException, UnicodeDecodeError, LookupError) as error:
             raise UserError(f"{sample.file}: cannot be read: {' '.join(str(error).split())[:200]}") from None
@@ -76,3 +81,8 @@ def _together(reader: pa.csv.CSVStreamingReader) -> Iterator[list[pa.RecordBatch
             batches = []
     if batches:
         yield batches
+
+
+def _first_value(block: pl.DataFrame) -> str:
+    """Of columns that should be empty."""
+    return next((value for column in block for value in column.filter(column.str.strip_chars() != "")), "")

@@ -40,7 +40,7 @@ class Dialect:
     """What stands between groups of three digits, if anything does."""
 
     def __str__(self) -> str:
-        names = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar"}
+        names = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar", " ": "space"}
         mark = {",": "comma", ".": "point"}
         numbers = f"decimal {mark[self.decimal]}" + (f", thousands {self.thousands!r}" if self.thousands else "")
         return f"{names.get(self.delimiter, self.delimiter)}-separated, {numbers}, {self.encoding}"
@@ -101,6 +101,8 @@ class Sample:
     """Line ends, or names with spaces around them, that the pipeline does not take."""
     skipped: int = 0
     """Lines before the header: comments, a title, Excel's `sep=`."""
+    dropped: int = 0
+    """Columns at the end that have neither name nor value."""
     units: dict[str, str] = field(default_factory=dict)
     """Of columns, from the line below the header."""
     kind: str = ""
@@ -152,11 +154,18 @@ def read_sample(file: Path, name: str, given: DialectOptions, size: int = SAMPLE
     lines = [line for line in lines[skipped:] if line.strip()]
     if len(content) == size and len(lines) > 2:
         lines.pop()  # cut off
+    if not (given.delimiter or named or skipped) and _cut_by_runs_of_spaces(lines):
+        return _sample_table(file, name, "spaces", given)
     delimiter = given.delimiter or named or _delimiter(lines, file)
     try:
         header, *rows = csv.reader(lines, delimiter=delimiter, strict=True)
     except csv.Error as error:
         raise UserError(f"{file}: not a CSV file: {error}") from None
+    dropped = _empty_at_end(header, rows)
+    header, rows = (
+        header[: len(header) - dropped],
+        [row[: len(row) - dropped] for row in rows if len(row) == len(header)],
+    )
     written, header = header, [column.strip() or f"column_{number}" for number, column in enumerate(header, 1)]
     unnamed = tuple(name for name, column in zip(header, written, strict=True) if not column.strip())
     _refuse_no_header(file, header, rows)
@@ -167,7 +176,19 @@ def read_sample(file: Path, name: str, given: DialectOptions, size: int = SAMPLE
     dialect = Dialect(encoding, delimiter, given.decimal or other or guess_decimal(rows), given.thousands or "")
     nonstandard_lines = "\r" in text.replace("\r\n", "") or (written != header and not unnamed)
     return Sample(
-        *(file, name, dialect, header, rows, bool(given.decimal), unnamed, nonstandard_lines, skipped, units),
+        *(
+            file,
+            name,
+            dialect,
+            header,
+            rows,
+            bool(given.decimal),
+            unnamed,
+            nonstandard_lines,
+            skipped,
+            dropped,
+            units,
+        ),
         what=f"the table of {file.name}" if is_archive(file) else "",
     )
 
@@ -257,6 +278,11 @@ def _cut_by_spaces(lines: list[str]) -> bool:
     return len(counts) == 1 and counts != {0}
 
 
+def _cut_by_runs_of_spaces(lines: list[str]) -> bool:
+    counts = {len(line.split()) for line in lines}
+    return len(lines) > 1 and len(counts) == 1 and counts != {1} and "  " in " ".join(lines) and "," not in lines[0]
+
+
 def _refuse_no_header(file: Path, header: list[str], rows: list[list[str]]) -> None:
     numbers = [column for column in header if NUMBER.fullmatch(column.replace(",", "."))]
     if len(numbers) > len(header) / 2 and not _is_index(header) and not _names_text(header, rows):
@@ -265,6 +291,16 @@ def _refuse_no_header(file: Path, header: list[str], rows: list[list[str]]) -> N
         raise UserError(f"{file}: a header and no row")
     if twice := sorted({column for column in header if header.count(column) > 1}):
         raise UserError(f"{file}, line 1: a column is there twice: {', '.join(twice)}; rename one in that line")
+
+
+def _empty_at_end(header: list[str], rows: list[list[str]]) -> int:
+    """How many columns at the end have neither a name nor a value in any of these rows."""
+    count = 0
+    for number in range(len(header) - 1, 0, -1):
+        if header[number].strip() or any(row[number].strip() for row in rows if len(row) == len(header)):
+            break
+        count += 1
+    return count
 
 
 def _names_text(header: list[str], rows: list[list[str]]) -> bool:

@@ -23,6 +23,7 @@ KINDS = {
     "json": "JSON records",
     "jsonl": "JSON lines",
     "arff": "an ARFF file",
+    "spaces": "columns apart by runs of spaces",
     "series": "a .ts file of the time-series archives",
 }
 SUFFIXES = (".parquet", ".feather", ".arrow", ".xlsx", ".json", ".jsonl", ".ndjson", ".arff", ".ts")
@@ -64,6 +65,8 @@ def read_table(file: Path, kind: str, sheet: str | None) -> tuple[pl.DataFrame, 
             frame = pl.read_ndjson(file, infer_schema_length=None)
         elif kind == "arff":
             frame = _read_arff(file)
+        elif kind == "spaces":
+            frame = _read_spaces(file)
         elif kind == "series":
             frame = read_series_archive(file)
         else:
@@ -99,6 +102,18 @@ def _read_workbook(file: Path, sheet: str | None) -> tuple[pl.DataFrame, str]:
     if sheet is None:
         raise UserError(f"{file}: {len(names)} sheets; say which: --sheet NAME, one of {listed}")
     raise UserError(f"{file}: no sheet {sheet!r}; --sheet may be {listed}")
+
+
+def _read_spaces(file: Path) -> pl.DataFrame:
+    content = file.read_bytes()
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        text = content.decode("cp1252")
+    header, *rows = (line.split() for line in text.splitlines() if line.strip())
+    if odd := next((row for row in rows if len(row) != len(header)), None):
+        raise ValueError(f"{' '.join(odd)[:80]!r} has {len(odd)} fields, expected {len(header)}")
+    return pl.DataFrame(rows, schema=dict.fromkeys(header, pl.String), orient="row")
 
 
 def _read_arff(file: Path) -> pl.DataFrame:
