@@ -76,7 +76,7 @@ def test_bytes_that_are_no_text_and_files_that_are_not_there_are_one_line(refuse
     assert len(refused(path)) == 1
     assert refused(tmp_path / "none.csv")[0].endswith("no such file or folder, and no file fits it as a pattern")
     (tmp_path / "empty").mkdir()
-    assert "no CSV file in this folder" in refused(tmp_path / "empty")[0]
+    assert "no CSV file or other table here" in refused(tmp_path / "empty")[0]
 
 
 def test_a_name_that_is_taken_or_none_is_one_line(refused, tmp_path):

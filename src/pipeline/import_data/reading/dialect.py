@@ -15,6 +15,7 @@ from pathlib import Path
 
 from pipeline.import_data.reading.file_kinds import find_units, lines_before_header, refuse_other_format
 from pipeline.import_data.reading.files import find_files, is_archive, open_lines
+from pipeline.import_data.reading.header import empty_at_end, refuse_no_header
 from pipeline.import_data.reading.tables import read_table, table_kind
 from pipeline.import_data.values import NUMBER, THOUSANDS, guess_decimal
 from trackstack import UserError
@@ -161,14 +162,14 @@ def read_sample(file: Path, name: str, given: DialectOptions, size: int = SAMPLE
         header, *rows = csv.reader(lines, delimiter=delimiter, strict=True)
     except csv.Error as error:
         raise UserError(f"{file}: not a CSV file: {error}") from None
-    dropped = _empty_at_end(header, rows)
+    dropped = empty_at_end(header, rows)
     header, rows = (
         header[: len(header) - dropped],
         [row[: len(row) - dropped] for row in rows if len(row) == len(header)],
     )
     written, header = header, [column.strip() or f"column_{number}" for number, column in enumerate(header, 1)]
     unnamed = tuple(name for name, column in zip(header, written, strict=True) if not column.strip())
-    _refuse_no_header(file, header, rows)
+    refuse_no_header(file, header, rows)
     rows = [row for row in rows if len(row) == len(header)]
     units = find_units(header, rows)
     rows = rows[1:] if units else rows
@@ -281,38 +282,3 @@ def _cut_by_spaces(lines: list[str]) -> bool:
 def _cut_by_runs_of_spaces(lines: list[str]) -> bool:
     counts = {len(line.split()) for line in lines}
     return len(lines) > 1 and len(counts) == 1 and counts != {1} and "  " in " ".join(lines) and "," not in lines[0]
-
-
-def _refuse_no_header(file: Path, header: list[str], rows: list[list[str]]) -> None:
-    numbers = [column for column in header if NUMBER.fullmatch(column.replace(",", "."))]
-    if len(numbers) > len(header) / 2 and not _is_index(header) and not _names_text(header, rows):
-        raise UserError(f"{file}, line 1: {', '.join(header[:4])}: numbers where the names of columns are expected")
-    if not rows:
-        raise UserError(f"{file}: a header and no row")
-    if twice := sorted({column for column in header if header.count(column) > 1}):
-        raise UserError(f"{file}, line 1: a column is there twice: {', '.join(twice)}; rename one in that line")
-
-
-def _empty_at_end(header: list[str], rows: list[list[str]]) -> int:
-    """How many columns at the end have neither a name nor a value in any of these rows."""
-    count = 0
-    for number in range(len(header) - 1, 0, -1):
-        if header[number].strip() or any(row[number].strip() for row in rows if len(row) == len(header)):
-            break
-        count += 1
-    return count
-
-
-def _names_text(header: list[str], rows: list[list[str]]) -> bool:
-    """Whether a column has a name where all rows have something else, and others numbers for names: wavelengths."""
-    named = [number for number, column in enumerate(header) if not NUMBER.fullmatch(column.replace(",", "."))]
-    return len(set(header)) == len(header) and any(
-        all(row[number].strip() != header[number] for row in rows if len(row) == len(header)) and len(rows) > 2
-        for number in named
-    )
-
-
-def _is_index(header: list[str]) -> bool:
-    """Columns that are called 0, 1, 2, ...: what a table without names is saved with."""
-    numbers = [int(column) for column in header if column.isdecimal()]
-    return len(numbers) > 1 and numbers == list(range(numbers[0], numbers[0] + len(numbers)))

@@ -78,9 +78,11 @@ def find_units(header: list[str], rows: list[list[str]]) -> dict[str, str]:
 
 def _is_title(lines: list[str]) -> bool:
     """Whether the first line is text alone, and those below it are cut alike."""
+    if len(lines) < 2 or any(delimiter in lines[0].rstrip(",;\t| ") for delimiter in ",;\t|"):
+        return False
     following = [line for line in lines[1:51] if line.strip()][:-1]
     for delimiter in ",;\t|":
         counts = {line.count(delimiter) for line in following}
         if len(following) > 2 and len(counts) == 1 and counts != {0}:
-            return bool(lines[0].strip()) and delimiter not in lines[0].strip().rstrip(delimiter)
+            return not any(NUMBER.fullmatch(field.strip()) for field in following[0].split(delimiter))
     return False
