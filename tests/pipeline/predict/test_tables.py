@@ -77,10 +77,11 @@ def test_lines_before_the_header_are_skipped_and_counted(before, tabular, tmp_pa
         predict(tmp_path / "t.csv", str(tmp_path / "model"))
 
 
-def test_another_format_is_named_before_anything_is_guessed(tabular, tmp_path):
-    (tmp_path / "t.csv").write_text('[{"size": 1}]')
-    with pytest.raises(UserError, match="JSON, not CSV; type: python -c"):
-        predict(tmp_path / "t.csv", str(tmp_path / "model"))
+@pytest.mark.parametrize("name", ["t.parquet", "t.jsonl"])
+def test_a_table_of_another_format_has_the_same_labels(table, model, tmp_path, name):
+    rows = pl.read_csv(table)
+    rows.write_parquet(tmp_path / name) if name == "t.parquet" else rows.write_ndjson(tmp_path / name)
+    assert predict(tmp_path / name, model)[0].equals(predict(table, model)[0])
 
 
 def test_a_table_of_another_spelling_has_the_same_labels(table, model, tmp_path):
