@@ -139,15 +139,7 @@ def read_sample(file: Path, name: str, given: DialectOptions, size: int = SAMPLE
         kind = table_kind(file, stream.read(KIND_BYTES))
     if kind:
         return _sample_table(file, name, kind, given)
-    with open_lines(file) as (stream, _):
-        content = stream.read(size)
-    if not content.strip():
-        raise UserError(f"{file}: empty, expected a header and rows")
-    refuse_other_format(file, content)
-    encoding = given.encoding or _encoding(content, file)
-    text = _decode(content, encoding, file)
-    if "\0" in text:
-        raise UserError(f"{file}: not a CSV file: it holds bytes that are no text")
+    content, text, encoding = _read_beginning(file, given, size)
     lines = re.split(r"\r\n|\n|\r", text)
     skipped, named = lines_before_header(lines) if given.skip is None else (given.skip, None)
     while skipped < len(lines) and not lines[skipped].strip():
@@ -158,10 +150,7 @@ def read_sample(file: Path, name: str, given: DialectOptions, size: int = SAMPLE
     if not (given.delimiter or named or skipped) and _cut_by_runs_of_spaces(lines):
         return _sample_table(file, name, "spaces", given)
     delimiter = given.delimiter or named or _delimiter(lines, file)
-    try:
-        header, *rows = csv.reader(lines, delimiter=delimiter, strict=True)
-    except csv.Error as error:
-        raise UserError(f"{file}: not a CSV file: {error}") from None
+    header, rows = _cut(lines, delimiter, file)
     dropped = empty_at_end(header, rows)
     header, rows = (
         header[: len(header) - dropped],
@@ -192,6 +181,28 @@ def read_sample(file: Path, name: str, given: DialectOptions, size: int = SAMPLE
         ),
         what=f"the table of {file.name}" if is_archive(file) else "",
     )
+
+
+def _read_beginning(file: Path, given: DialectOptions, size: int) -> tuple[bytes, str, str]:
+    """The first bytes of a file, as text too, and the letters' encoding."""
+    with open_lines(file) as (stream, _):
+        content = stream.read(size)
+    if not content.strip():
+        raise UserError(f"{file}: empty, expected a header and rows")
+    refuse_other_format(file, content)
+    encoding = given.encoding or _encoding(content, file)
+    text = _decode(content, encoding, file)
+    if "\0" in text:
+        raise UserError(f"{file}: not a CSV file: it holds bytes that are no text")
+    return content, text, encoding
+
+
+def _cut(lines: list[str], delimiter: str, file: Path) -> tuple[list[str], list[list[str]]]:
+    try:
+        header, *rows = csv.reader(lines, delimiter=delimiter, strict=True)
+    except csv.Error as error:
+        raise UserError(f"{file}: not a CSV file: {error}") from None
+    return header, rows
 
 
 def _sample_table(file: Path, name: str, kind: str, given: DialectOptions) -> Sample:
