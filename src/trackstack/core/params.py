@@ -131,7 +131,7 @@ def _filled(values: dict, defaults: Any, prefix: str = "") -> dict:
     for key, default in defaults.items() if isinstance(defaults, dict) else ():
         if isinstance(values.get(key), dict):
             result[key] = _filled(values[key], default, f"{prefix}{key}.")
-        elif key in values and values[key] is None:
+        elif key in values and values[key] is None and not isinstance(default, dict):
             if default is None:
                 raise ValueError(f"{prefix}{key}")
             result[key] = default
