@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from pipeline.import_data.settings import describe
 from trackstack.cli.printing import print_table
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ def show_plan(plan: Plan, move: bool) -> None:
     rows.append(("label", f"{entry['label']}, {len(counts)} classes: {shorten(counts)}"))
     rows.append(("group", entry.get("group") or no_group))
     rows += [(what, shorten(entry[what])) for what in ("series", "time", "extra") if entry.get(what)]
+    rows.append(("settings", describe(entry["settings"])))
     rows += [("note", note) for note in plan.notes]
     rows.append(("files", ("rewritten: " + "; ".join(plan.converted)) if plan.converted else "taken byte for byte"))
     rows.append(
