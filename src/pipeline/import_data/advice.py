@@ -69,7 +69,8 @@ def feature_notes(features: list[str], columns: Mapping[str, ColumnSurvey], samp
     notes, identifying = [], []
     for name in features:
         values = _numbers(name, sample)
-        apart, kept = len(np.unique(values)), len(np.unique(values.astype(np.float32)))
+        with np.errstate(over="ignore"):  # a value beyond float32 becomes infinite, and will be set aside
+            apart, kept = len(np.unique(values)), len(np.unique(values.astype(np.float32)))
         low, high = columns[name].low, columns[name].high
         step = float(np.spacing(np.float32(min(max(abs(low), abs(high)), 1e38))))
         if kept < 0.9 * apart or (low < high and step > (high - low) / FEWEST_LEVELS):
