@@ -41,7 +41,7 @@ TINY_PARAMS = {
     "tensor_cache": {"window": None, "stride": None, "folds": None, "fold": 0},
     "train": {"epochs": 2, "batch_size": 8, "threads": 1},
     "models": {"cnn": {"widths": [8, 8]}},
-    "evaluate": {"threads": 1},
+    "evaluate": {"baselines": False, "threads": 1},
 }
 
 
