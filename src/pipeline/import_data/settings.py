@@ -17,6 +17,8 @@ MOST_EPOCHS = 200
 SMALLEST_BATCH = 16
 BATCHES_PER_EPOCH = 32
 """A small table has smaller batches, so that an epoch has about as many."""
+NOTABLE = 1.5
+"""A setting that differs by less from what would fit needs no word."""
 
 
 def fitting_settings(
@@ -63,7 +65,7 @@ def kept_notes(kept: Mapping[str, Any], fitting: Mapping[str, Any]) -> list[str]
         f"{stage}.{name} {kept[stage][name]} ({value} would fit)"
         for stage in ("tensor_cache", "train")
         for name, value in fitting[stage].items()
-        if kept[stage][name] != value
+        if not 1 / NOTABLE <= value / kept[stage][name] <= NOTABLE
     ]
     return [f"settings that stay: {', '.join(differing)}; they are in data/catalog.yaml"] if differing else []
 
