@@ -80,10 +80,9 @@ def evaluate(
         for table in ("predictions.csv", "per_group.csv"):
             record.log_artifact(out / table, kind="plot")
         record.log_artifact(out / "report.html", kind="report")
-    for name, value in metrics.items():
+    figures = metrics | {baseline.name: baseline.first for baseline in evaluation.beside}
+    for name, value in figures.items():
         print(f"{name:26s} {value:,}" if isinstance(value, int) else f"{name:26s} {value:.4f}")
-    for beside in evaluation.beside:
-        print(f"{beside.name:26s} {beside.first:.4f}")
 
 
 def _write_tables(folder: Path, evaluation: Evaluation) -> None:
