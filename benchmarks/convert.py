@@ -42,12 +42,12 @@ def write_file(path: Path, number: int, rows: int = ROWS, bad_every: int = 0) ->
 
 def manifest_of(raw: Path, rows: int) -> str:
     """What `ingest` writes; it is not timed here."""
-    from pipeline.contract.catalog import Dataset
+    from pipeline.contract.catalog import USUAL_SETTINGS, Dataset
     from pipeline.ingest.manifest import build_manifest
 
     entry = {"path": "data/raw/x", "description": "synthetic", "num_samples": rows, "label": "label"}
     entry |= {"features": [{"name": name} for name in FLOATS], "classes": list(range(7))}
-    dataset = Dataset.model_validate(entry | {"group": "subject", "series": "recording"})
+    dataset = Dataset.model_validate(entry | {"group": "subject", "series": "recording", "settings": USUAL_SETTINGS})
     return build_manifest("x", dataset, raw).model_dump_json()
 
 

@@ -19,7 +19,7 @@ import pandas as pd
 import torch
 from measuring import alternate, best, in_child, machine, print_table, ratio, timed
 
-from pipeline.contract.catalog import Dataset
+from pipeline.contract.catalog import USUAL_SETTINGS, Dataset
 from pipeline.contract.layout import ROWS_FILE
 from pipeline.ingest.manifest import build_manifest
 from pipeline.parquet.params import Params as ParquetParams
@@ -43,6 +43,7 @@ def compare_formats(folder: Path, rounds: int) -> None:
     frame.to_csv(raw, index=False)
     entry = {"path": "data/raw/x", "description": "", "num_samples": ROWS, "label": "label", "classes": ["a", "b"]}
     entry |= {"group": "subject", "series": "recording", "features": [{"name": name} for name in names]}
+    entry |= {"settings": USUAL_SETTINGS}
     manifest = build_manifest("x", Dataset.model_validate(entry), folder / "raw")
     to_parquet(manifest, folder / "raw", folder / "processed", ParquetParams(compression="zstd", max_rejected=0))
     build(folder / "processed", folder / "cache", WINDOWS)

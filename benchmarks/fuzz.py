@@ -27,7 +27,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "src"))
 
 from pipeline.check.everything import check_params
-from pipeline.contract.catalog import Dataset, load_catalog
+from pipeline.contract.catalog import USUAL_SETTINGS, Dataset, load_catalog
 from pipeline.ingest.manifest import build_manifest
 from pipeline.parquet.params import Params
 from pipeline.parquet.stage import convert
@@ -46,6 +46,7 @@ CONTRACT = {
     "series": "recording",
     "time": "t",
     "extra": ["side"],
+    "settings": USUAL_SETTINGS,
 }
 LINES = [f"{n // 4},1,{n},0.{n},{n}.5,{'left' if n % 2 else 'right'},{'up' if n % 3 else 'down'}" for n in range(12)]
 CSV = "\n".join(["recording,subject,t,ax,ay,side,label", *LINES]).encode() + b"\n"

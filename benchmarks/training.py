@@ -33,6 +33,7 @@ pin_environment()
 import torch
 from torch.utils.data import DataLoader, Dataset
 
+from pipeline.contract.catalog import fill_from_dataset
 from pipeline.train.config import TrainingConfig
 from pipeline.train.loader import load
 from pipeline.train.loop import Runtime, Trainer
@@ -49,9 +50,11 @@ def trainer(
     device: torch.device, checkpoints: Checkpoints | None = None, stop: StopAfter | None = None, **changes: object
 ) -> Trainer:
     """A training of params.yaml's model on the pipeline's cache."""
-    values = Parameters.load(ROOT / "params.yaml").values
-    values["train"] |= {"epochs": 1000, **changes}
-    config = TrainingConfig.choose(Parameters(values))
+    params = Parameters.load(ROOT / "params.yaml")
+    with contextlib.chdir(ROOT):
+        fill_from_dataset(params)
+    params.values["train"] |= {"epochs": 1000, **changes}
+    config = TrainingConfig.choose(params)
     configure_torch(config.train.threads)
     runtime = Runtime(device, checkpoints=checkpoints, stop=stop)
     return Trainer(open_cache(ROOT / "data/cache"), config, runtime)

@@ -13,6 +13,7 @@ from trackstack.core.guard import stage
 def main(raw: Path, manifest: Path, processed: Path) -> None:
     """Read the files that MANIFEST lists from RAW and write the folder PROCESSED."""
     with stage() as params:
+        params.fill_nulls(Path("data/catalog.yaml"), f"datasets.{params.get('dataset')}.settings")
         from pipeline.ingest.manifest import read_manifest
         from pipeline.parquet.params import Params
         from pipeline.parquet.stage import convert

@@ -13,6 +13,7 @@ from trackstack.core.guard import stage
 def main(processed: Path, cache: Path) -> None:
     """Read the Parquet file in PROCESSED and write the folder CACHE."""
     with stage() as params:
+        params.fill_nulls(Path("data/catalog.yaml"), f"datasets.{params.get('dataset')}.settings")
         from pipeline.tensor_cache.params import Params
         from pipeline.tensor_cache.stage import build
 

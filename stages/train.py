@@ -13,6 +13,7 @@ from trackstack.core.guard import stage
 def main(cache: Path, model: Path, live: Path) -> None:
     """Read the tensor cache in CACHE; write the folder MODEL, and DVCLive's figures to LIVE."""
     with stage() as params:
+        params.fill_nulls(Path("data/catalog.yaml"), f"datasets.{params.get('dataset')}.settings")
         from pipeline.train.params import Params
         from trackstack.training.determinism import pin_environment
 

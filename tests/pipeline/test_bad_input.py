@@ -26,6 +26,7 @@ ENTRY = TINY_ENTRY | {
     "num_samples": 12,
     "time": "t",
     "features": [{"name": "ax", "range": [-10, 10]}, {"name": "ay", "missing": "mean"}, {"name": "az"}],
+    "settings": TINY_ENTRY["settings"] | {"tensor_cache": {"window": 2, "stride": 1, "folds": 4}},
 }
 COMMANDS = {
     "check": [],
@@ -49,7 +50,7 @@ def good(tmp_path_factory):
         (raw / f"subject_{subject}.csv").write_text("\n".join([HEADER, *rows]) + "\n")
     write_reference(folder)
     (folder / "data/catalog.yaml").write_text(yaml.safe_dump({"datasets": {"tiny": ENTRY}}, sort_keys=False))
-    edit_yaml(folder / "params.yaml", TINY_PARAMS | {"tensor_cache": {"window": 2, "stride": 1, "folds": 4}})
+    edit_yaml(folder / "params.yaml", TINY_PARAMS)
     journal = folder / "runs/r0123456789ab/journal-1.jsonl"
     journal.parent.mkdir(parents=True)
     journal.write_text('{"type":"end","time":1,"status":"finished"}\n')

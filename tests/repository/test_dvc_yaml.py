@@ -9,6 +9,7 @@ import pytest
 import yaml
 from support.projects import ROOT, edit_yaml, run_in
 
+from pipeline.contract.catalog import Settings
 from pipeline.modeling.base import LOSSES, METRICS, MODELS
 from trackstack.core.code_deps import changes_no_output, imported_sources
 from trackstack.core.dvc_yaml import stage_definition
@@ -24,7 +25,8 @@ from trackstack.core.params import Parameters
 
 asked, get = set(), Parameters.get
 def witnessed_get(self, name):
-    asked.add(name)
+    if self.path.name == "params.yaml":
+        asked.add(name)
     return get(self, name)
 Parameters.get = witnessed_get
 
@@ -142,11 +144,14 @@ def test_one_name_in_four_places(stage):
     assert STAGES[stage]["desc"]
 
 
-def test_only_the_chosen_entry_of_the_catalog_is_followed():
-    entries = [
-        entry for stage in STAGES.values() for entry in stage.get("params", []) if "data/catalog.yaml" in entry
-    ]
-    assert entries == [{"data/catalog.yaml": ["datasets.${dataset}"]}]
+def test_only_the_chosen_entry_of_the_catalog_is_followed_and_of_its_settings_the_stages_own():
+    followed = {
+        name: [entry["data/catalog.yaml"] for entry in stage.get("params", []) if "data/catalog.yaml" in entry]
+        for name, stage in STAGES.items()
+    }
+    expected = {name: [[f"datasets.${{dataset}}.settings.{name}"]] for name in Settings.model_fields}
+    expected["ingest"] = [["datasets.${dataset}"]]
+    assert {name: keys for name, keys in followed.items() if keys} == expected
 
 
 def test_no_source_file_names_a_data_path_but_the_catalog():

@@ -38,6 +38,24 @@ def test_no_output_is_a_pickle_or_an_archive_that_may_hold_one(tiny_project):
 
 
 @pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        ({"parquet": {"max_rejected": 1}}, {"ingest", "parquet"}),
+        ({"tensor_cache": {"window": 30}}, {"ingest", "tensor_cache"}),
+        ({"train": {"epochs": 3}}, {"ingest", "train"}),
+    ],
+)
+def test_a_setting_of_the_dataset_makes_the_stage_stale_that_reads_it(project, run, settings, expected):
+    """`ingest` checks every edit of the entry; its manifest stays the same, so that nothing follows from it."""
+    edit_yaml(project / "data/catalog.yaml", {"datasets": {"tiny": {"settings": settings}}})
+    assert set(json.loads(run(project, "dvc status --json").stdout)) == expected
+    before = (project / "data/ingested/manifest.json").read_bytes()
+    run(project, "dvc repro --single-item ingest")
+    assert (project / "data/ingested/manifest.json").read_bytes() == before
+    assert set(json.loads(run(project, "dvc status --json").stdout)) == expected - {"ingest"}
+
+
+@pytest.mark.parametrize(
     ("change", "expected"),
     [
         ({"tensor_cache": {"window": 30}}, {"tensor_cache"}),

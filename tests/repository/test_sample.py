@@ -91,10 +91,11 @@ def test_the_sample_has_no_leak_when_recomputed_from_the_raw_files(tmp_path):
     """Splits, windows and normalisation of the shipped settings, by other code and from the CSV files."""
     sample = tmp_path / "sensor_v2"
     write_sample(sample)
-    params = Parameters.load(ROOT / "params.yaml").section("tensor_cache", Params)
+    params = Parameters.load(ROOT / "params.yaml")
+    params.fill_nulls(ROOT / "data/catalog.yaml", "datasets.sensor_v2.settings")
     dataset = load_dataset("sensor_v2", ROOT / "data/catalog.yaml")
     convert(build_manifest("sensor_v2", dataset, sample), sample, tmp_path / "processed", NONE_REJECTED)
-    build(tmp_path / "processed", tmp_path / "cache", params)
+    build(tmp_path / "processed", tmp_path / "cache", params.section("tensor_cache", Params))
     cache = open_cache(tmp_path / "cache")
     raw = pd.concat([pd.read_csv(file) for file in sorted(sample.iterdir())], ignore_index=True)
 

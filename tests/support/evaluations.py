@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from pipeline.evaluate.baselines import Baseline
 from pipeline.evaluate.figures import Evaluation, measure
 from pipeline.evaluate.params import Params
 from pipeline.windows.dataset import TensorCache, WindowDataset
@@ -58,9 +59,10 @@ def made_up(
     return measure(
         windows,
         probs_WK,
-        Params(calibration_bins=10, threads=1),
+        Params(calibration_bins=10, baselines=False, threads=1),
         split="test",
         model=model | {"window": window, "stride": window},
         live=tmp_path / "no curves",
         profile=profile,
+        beside=[Baseline("most frequent class", 0.25, 0.1, 600), Baseline("boosted trees", 0.5, 0.5, 300)],
     )

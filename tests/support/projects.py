@@ -29,13 +29,19 @@ TINY_ENTRY = {
     "classes": ["up", "down"],
     "group": "subject",
     "series": "recording",
+    "settings": {
+        "parquet": {"max_rejected": 0},
+        "tensor_cache": {"folds": 4, "window": 20, "stride": 10},
+        "train": {"batch_size": 8, "epochs": 2},
+    },
 }
 TINY_PARAMS = {
     "dataset": "tiny",
-    "tensor_cache": {"window": 20, "stride": 10, "folds": 4, "fold": 0},
+    "parquet": {"max_rejected": None},
+    "tensor_cache": {"window": None, "stride": None, "folds": None, "fold": 0},
     "train": {"epochs": 2, "batch_size": 8, "threads": 1},
     "models": {"cnn": {"widths": [8, 8]}},
-    "evaluate": {"threads": 1},
+    "evaluate": {"baselines": False, "threads": 1},
 }
 
 

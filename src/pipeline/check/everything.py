@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.check.stage import check_choices
-from pipeline.contract.catalog import CATALOG_FILE, chosen_dataset, load_catalog
+from pipeline.contract.catalog import CATALOG_FILE, chosen_dataset, fill_from_dataset, load_catalog
 from pipeline.ingest.manifest import build_manifest
 from pipeline.modeling.base import LOSSES, METRICS, MODELS
 from pipeline.train.params import Params as TrainParams
@@ -34,6 +34,7 @@ def check_params(values: Any) -> None:
     known = ["dataset", *sections, *REGISTRIES]
     if unknown := [name for name in params.values if name not in known]:
         raise UserError(f"{PARAMS_FILE}: {unknown[0]} is unknown; allowed here: {', '.join(known)}")
+    fill_from_dataset(params)
     for name in sections:
         params.section(name, importlib.import_module(f"pipeline.{name}.params").Params)
     train = params.section("train", TrainParams)

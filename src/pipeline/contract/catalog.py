@@ -6,12 +6,19 @@ import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+import yaml
 from pydantic import BeforeValidator, Field, model_validator
 
 from trackstack import UserError
 from trackstack.core.params import Count, Index, Number, Parameters, Positive, Section, load_yaml, validate
 
 CATALOG_FILE = Path("data/catalog.yaml")
+USUAL_SETTINGS = {
+    "parquet": {"max_rejected": 0},
+    "tensor_cache": {"folds": 5, "window": 200, "stride": 50},
+    "train": {"batch_size": 64, "epochs": 20},
+}
+"""Of a dataset whose size asks for nothing else."""
 
 Column = Annotated[str, Field(min_length=1)]
 ColumnType = Literal["int8", "int16", "int32", "int64", "float64", "text"]
@@ -127,6 +134,35 @@ class ImportRecipe(Section):
     """Each file was one recording."""
 
 
+class ParquetSettings(Section):
+    """Of the stage `parquet`."""
+
+    max_rejected: Index
+
+
+class CacheSettings(Section):
+    """Of the stage `tensor_cache`."""
+
+    folds: Count
+    window: Count
+    stride: Count
+
+
+class TrainSettings(Section):
+    """Of the stage `train`."""
+
+    batch_size: Count
+    epochs: Count
+
+
+class Settings(Section):
+    """What depends on a dataset's size: the value of a parameter that is null in `params.yaml`."""
+
+    parquet: ParquetSettings
+    tensor_cache: CacheSettings
+    train: TrainSettings
+
+
 class Dataset(Contract):
     """A dataset version: its contract, and what else people want to know of it."""
 
@@ -136,6 +172,7 @@ class Dataset(Contract):
     """Rows in all files."""
     files: dict[str, Index] | None = None
     """Rows per file; when given, no other file may lie in the folder."""
+    settings: Settings
     licence: str | None = None
     source: str | None = None
     recipe: ImportRecipe | None = None
@@ -162,6 +199,13 @@ def chosen_dataset(params: Parameters) -> str:
     if not isinstance(name, str):
         raise UserError(f"{params.path}: dataset is {name!r:.80}; expected the name of an entry of {CATALOG_FILE}")
     return name
+
+
+def fill_from_dataset(params: Parameters) -> None:
+    """What the stage scripts do: nulls are the settings of the chosen dataset, which must be in the catalog."""
+    name = chosen_dataset(params)
+    load_dataset(name)
+    params.fill_nulls(CATALOG_FILE, f"datasets.{name}.settings")
 
 
 def load_dataset(name: str, path: Path = CATALOG_FILE) -> Dataset:
@@ -206,6 +250,9 @@ def refuse_taken(name: str, path: str) -> None:
 
 def _dataset(name: Any, entry: Any, path: Path) -> Dataset:
     refuse_bad_name(name, path)
+    if isinstance(entry, dict) and "settings" not in entry:
+        usual = yaml.safe_dump(USUAL_SETTINGS, default_flow_style=True, sort_keys=False, width=1000).strip()
+        raise UserError(f"{path}: datasets.{name}.settings is missing; for instance: settings: {usual}")
     dataset = validate(Dataset, entry, path, prefix=f"datasets.{name}")
     if dataset.path != raw_path(name):
         raise UserError(f"{path}: datasets.{name}.path is {dataset.path!r}; expected {raw_path(name)!r}")

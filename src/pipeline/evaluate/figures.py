@@ -10,6 +10,7 @@ import numpy as np
 from scipy.stats import binomtest
 from sklearn.metrics import accuracy_score, f1_score, log_loss, precision_recall_fscore_support
 
+from pipeline.evaluate.baselines import Baseline
 from pipeline.evaluate.params import Params
 from pipeline.windows.dataset import WindowDataset
 
@@ -40,6 +41,8 @@ class Evaluation:
     """DVCLive's folder."""
     profile: dict[str, Any]
     """What the stage `parquet` says of the accepted rows."""
+    beside: list[Baseline]
+    """Models that cost seconds; empty where they were not asked for."""
 
 
 def measure(windows: WindowDataset, probs_WK: np.ndarray, params: Params, **about: Any) -> Evaluation:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
+from pydantic import Field
+
 from trackstack.core.params import Count, Section, Threads
 
 
@@ -9,4 +13,6 @@ class Params(Section):
     """Metrics on the test split."""
 
     calibration_bins: Count
+    baselines: Annotated[bool, Field(strict=True)]
+    """Whether models that cost seconds are measured, too."""
     threads: Threads

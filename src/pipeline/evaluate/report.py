@@ -43,6 +43,7 @@ def _content(evaluation: Evaluation) -> dict[str, Any]:
         "metrics": evaluation.metrics,
         "interval": wilson(num_correct, len(evaluation.actual_W)),
         "majority": np.bincount(evaluation.actual_W).max() / len(evaluation.actual_W),
+        "beside": evaluation.beside,
         "group": drawings.group_word(cache),
         "splits": {name: cache["split"][name] for name in SPLITS},
         "curves": drawings.curves(evaluation.live),

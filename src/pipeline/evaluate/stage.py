@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from pipeline.evaluate.baselines import baselines
 from pipeline.evaluate.figures import Evaluation, measure
 from pipeline.evaluate.params import Params
 from pipeline.evaluate.report import write_report
@@ -68,6 +69,7 @@ def evaluate(
             model=description,
             live=live,
             profile=json.loads(profile.read_text(encoding="utf-8")),
+            beside=baselines(WindowDataset(cache, "train"), windows, "classification") if params.baselines else [],
         )
         metrics = {f"{split}_{name}": value for name, value in evaluation.metrics.items()}
         with new_folder(out) as folder:
@@ -78,7 +80,8 @@ def evaluate(
         for table in ("predictions.csv", "per_group.csv"):
             record.log_artifact(out / table, kind="plot")
         record.log_artifact(out / "report.html", kind="report")
-    for name, value in metrics.items():
+    figures = metrics | {baseline.name: baseline.first for baseline in evaluation.beside}
+    for name, value in figures.items():
         print(f"{name:26s} {value:,}" if isinstance(value, int) else f"{name:26s} {value:.4f}")
 
 
@@ -89,6 +92,7 @@ def _write_tables(folder: Path, evaluation: Evaluation) -> None:
     _write_csv(folder / "predictions.csv", ["row", "actual", "predicted", "confidence"], rows)
     _write_csv(folder / "per_class.csv", ["class", "precision", "recall", "f1", "windows"], evaluation.per_class)
     _write_csv(folder / "per_group.csv", ["group", "accuracy", "windows"], evaluation.per_group)
+    _write_csv(folder / "baselines.csv", ["baseline", "accuracy", "macro_f1", "windows"], evaluation.beside)
     _write_csv(folder / "calibration.csv", ["confidence", "accuracy", "windows"], evaluation.calibration)
 
 

@@ -1,10 +1,9 @@
-"""What a person should know of a plan: notes, and settings of the parameters that fit the data."""
+"""What a person should know of a plan: notes."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 
@@ -12,10 +11,9 @@ from pipeline.import_data.columns import ImportOptions, list_some, quoted
 from pipeline.import_data.reading.dialect import Sample
 from pipeline.import_data.survey import ColumnSurvey
 from pipeline.import_data.values import NUMBER
-from trackstack.core.params import Parameters
 
-USUAL = {"tensor_cache.folds": 5, "tensor_cache.window": 200, "tensor_cache.stride": 50}
-"""What a dataset has whose size asks for nothing else: `dvc exp run` leaves the last dataset's settings behind."""
+RARE = 0.1
+"""A class with less than that of an even share is rare."""
 MANY_NUMBERS = 10
 """More whole numbers than that are seldom classes: digits are ten."""
 MIN_ROWS = 10
@@ -52,6 +50,12 @@ def label_notes(options: ImportOptions, label: ColumnSurvey, folds: int) -> list
                 f"{options.label}: fewer rows than the {folds} folds in {list_some(rare)}; such a class may lack in "
                 "training, validation or test"
             )
+    share = sum(values.values()) / max(1, len(values))
+    if values and (few := min(values, key=lambda name: values[name])) and values[few] < RARE * share:
+        notes.append(
+            f"{options.label}: {few} has {values[few]:,} of {sum(values.values()):,} rows; so that rare classes "
+            "count as much as frequent ones: -S losses.cross_entropy.class_weights=balanced"
+        )
     if len(values) > MANY_NUMBERS and all(re.fullmatch(r"[-+]?\d+([.,]0*)?", value) for value in values):
         notes.append(
             f"{options.label}: {len(values)} whole numbers, each a class without an order; if it is an amount, it is "
@@ -65,7 +69,8 @@ def feature_notes(features: list[str], columns: Mapping[str, ColumnSurvey], samp
     notes, identifying = [], []
     for name in features:
         values = _numbers(name, sample)
-        apart, kept = len(np.unique(values)), len(np.unique(values.astype(np.float32)))
+        with np.errstate(over="ignore"):  # a value beyond float32 becomes infinite, and will be set aside
+            apart, kept = len(np.unique(values)), len(np.unique(values.astype(np.float32)))
         low, high = columns[name].low, columns[name].high
         step = float(np.spacing(np.float32(min(max(abs(low), abs(high)), 1e38))))
         if kept < 0.9 * apart or (low < high and step > (high - low) / FEWEST_LEVELS):
@@ -84,33 +89,6 @@ def feature_notes(features: list[str], columns: Mapping[str, ColumnSurvey], samp
             f"{keep} does not train on it"
         )
     return notes
-
-
-def fitting_settings(
-    options: ImportOptions, columns: Mapping[str, ColumnSurvey], params: Parameters
-) -> dict[str, Any]:
-    """What the parameters must be for this data where they are not: folds, windows that fit recordings, a model."""
-    fitting: dict[str, Any] = {}
-    part = options.group or options.series
-    folds = max(params.get("tensor_cache.folds"), USUAL["tensor_cache.folds"])
-    fitting["tensor_cache.folds"] = min(folds, len(columns[part].values)) if part else folds
-    if (options.series is None) != (params.get("train.model") == "mlp"):
-        fitting["train.model"] = "cnn" if options.series else "mlp"
-    if options.series:
-        lengths = sorted(columns[options.series].values.values())
-        usual = lengths[len(lengths) // 10]
-        fits = usual >= USUAL["tensor_cache.window"]
-        fitting["tensor_cache.window"] = USUAL["tensor_cache.window"] if fits else usual
-        fitting["tensor_cache.stride"] = USUAL["tensor_cache.stride"] if fits else max(1, usual // 4)
-        window = params.get("tensor_cache.window")
-        if USUAL["tensor_cache.window"] < window <= usual:  # somebody's choice: `catalog add` proposes no such window
-            del fitting["tensor_cache.window"], fitting["tensor_cache.stride"]
-    return {name: value for name, value in fitting.items() if params.get(name) != value}
-
-
-def folds_of(settings: Mapping[str, Any], params: Parameters) -> int:
-    """The number of folds with these settings."""
-    return int(settings.get("tensor_cache.folds", params.get("tensor_cache.folds")))
 
 
 def _numbers(name: str, sample: Sample) -> np.ndarray:

@@ -89,6 +89,7 @@ def validate_files(plan: Plan, folder: Path) -> Written:
         accepted += block.height
     if accepted == 0 and rejected.first:
         raise UserError(f"{rejected.first}; and no other row is accepted either")
+    entry["settings"] = entry["settings"] | {"parquet": {"max_rejected": rejected.count}}
     return Written(entry, rejected.count, rejected.first)
 
 
@@ -187,8 +188,8 @@ def run_dvc(*arguments: str) -> None:
 def _as_written(entry: dict[str, Any]) -> CommentedMap:
     """The entry as a person would write it: short lists and features on one line each."""
     written = CommentedMap((key, _styled(value, flow=key in FLOW)) for key, value in entry.items())
-    for feature in written["features"]:
-        feature.fa.set_flow_style()
+    for line in (*written["features"], *written["settings"].values()):
+        line.fa.set_flow_style()
     return written
 
 

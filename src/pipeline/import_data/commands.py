@@ -186,12 +186,11 @@ def plan_dataset(name: str, description: str, options: ImportOptions, samples: l
     from pipeline.import_data.columns import resolve_columns
     from pipeline.import_data.plan import make_plan
     from pipeline.import_data.survey import survey_files
-    from trackstack.core.params import Parameters
 
     options, added = resolve_columns(options, samples)
     names = {column for column in (options.label, options.group, options.series) if column}
     surveys = survey_files(samples, names, options.missing_words(), options.time)
-    return make_plan(name, description, options, surveys, added, Parameters.load())
+    return make_plan(name, description, options, surveys, added)
 
 
 def _join_or_keep(value: str | None) -> str | None:
@@ -231,15 +230,10 @@ def _with_label(options: ImportOptions, samples: list[Sample], asks: bool) -> Im
 
 def _apply(plan: Plan, move: bool, dry_run: bool, as_json: bool, message: str, more: dict[str, Any]) -> None:
     from pipeline.import_data.apply import apply
-    from trackstack.core.params import Parameters
 
     written = None if dry_run else apply(plan, move=move)
-    settings = list(plan.settings)
-    rejected = written.rejected if written else plan.set_aside
-    if rejected != Parameters.load().get("parquet.max_rejected"):
-        settings.append(f"parquet.max_rejected={rejected}")
     raw = plan.entry["path"]
-    run = " ".join(["dvc exp run -S", f"dataset={plan.name}", *(f"-S {setting}" for setting in settings)])
+    run = f"dvc exp run -S dataset={plan.name}"
     keep = f"git add data/catalog.yaml {raw}.dvc {Path(raw).parent}/.gitignore && git commit -m '{message}'"
     if as_json:
         report: dict[str, Any] = {
@@ -247,7 +241,7 @@ def _apply(plan: Plan, move: bool, dry_run: bool, as_json: bool, message: str, m
             "entry": written.entry if written else plan.entry,
             "converted": plan.converted,
         }
-        report |= {"notes": plan.notes, "classes": plan.class_rows, "settings": settings}
+        report |= {"notes": plan.notes, "classes": plan.class_rows}
         report |= {"written": written is not None, **more, "next": [keep, run, "trackstack runs show"]}
         print_json(report)
     elif written is None:

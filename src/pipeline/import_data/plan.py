@@ -11,15 +11,16 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from pipeline.contract.catalog import CATALOG_FILE, Dataset, raw_path
-from pipeline.import_data.advice import feature_notes, fitting_settings, folds_of, label_notes, set_aside_notes
+from pipeline.import_data.advice import feature_notes, label_notes, set_aside_notes
 from pipeline.import_data.columns import ImportOptions, quoted, refuse, stem
 from pipeline.import_data.reading.dialect import Sample
+from pipeline.import_data.settings import fitting_settings
 from pipeline.import_data.spellings import join_spellings, other_spellings, spelling_problem
 from pipeline.import_data.suitability import feature_problems, id_problems, label_problems
 from pipeline.import_data.survey import ColumnSurvey, FileSurvey
 from pipeline.import_data.values import MissingWords
 from trackstack import UserError
-from trackstack.core.params import LARGEST, Parameters, validate
+from trackstack.core.params import LARGEST, validate
 
 
 @dataclass(frozen=True)
@@ -44,8 +45,6 @@ class Plan:
     converted: tuple[str, ...]
     """Why the files are rewritten while they are copied; empty where they are taken byte for byte."""
     notes: tuple[str, ...]
-    settings: tuple[str, ...]
-    """`NAME=VALUE` for `dvc exp run -S`, where the present parameters do not fit the data."""
     class_rows: dict[str, int]
     missing: MissingWords
     spellings: dict[str, dict[str, str]]
@@ -60,7 +59,6 @@ def make_plan(
     options: ImportOptions,
     surveys: list[FileSurvey],
     added: list[dict[str, str]],
-    params: Parameters,
 ) -> Plan:
     """The plan for files that were read; UserError with a line for each thing that does not fit.
 
@@ -89,22 +87,23 @@ def make_plan(
         PlannedFile(survey.sample, _target(survey.sample, converted), columns_added, survey.rows)
         for survey, columns_added in zip(surveys, added, strict=True)
     )
-    entry = _entry(name, description, files, _contract(options, features, columns, sample.units))
+    set_aside = sum(survey.broken + survey.incomplete for survey in surveys)
+    settings = fitting_settings(options, columns, sum(file.rows for file in files) - set_aside, set_aside)
+    entry = _entry(name, description, files, _contract(options, features, columns, sample.units)) | {"settings": settings}
     if converted:
         entry["recipe"] = options.recipe(sample.dialect)
     validate(Dataset, entry, CATALOG_FILE, prefix=f"datasets.{name}")
-    settings = fitting_settings(options, columns, params)
+    folds = settings["tensor_cache"]["folds"]
     return Plan(
         name,
         entry,
         files,
         converted=tuple(converted),
-        notes=tuple(_notes(options, counters, surveys, columns, folds_of(settings, params))),
-        settings=tuple(f"{name}={value}" for name, value in settings.items()),
+        notes=tuple(_notes(options, counters, surveys, columns, folds)),
         class_rows={class_name: columns[label].values[class_name] for class_name in entry["classes"]},
         missing=options.missing_words(),
         spellings=spellings,
-        set_aside=sum(survey.broken + survey.incomplete for survey in surveys),
+        set_aside=set_aside,
     )
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from pipeline.import_data.settings import describe
 from trackstack.cli.printing import print_table
 
 if TYPE_CHECKING:
@@ -42,6 +43,7 @@ def show_plan(plan: Plan, move: bool) -> None:
     rows += [(what, shorten(entry[what])) for what in ("series", "time", "extra") if entry.get(what)]
     if units := [f"{feature['name']} {feature['unit']}" for feature in entry["features"] if feature.get("unit")]:
         rows.append(("units", shorten(units)))
+    rows.append(("settings", describe(entry["settings"])))
     rows += [("note", note) for note in plan.notes]
     rows.append(("files", ("rewritten: " + "; ".join(plan.converted)) if plan.converted else "taken byte for byte"))
     rows.append(

@@ -12,6 +12,7 @@ from pipeline.import_data.columns import ImportOptions, refuse
 from pipeline.import_data.plan import Plan
 from pipeline.import_data.reading.dialect import DialectOptions, read_sample
 from pipeline.import_data.reading.files import find_files
+from pipeline.import_data.settings import kept_notes
 from pipeline.import_data.survey import survey_files
 from pipeline.import_data.values import MISSING, MissingWords
 from trackstack.core.params import load_yaml
@@ -66,10 +67,13 @@ def keep_old_entry(dataset: Dataset, plan: Plan) -> Plan:
     entry["features"] = [feature | new[feature["name"]] for feature in old["features"]]
     # A class that is gone stays: its number is that of the models that were trained on it.
     entry["classes"] = [*old["classes"], *(name for name in plan.entry["classes"] if name not in dataset.classes)]
+    # Somebody may have edited the rest, and results before and after are to be compared.
+    entry["settings"] = {**old["settings"], "parquet": plan.entry["settings"]["parquet"]}
+    notes = (*plan.notes, *kept_notes(entry["settings"], plan.entry["settings"]))
     for key in ("types", "recipe"):
         if key in plan.entry:
             entry[key] = {**(old.get(key) or {}), **plan.entry[key]}
-    return replace(plan, entry=entry)
+    return replace(plan, entry=entry, notes=notes)
 
 
 def find_changes(dataset: Dataset, plan: Plan) -> Changes:

@@ -1,7 +1,8 @@
 """A small residual 1-D convolutional network: the default for windows of a signal.
 
 A stem that looks at 9 rows and keeps every fourth place, residual blocks (He et al. 2016), then mean and
-maximum over time. Any number of rows, channels and classes will do.
+maximum over time. Any number of rows, channels and classes will do. A single row has no time: of a table's rows
+every convolution is a plain layer, as if its kernel were 1.
 """
 
 from __future__ import annotations
@@ -40,10 +41,11 @@ class Model(nn.Module):
     def __init__(self, params: Params, shape: Shape):
         super().__init__()
         first, last = params.widths[0], params.widths[-1]
-        self.stem = nn.Sequential(_convolution(shape.channels, first, 9, stride=4), nn.ReLU())
+        stem, kernel = (9, params.kernel) if shape.window > 1 else (1, 1)
+        self.stem = nn.Sequential(_convolution(shape.channels, first, stem, stride=4), nn.ReLU())
         channels = [first, *params.widths]
         blocks = [
-            Block(before, after, params.kernel, stride=1 if number == 0 else 2)
+            Block(before, after, kernel, stride=1 if number == 0 else 2)
             for number, (before, after) in enumerate(pairwise(channels))
         ]
         self.blocks = nn.Sequential(*blocks)

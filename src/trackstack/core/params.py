@@ -79,6 +79,7 @@ class Parameters:
             raise UserError(f"{path}: expected sections with a name each, such as train:")
         self.values, self.path = values, path
         self.used: set[str] = set()
+        self._defaults: list[tuple[Path, str]] = []
 
     @classmethod
     def load(cls, path: Path = PARAMS_FILE) -> Parameters:
@@ -95,6 +96,20 @@ class Parameters:
             value = value[key]
         return value
 
+    def fill_nulls(self, path: Path, key: str) -> None:
+        """Where a parameter is null, take the value of its name below a dotted key of another file, if one is there.
+
+        Raises:
+            UserError: the other file has no such key, or null there, too.
+        """
+        try:
+            self.values = _filled(self.values, Parameters.load(path).get(key))
+        except ValueError as error:
+            raise UserError(
+                f"{self.path}: {error} is null, and {path}: {key}.{error} is, too; expected a value in one of them"
+            ) from None
+        self._defaults.append((path, key))
+
     def section(self, name: str, model: type[T]) -> T:
         """The section at a dotted name as a value of its model; UserError has a line for each fault."""
         return validate(model, self.get(name), self.path, prefix=name)
@@ -102,9 +117,25 @@ class Parameters:
     def refuse_changes(self) -> None:
         """UserError when something that was used is not the same in the file any more."""
         now = Parameters.load(self.path)
+        for path, key in self._defaults:
+            now.fill_nulls(path, key)
         for name in sorted(self.used):
             if now.get(name) != self.get(name):
-                raise UserError(f"{self.path}: {name}: edited while the stage ran; run dvc repro again")
+                files = " or ".join(map(str, [self.path, *(path for path, _ in self._defaults)]))
+                raise UserError(f"{files}: {name}: edited while the stage ran; run dvc repro again")
+
+
+def _filled(values: dict, defaults: Any, prefix: str = "") -> dict:
+    """The values with defaults in the places of nulls; ValueError with the dotted name of what is null in both."""
+    result = dict(values)
+    for key, default in defaults.items() if isinstance(defaults, dict) else ():
+        if isinstance(values.get(key), dict):
+            result[key] = _filled(values[key], default, f"{prefix}{key}.")
+        elif key in values and values[key] is None and not isinstance(default, dict):
+            if default is None:
+                raise ValueError(f"{prefix}{key}")
+            result[key] = default
+    return result
 
 
 def load_yaml(path: Path) -> Any:

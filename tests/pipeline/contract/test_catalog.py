@@ -69,7 +69,7 @@ def test_an_unknown_dataset_is_answered_with_those_there_are(write):
 
 def test_a_faulty_neighbour_does_not_stop_a_dataset(write):
     path = write()
-    path.write_text(path.read_text() + "  other: {path: 3}\n")
+    path.write_text(path.read_text() + "  other: {path: 3, settings: {}}\n")
     assert load_dataset("tiny", path).num_samples == 480
     with pytest.raises(UserError, match=r"datasets\.other\.path is 3"):
         load_catalog(path)

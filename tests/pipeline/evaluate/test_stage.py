@@ -17,7 +17,14 @@ def test_a_model_of_another_cache_is_refused(tiny_project, tmp_path):
     cache, live = tiny_project / "data/cache", tiny_project / "results/live"
     profile = tiny_project / "data/processed/profile.json"
     with pytest.raises(UserError) as caught:
-        evaluate(cache, tmp_path / "model", live, profile, tmp_path / "out", Params(calibration_bins=10, threads=1))
+        evaluate(
+            cache,
+            tmp_path / "model",
+            live,
+            profile,
+            tmp_path / "out",
+            Params(calibration_bins=10, baselines=False, threads=1),
+        )
     assert str(caught.value) == (
         f"{tmp_path}/model: was trained on another tensor cache than {cache}; type: dvc repro"
     )

@@ -61,17 +61,17 @@ def refused(checkout):
 
 @pytest.fixture
 def added(checkout):
-    """A dataset version `mine` as `catalog add` leaves it, but for DVC's pointer; returns what was written."""
+    """A dataset version as `catalog add` leaves it, but for DVC's pointer; returns what was written."""
 
-    def make(path, label="y", **options):
+    def make(path, label="y", name="mine", **options):
         chosen = ImportOptions(label, **options)
         samples = [read_sample(file, below, chosen.dialect) for file, below in find_files(str(path))]
-        plan = plan_dataset("mine", "", chosen, samples)
+        plan = plan_dataset(name, "", chosen, samples)
         raw = checkout / plan.entry["path"]
         raw.mkdir()
         write_files(plan, raw)
         written = validate_files(plan, raw)
-        write_entry("mine", written.entry)
+        write_entry(name, written.entry)
         return written
 
     return make

@@ -2,8 +2,8 @@
 
 import pytest
 import yaml
-from support.projects import edit_yaml
-from support.tables import write, write_recordings
+from support.projects import ROOT
+from support.tables import write
 
 from pipeline.import_data.advice import CALLED_ID
 
@@ -108,35 +108,13 @@ def test_a_table_of_text_alone_is_not_told_to_keep_it_out_of_training(refused, t
     assert "--extra" not in line
 
 
-def settings_of(plan):
-    return {name: yaml.safe_load(value) for name, value in (setting.split("=") for setting in plan["settings"])}
-
-
-def test_what_one_dataset_needs_does_not_stay_on_for_the_next(planned, checkout, tmp_path):
-    def leave(plan):
-        """Leave the settings of the printed command in params.yaml, as `dvc exp run` does."""
-        for name, value in settings_of(plan).items():
-            section, key = name.split(".")
-            edit_yaml(checkout / "params.yaml", {section: {key: value}})
-        return settings_of(plan)
-
-    few = write(tmp_path / "few.csv", "site,y,x\n" + "n,a,1.5\ns,b,7.5\nw,a,2.5\nw,b,3.5\n,a,9.5\n" * 2)
-    plain = write(tmp_path / "plain.csv", "y,x\n" + "a,1.5\nb,7.5\n" * 6)
-    write_recordings(tmp_path / "own", rows=40)
-    write_recordings(tmp_path / "long", rows=400)
-    names = ("--sequence", "--label-from", "/([a-z]+)_")
-    mlp = {"tensor_cache.folds": 3, "train.model": "mlp", "parquet.max_rejected": 2}
-    assert leave(planned(few, "--group", "site")) == mlp
-    assert leave(planned(plain)) == {"tensor_cache.folds": 5, "parquet.max_rejected": 0}
-    assert leave(planned(plain)) == {}
-    short = {"train.model": "cnn", "tensor_cache.window": 40, "tensor_cache.stride": 10}
-    assert leave(planned(tmp_path / "own", *names)) == short
-    assert leave(planned(tmp_path / "long", *names)) == {"tensor_cache.window": 200, "tensor_cache.stride": 50}
-    assert leave(planned(tmp_path / "long", *names)) == {}
-
-
-def test_a_choice_that_no_dataset_asked_for_stays(planned, checkout, tmp_path):
-    edit_yaml(checkout / "params.yaml", {"tensor_cache": {"folds": 10, "window": 300, "stride": 7}})
-    write_recordings(tmp_path / "long", rows=400)
-    plan = planned(tmp_path / "long", "--sequence", "--label-from", "/([a-z]+)_")
-    assert settings_of(plan) == {"tensor_cache.folds": 8}
+def test_a_class_that_is_rare_is_proposed_to_count_more(planned, tmp_path):
+    path = write(tmp_path / "own.csv", "y,x\n" + "a,1.5\n" * 60 + "b,2.5\n" * 60 + "c,3.5\n" * 6)
+    assert not any("class_weights" in note for note in planned(path)["notes"])
+    path = write(tmp_path / "rare.csv", "y,x\n" + "a,1.5\n" * 90 + "b,2.5\n" * 80 + "c,3.5\n" * 5)
+    (note,) = [note for note in planned(path)["notes"] if "class_weights" in note]
+    assert note.startswith("y: c has 5 of 175 rows")
+    override = note.rpartition("-S ")[2]
+    params = yaml.safe_load((ROOT / "params.yaml").read_text())
+    section, name, key = override.partition("=")[0].split(".")
+    assert key in params[section][name]

@@ -11,13 +11,12 @@ from pipeline.import_data.plan import make_plan
 from pipeline.import_data.reading.dialect import DialectOptions, read_sample
 from pipeline.import_data.survey import survey_files
 from pipeline.import_data.values import MissingWords
-from trackstack.core.params import Parameters
 
 
 def make_plan_for(path, label):
     samples = [read_sample(path, path.name, DialectOptions())]
     options, added = resolve_columns(ImportOptions(label), samples)
-    return make_plan("mine", "", options, survey_files(samples, {label}, MissingWords.of()), added, Parameters.load())
+    return make_plan("mine", "", options, survey_files(samples, {label}, MissingWords.of()), added)
 
 
 def test_a_plain_file_is_taken_byte_for_byte_and_its_original_stays(checkout, planned, tmp_path):

@@ -29,7 +29,7 @@ def test_label_and_group_come_from_the_names_of_files(planned, refused, tmp_path
     assert entry["classes"] == ["run", "walk"]
     assert entry["types"] == {"group": "text", "recording": "text"}
     assert list(entry["files"])[:2] == ["p1__run_1.csv", "p1__walk_1.csv"]
-    assert plan["settings"] == ["tensor_cache.folds=4", "tensor_cache.window=40", "tensor_cache.stride=10"]
+    assert entry["settings"]["tensor_cache"] == {"folds": 4, "window": 40, "stride": 10}
     assert refused(tmp_path / "own", "--label-from", "(sit)")[0].endswith("does not fit the name p1/run_1.csv")
 
 

@@ -28,7 +28,7 @@ def test_a_table_becomes_a_dataset_version_and_next_month_another(checkout, repo
     added = said("add", str(path), "--name", "wein", "--yes", *options)
     assert "semicolon-separated, decimal comma, cp1252" in added
     assert "git add data/catalog.yaml data/raw/wein.dvc data/raw/.gitignore && git commit -m 'Add wein'" in added
-    assert "  dvc exp run -S dataset=wein -S train.model=mlp\n" in added
+    assert "  dvc exp run -S dataset=wein\n" in added
     assert Path("data/raw/wein.dvc").exists()
     assert said("check", "wein") == "wein: 178 rows, 0 rejected\n"
 

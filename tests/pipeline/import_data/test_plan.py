@@ -1,10 +1,13 @@
-"""The plan for own tables leads to a model that beats the majority class, with the settings that it prints."""
+"""The plan for own tables leads to a model that beats the majority class, with the settings of its entry."""
+
+from pathlib import Path
 
 import pytest
+from support.projects import ROOT
 from support.tables import table
 
 from pipeline.contract.catalog import Dataset
-from pipeline.import_data.apply import write_files
+from pipeline.import_data.apply import write_entry, write_files
 from pipeline.import_data.columns import ImportOptions
 from pipeline.import_data.plan import make_plan
 from pipeline.import_data.reading.dialect import DialectOptions, read_sample
@@ -26,19 +29,20 @@ def test_a_model_beats_the_majority_class_on_a_table_that_nobody_tuned_for(name,
     """Accuracies seen: 0.97 and more."""
     path, arguments = table(name, tmp_path)
     plan = planned(path, *arguments)
-    assert plan["settings"] == ["train.model=mlp"]
+    assert plan["next"][1] == "dvc exp run -S dataset=mine"
     entry = Dataset.model_validate(plan["entry"])
     samples = [read_sample(path, path.name, DialectOptions())]
     options = ImportOptions(entry.label, extra=entry.extra, missing=entry.recipe.missing if entry.recipe else ())
-    params = Parameters.load()
+    params = Parameters.load(ROOT / "params.yaml")
     raw = tmp_path / "raw"
     raw.mkdir()
     surveys = survey_files(samples, {entry.label}, options.missing_words())
-    write_files(make_plan("mine", "", options, surveys, [{}], params), raw)
+    write_files(make_plan("mine", "", options, surveys, [{}]), raw)
+    write_entry("mine", plan["entry"])
+    params.fill_nulls(Path("data/catalog.yaml"), "datasets.mine.settings")
     none_rejected = ParquetParams(compression="zstd", max_rejected=0)
     convert(build_manifest("mine", entry, raw), raw, tmp_path / "processed", none_rejected)
     build(tmp_path / "processed", tmp_path / "cache", params.section("tensor_cache", TensorCacheParams))
-    params.values["train"]["model"] = "mlp"
     cache = open_cache(tmp_path / "cache")
     model, _ = Trainer(cache, TrainingConfig.choose(params), Runtime()).fit()
     test = WindowDataset(cache, "test")

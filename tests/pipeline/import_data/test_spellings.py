@@ -65,7 +65,7 @@ def test_groups_from_the_names_of_files_are_joined_too(refused, planned, tmp_pat
             write(tmp_path / f"own/{person}_{label}.csv", "x\n1.5\n2.5\n")
     names = ("--sequence", "--group-from", "^([^_]+)", "--label-from", "_([a-z]+)")
     assert refused(tmp_path / "own", *names)[0].startswith("group: 'P1' and 'p1' differ only in case")
-    assert planned(tmp_path / "own", *names, "--spellings", "join")["settings"][0] == "tensor_cache.folds=3"
+    assert planned(tmp_path / "own", *names, "--spellings", "join")["entry"]["settings"]["tensor_cache"]["folds"] == 3
 
 
 @pytest.mark.parametrize(("first", "second"), SPELLINGS)

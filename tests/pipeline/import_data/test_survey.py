@@ -35,7 +35,7 @@ def test_words_for_missing_values_are_no_labels_and_groups(
     plan = planned(path, "--group", "who", *options)
     assert plan["classes"] == {"f": 2 + len(words), "m": 2}
     assert f"{3 * len(words)} rows will be set aside: no y in {2 * len(words)}, no who in" in plan["notes"][-1]
-    assert f"parquet.max_rejected={3 * len(words)}" in plan["settings"]
+    assert plan["entry"]["settings"]["parquet"] == {"max_rejected": 3 * len(words)}
     assert added(path, group="who", missing=missing).rejected == 3 * len(words)
     assert checked()[0] == f"mine: {4 + 3 * len(words)} rows, {3 * len(words)} rejected"
     write(path, path.read_text() + f"{words[0]},1,p\n")

@@ -67,7 +67,7 @@ def test_weights_with_one_flipped_bit_are_refused_by_everybody_who_loads_them(fo
             live,
             profile,
             tmp_path / "out",
-            Params(calibration_bins=10, threads=1),
+            Params(calibration_bins=10, baselines=False, threads=1),
         )
     assert not (tmp_path / "out").exists()
 

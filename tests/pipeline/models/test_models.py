@@ -63,3 +63,12 @@ def test_an_even_kernel_is_refused():
     params = Parameters({"models": {"cnn": PARAMS.get("models.cnn") | {"kernel": 4}}})
     with pytest.raises(UserError, match=r"models\.cnn\.kernel is 4; expected an odd number"):
         MODELS.params("cnn", params)
+
+
+def test_of_a_single_row_the_cnn_is_made_of_plain_layers_and_of_a_window_it_is_not():
+    def kernels(window):
+        model = MODELS.module("cnn").Model(MODELS.params("cnn", PARAMS), Shape(channels=3, window=window, classes=2))
+        return {module.kernel_size for module in model.modules() if isinstance(module, torch.nn.Conv2d)}
+
+    assert kernels(1) == {(1, 1)}
+    assert kernels(2) == {(1, 1), (1, 5), (1, 9)}

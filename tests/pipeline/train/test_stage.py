@@ -20,7 +20,7 @@ from trackstack import UserError
 from trackstack.training.checkpoint import Checkpoints
 from trackstack.training.determinism import PINNED_ENVIRONMENT
 
-EVALUATE = EvaluateParams(calibration_bins=10, threads=1)
+EVALUATE = EvaluateParams(calibration_bins=10, baselines=False, threads=1)
 
 
 def test_a_run_is_named_by_data_parameters_and_code(tiny_project, cache, choose, monkeypatch):

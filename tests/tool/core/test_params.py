@@ -133,3 +133,55 @@ def test_only_changes_of_what_was_used_are_refused(params_file):
     params_file.write_text(TEXT.replace("seed: 0", "seed: 1"))
     with pytest.raises(UserError, match=rf"^{re.escape(str(params_file))}: train: edited while the stage ran"):
         params.refuse_changes()
+
+
+def settings(tmp_path, text):
+    file = tmp_path / "settings.yaml"
+    file.write_text(text)
+    return file
+
+
+def test_a_null_is_the_value_of_its_name_in_another_file_and_a_value_stays(params_file, tmp_path):
+    params_file.write_text(TEXT.replace("epochs: 3", "epochs: null") + "\nother: null\n")
+    params = Parameters.load(params_file)
+    params.fill_nulls(settings(tmp_path, "mine: {train: {epochs: 7, seed: 5, unknown: 1}}"), "mine")
+    train = params.section("train", Train)
+    assert (train.epochs, train.seed) == (7, 0)
+    assert params.get("other") is None
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("mine: {train: {epochs: null}}", "PARAMS: train.epochs is null, and SETTINGS: mine.train.epochs is, too; "
+                                          "expected a value in one of them"),
+        ("mine: {train: {}}", "PARAMS: train.epochs is None; expected a valid integer"),
+        ("mine: 5", "PARAMS: train.epochs is None; expected a valid integer"),
+        ("yours: {}", "SETTINGS: mine is missing"),
+    ],
+)  # fmt: skip
+def test_a_null_that_nothing_fills_is_one_line(params_file, tmp_path, text, says):
+    params_file.write_text(TEXT.replace("epochs: 3", "epochs: null"))
+    file = settings(tmp_path, text)
+
+    def train():
+        params = Parameters.load(params_file)
+        params.fill_nulls(file, "mine")
+        return params.section("train", Train)
+
+    with pytest.raises(UserError) as caught:
+        train()
+    assert str(caught.value) == says.replace("PARAMS", str(params_file)).replace("SETTINGS", str(file))
+
+
+def test_a_change_of_what_a_null_stood_for_is_refused(params_file, tmp_path):
+    params_file.write_text(TEXT.replace("epochs: 3", "epochs: null"))
+    params = Parameters.load(params_file)
+    file = settings(tmp_path, "mine: {train: {epochs: 7}, cache: {window: 1}}")
+    params.fill_nulls(file, "mine")
+    params.section("train", Train)
+    settings(tmp_path, "mine: {train: {epochs: 7}, cache: {window: 2}}")
+    params.refuse_changes()
+    settings(tmp_path, "mine: {train: {epochs: 8}, cache: {window: 1}}")
+    with pytest.raises(UserError, match=rf"^{re.escape(str(params_file))} or {re.escape(str(file))}: train: edited"):
+        params.refuse_changes()
