@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from pipeline.import_data.commands import Decimal, Delimiter, Encoding, Missing, Thousands, catalog
+from pipeline.import_data.arguments import DateFormat, Decimal, Delimiter, Encoding, Missing, Thousands
+from pipeline.import_data.commands import catalog
 from trackstack.cli.printing import Json, print_json
 
 app = typer.Typer()
@@ -39,6 +40,7 @@ def predict(
     decimal: Decimal = None,
     thousands: Thousands = None,
     encoding: Encoding = None,
+    date_format: DateFormat = None,
 ) -> None:
     """Label the rows of a table, or their windows, and give the probability of each class."""
     from trackstack.training.determinism import pin_environment
@@ -49,7 +51,7 @@ def predict(
     from pipeline.predict.tables import predict as label
 
     dialect = DialectOptions.typed(encoding, delimiter, decimal, thousands)
-    labelled, summary = label(table, model, out, tuple(missing or ()), dialect)
+    labelled, summary = label(table, model, out, tuple(missing or ()), dialect, tuple(date_format or ()))
     if out is None:
         typer.echo(as_csv(labelled), nl=False)
     typer.echo(f"{out or table}: {summary}", err=True)

@@ -126,6 +126,14 @@ class Contract(Section):
         """The feature columns, in the order of the tensors' channels; see `windows/encoding.py`."""
         return [feature.name for feature in self.features]
 
+    def measured(self) -> list[Feature]:
+        """The features that are numbers or times."""
+        return [feature for feature in self.features if feature.kind != "category"]
+
+    def categories(self) -> list[Feature]:
+        """The features that are one of several values."""
+        return [feature for feature in self.features if feature.kind == "category"]
+
     def columns(self) -> list[str]:
         """All columns that a file must have."""
         return [*self.id_columns(), *self.feature_names(), self.label]
@@ -151,6 +159,12 @@ class ImportRecipe(Section):
     """A table of labels or groups by file name."""
     sequence: bool = False
     """Each file was one recording."""
+    date_formats: tuple[str, ...] = ()
+    """How dates were written, as polars' `strptime` takes it."""
+    blocks: Count | None = None
+    """How many blocks each recording was cut into."""
+    gap: Index = 0
+    """Rows that were left out between two blocks."""
 
 
 class Dataset(Contract):

@@ -60,6 +60,16 @@ def label_notes(options: ImportOptions, label: ColumnSurvey, folds: int) -> list
     return notes
 
 
+def category_notes(categories: Mapping[str, ColumnSurvey]) -> list[str]:
+    """Words in categories that count as missing values."""
+    return [
+        f"{name}: {list_some(list(map(repr, column.words)))} counts as missing in {column.words.total():,} row"
+        f"{'s' * (column.words.total() > 1)}; --not-missing {quoted(next(iter(column.words)))} makes it a category"
+        for name, column in categories.items()
+        if column.words
+    ]
+
+
 def feature_notes(features: list[str], columns: Mapping[str, ColumnSurvey], sample: Sample) -> list[str]:
     """Columns that the model cannot tell apart, and columns that tell one row from another and no more."""
     notes, identifying = [], []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import re
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -38,6 +39,19 @@ class ImportOptions:
     """What becomes of names that differ only in how they are spelled: join or keep; None refuses them."""
     known_classes: tuple[str, ...] = ()
     """The classes of the catalog's entry, of `catalog update`."""
+    categories: tuple[str, ...] = ()
+    """Columns that are categories, whatever their values look like."""
+    known_categories: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """The categories of the catalog's entry, of `catalog update`."""
+    date_formats: tuple[str, ...] = ()
+    known_formats: tuple[str, ...] = ()
+    """Those of the recipe, of `catalog update`."""
+    date_features: tuple[str, ...] = ()
+    """Columns of dates to train on."""
+    blocks: int | None = None
+    """How many blocks each recording is cut into."""
+    gap: int | None = None
+    """Rows that are left out between two of them; None for what fits."""
     dialect: DialectOptions = field(default_factory=DialectOptions)
 
     def missing_words(self) -> MissingWords:
@@ -48,6 +62,7 @@ class ImportOptions:
         """What must be known to treat next month's files alike, for the catalog."""
         labels = self.labels and self.labels.as_posix()
         values = asdict(self) | asdict(dialect) | {"labels": labels, "missing": list(self.missing)}
+        values["date_formats"] = list(self.date_formats)
         return {name: values[name] for name in ImportRecipe.model_fields if values[name]}
 
 
@@ -109,6 +124,8 @@ def _unknown_columns(options: ImportOptions, header: list[str], added: list[str]
     named = [(option, getattr(options, option)) for option in ("label", "group", "series", "time")]
     named += [("extra", column) for column in options.extra]
     named += [("feature", column) for column in options.features]
+    named += [("category", column) for column in options.categories]
+    named += [("date-features", column) for column in options.date_features]
     problems = [
         f"--{option} {column}: no such column; there are {list_some(known)}"
         for option, column in named
@@ -120,6 +137,10 @@ def _unknown_columns(options: ImportOptions, header: list[str], added: list[str]
     ]
     if options.time and not options.series:
         problems.append("--time: needs --series or --sequence, within which it rises")
+    if (options.blocks or options.gap is not None) and not options.series:
+        problems.append("--blocks: needs --series or --sequence: recordings that are cut")
+    if options.gap is not None and not options.blocks:
+        problems.append("--gap: needs --blocks, between which it lies")
     return problems
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from pipeline.import_data import arguments as args
 from pipeline.import_data.printing import (
     shorten,
     show_changes,
@@ -27,59 +28,41 @@ if TYPE_CHECKING:
 
 catalog = typer.Typer(no_args_is_help=True, help="Dataset versions: add own CSV files, look at what there is.")
 
-Source = Annotated[str, typer.Argument(metavar="PATH", help="A CSV file, a folder, or a pattern in quotes.")]
-Name = Annotated[str, typer.Argument(metavar="NAME", help="A dataset version.")]
-Yes = Annotated[bool, typer.Option("--yes", "-y", help="Ask nothing.")]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and write nothing.")]
-Move = Annotated[bool, typer.Option("--move", help="Remove the originals at the end; on one disk nothing is copied.")]
-Extra = Annotated[list[str] | None, typer.Option(help="A column to keep and not to train on; repeat it.")]
-Feature = Annotated[
-    list[str] | None, typer.Option(help="A column to train on though it numbers the rows or has no name; repeat it.")
-]
-Missing = Annotated[list[str] | None, typer.Option(help="A word for a missing value; repeat it.")]
-NotMissing = Annotated[
-    list[str] | None, typer.Option(help="A word such as none that is a class or group here; repeat it.")
-]
-Spellings = Annotated[
-    str | None,
-    typer.Option(help="join or keep apart: names that differ only in case, spaces, Unicode form, number format."),
-]
-Delimiter = Annotated[str | None, typer.Option(help="What stands between values, instead of a guess.")]
-Decimal = Annotated[str | None, typer.Option(help="The decimal mark: . or ,")]
-Thousands = Annotated[str | None, typer.Option(help="What stands between thousands: , or . or ' or a space.")]
-Encoding = Annotated[str | None, typer.Option(help="For instance utf-8 or cp1252.")]
-Labels = Annotated[
-    Path | None, typer.Option(help="A table whose first column names the files: their labels, groups or series.")
-]
-
 
 @catalog.command()
 def add(
-    path: Source,
+    path: args.Source,
     name: Annotated[str, typer.Option(help="What to call it: letters, digits, - and _.")],
     label: Annotated[str | None, typer.Option(help="The column of classes.")] = None,
     group: Annotated[str | None, typer.Option(help="The column that is never split: person, machine, site.")] = None,
     series: Annotated[str | None, typer.Option(help="The column that changes where a recording ends.")] = None,
-    time: Annotated[str | None, typer.Option(help="The column of numbers that rise within a recording.")] = None,
+    time: Annotated[
+        str | None, typer.Option(help="The column of numbers or dates that rise within a recording.")
+    ] = None,
     sequence: Annotated[bool, typer.Option("--sequence", help="Each file is one recording.")] = False,
-    extra: Extra = None,
-    feature: Feature = None,
-    missing: Missing = None,
-    not_missing: NotMissing = None,
-    spellings: Spellings = None,
+    extra: args.Extra = None,
+    feature: args.Feature = None,
+    category: args.Category = None,
+    date_features: args.DateFeatures = None,
+    date_format: args.DateFormat = None,
+    missing: args.Missing = None,
+    not_missing: args.NotMissing = None,
+    spellings: args.Spellings = None,
+    blocks: args.NumBlocks = None,
+    gap: args.Gap = None,
     group_from: Annotated[
         str | None, typer.Option(metavar="REGEX", help="Finds the group in a file's name: its first bracket.")
     ] = None,
     label_from: Annotated[str | None, typer.Option(metavar="REGEX", help="Likewise the label.")] = None,
-    labels: Labels = None,
-    delimiter: Delimiter = None,
-    decimal: Decimal = None,
-    thousands: Thousands = None,
-    encoding: Encoding = None,
+    labels: args.Labels = None,
+    delimiter: args.Delimiter = None,
+    decimal: args.Decimal = None,
+    thousands: args.Thousands = None,
+    encoding: args.Encoding = None,
     description: Annotated[str, typer.Option(help="A sentence for the catalog.")] = "",
-    move: Move = False,
-    yes: Yes = False,
-    dry_run: DryRun = False,
+    move: args.Move = False,
+    yes: args.Yes = False,
+    dry_run: args.DryRun = False,
     as_json: Json = False,
 ) -> None:
     """Make a dataset version of own CSV files: a copy under DVC, and an entry in the catalog."""
@@ -94,6 +77,11 @@ def add(
     options = ImportOptions(
         *(label, group, series, time, tuple(extra or ()), tuple(feature or ()), tuple(missing or ())),
         *(tuple(not_missing or ()), sequence, group_from, label_from, labels, _join_or_keep(spellings)),
+        categories=tuple(category or ()),
+        date_formats=tuple(date_format or ()),
+        date_features=tuple(date_features or ()),
+        blocks=blocks,
+        gap=gap,
         dialect=dialect,
     )
     asks = not (yes or dry_run or as_json)
@@ -111,20 +99,21 @@ def add(
 
 @catalog.command()
 def update(
-    name: Name,
-    path: Source,
-    extra: Extra = None,
-    missing: Missing = None,
-    not_missing: NotMissing = None,
-    spellings: Spellings = None,
-    labels: Labels = None,
-    delimiter: Delimiter = None,
-    decimal: Decimal = None,
-    thousands: Thousands = None,
-    encoding: Encoding = None,
-    move: Move = False,
-    yes: Yes = False,
-    dry_run: DryRun = False,
+    name: args.Name,
+    path: args.Source,
+    extra: args.Extra = None,
+    missing: args.Missing = None,
+    not_missing: args.NotMissing = None,
+    spellings: args.Spellings = None,
+    date_format: args.DateFormat = None,
+    labels: args.Labels = None,
+    delimiter: args.Delimiter = None,
+    decimal: args.Decimal = None,
+    thousands: args.Thousands = None,
+    encoding: args.Encoding = None,
+    move: args.Move = False,
+    yes: args.Yes = False,
+    dry_run: args.DryRun = False,
     as_json: Json = False,
 ) -> None:
     """Put the files of PATH in the place of a dataset version's: what was added, removed, changed."""
@@ -145,6 +134,7 @@ def update(
         not_missing=tuple(not_missing or ()),
         labels=labels,
         spellings=_join_or_keep(spellings),
+        date_formats=tuple(date_format or ()),
         dialect=dialect,
     )
     options = original_options(dataset, given)
@@ -212,7 +202,7 @@ def check(
 
 
 @catalog.command()
-def show(name: Name, as_json: Json = False) -> None:
+def show(name: args.Name, as_json: Json = False) -> None:
     """One dataset version: what its columns are, its files, and where it comes from."""
     from pipeline.contract.catalog import load_dataset
 
@@ -233,7 +223,9 @@ def plan_dataset(name: str, description: str, options: ImportOptions, samples: l
 
     options, added = resolve_columns(options, samples)
     names = {column for column in (options.label, options.group, options.series) if column}
-    surveys = survey_files(samples, names, options.missing_words(), options.time)
+    surveys = survey_files(
+        samples, names, options.missing_words(), options.time, options.categories, options.date_formats
+    )
     return make_plan(name, description, options, surveys, added, Parameters.load())
 
 
@@ -291,6 +283,7 @@ def _apply(plan: Plan, move: bool, dry_run: bool, as_json: bool, message: str, m
             "converted": plan.converted,
         }
         report |= {"notes": plan.notes, "classes": plan.class_rows, "settings": settings}
+        report |= {"categories": plan.category_rows}
         report |= {"written": written is not None, **more, "next": [keep, run, "trackstack runs show"]}
         print_json(report)
     elif written is None:

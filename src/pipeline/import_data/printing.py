@@ -28,17 +28,33 @@ def show_plan(plan: Plan, move: bool) -> None:
     """What the dataset version will be, and what will be written."""
     entry = plan.entry
     features = [feature["name"] for feature in entry["features"]]
-    missing = [feature["name"] for feature in entry["features"] if feature.get("missing")]
+    categories = [
+        f"{name}: " + shorten([f"{category} {rows:,}" for category, rows in counts.items()])
+        for name, counts in plan.category_rows.items()
+    ]
     counts = [f"{name} {rows:,}" for name, rows in plan.class_rows.items()]
     is_sequence = bool(entry.get("series"))
     no_group = f"none: {'recordings' if is_sequence else 'rows'} are spread over the folds"
     rows = [("kind", "sequences" if is_sequence else "a table: every row is a sample")]
     rows.append(("features", f"{len(features)}: {shorten(features)}"))
-    if missing:
-        rows.append(("missing values", f"in {shorten(missing)}; the mean of the training rows takes their place"))
+    if categories:
+        shown = "; ".join(categories[:MAX_SHOWN])
+        more = f" and {len(categories) - MAX_SHOWN} more" if len(categories) > MAX_SHOWN else ""
+        rows.append(("categories", shown + more))
+    rows += [
+        ("dates", f"{name}, written as {one}, in UTC where no zone is named")
+        for name, one in plan.kinds.times.items()
+    ]
+    if plan.incomplete:
+        mean = "the mean of the training rows takes their place"
+        rows.append(("missing values", f"in {shorten(plan.incomplete)}; {mean}"))
     rows.append(("label", f"{entry['label']}, {len(counts)} classes: {shorten(counts)}"))
     rows.append(("group", entry.get("group") or no_group))
     rows += [(what, shorten(entry[what])) for what in ("series", "time", "extra") if entry.get(what)]
+    if plan.blocks:
+        left_out = sum(sum(file.recordings.values()) for file in plan.files) - sum(file.rows for file in plan.files)
+        gap = f"; {plan.blocks.gap} rows between two are left out ({left_out:,} rows, counted above)"
+        rows.append(("blocks", f"{plan.blocks.number} of each recording{gap if left_out else ''}"))
     rows += [("note", note) for note in plan.notes]
     rows.append(("files", ("rewritten: " + "; ".join(plan.converted)) if plan.converted else "taken byte for byte"))
     rows.append(

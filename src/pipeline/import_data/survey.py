@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -13,6 +13,8 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.csv
 
+from pipeline.import_data.contents.dates import fitting_formats
+from pipeline.import_data.contents.kinds import merge_dates
 from pipeline.import_data.dialect import Sample
 from pipeline.import_data.values import DELIMITERS_BESIDE_COMMAS, MissingWords, find_marks, is_missing, number_text
 from pipeline.ingest.csv_lines import open_csv
@@ -22,6 +24,8 @@ from trackstack.core.progress import progress
 BLOCK_BYTES = 8 << 20
 MAX_VALUES = 100_000
 """Of a label, group or series; beyond, they are no names."""
+MAX_TEXTS = 1000
+"""Different texts of a block that are counted: more than a category has."""
 
 
 class Example(NamedTuple):
@@ -58,9 +62,15 @@ class ColumnSurvey:
     marks: dict[tuple[str, str], Example] = field(default_factory=dict)
     """Of a column of numbers: the first value of each kind, see `find_marks`."""
     values: Counter = field(default_factory=Counter)
-    """Of a column of names: how many rows have each, missing ones left out."""
+    """Of a column of names or texts: how many rows have each, missing ones left out."""
     words: Counter = field(default_factory=Counter)
-    """Of a column of names: how many rows have each word that stands for a missing value."""
+    """Of such a column: how many rows have each word that stands for a missing value."""
+    dates: tuple[str, ...] | None = None
+    """Of a column of texts: the formats of dates that fit every value; None where there is no value."""
+
+    def has_numbers(self) -> bool:
+        """Whether any value is a number."""
+        return self.low <= self.high
 
     def merge(self, other: ColumnSurvey) -> None:
         """Take another block's or file's column into account."""
@@ -70,6 +80,7 @@ class ColumnSurvey:
         self.example = self.example or other.example
         self.marks = other.marks | self.marks
         self.words.update(other.words)
+        self.dates = merge_dates(self.dates, other.dates)
         if len(self.values) <= MAX_VALUES:
             self.values.update(other.values)
 
@@ -87,7 +98,12 @@ class FileSurvey(NamedTuple):
 
 
 def survey_files(
-    samples: list[Sample], names: set[str], missing: MissingWords, time: str | None = None
+    samples: list[Sample],
+    names: set[str],
+    missing: MissingWords,
+    time: str | None = None,
+    categories: Iterable[str] = (),
+    date_formats: tuple[str, ...] = (),
 ) -> list[FileSurvey]:
     """Read every file.
 
@@ -95,6 +111,8 @@ def survey_files(
         names: the columns whose values are names (label, group, series): they are counted.
         missing: the words that stand for a missing value.
         time: the column without whose value a row is incomplete as well.
+        categories: columns that are counted like names, and may be missing.
+        date_formats: of dates, tried before the usual ones.
 
     Raises:
         UserError: a file cannot be read as its sample says.
@@ -111,7 +129,8 @@ def survey_files(
                 absent = [is_missing(name, missing.names) for name in sample.header if name in names]
                 absent += [is_missing(time, missing.numbers)] if time in sample.header else []
                 incomplete += int(block.select(pl.any_horizontal(absent).sum()).item()) if absent else 0
-                for name, column in _survey_block(block, sample, names, missing).items():
+                counted = names.union(categories)
+                for name, column in _survey_block(block, sample, counted, missing, date_formats).items():
                     columns[name].merge(column)
             surveys.append(FileSurvey(sample, rows, len(broken), incomplete, columns))
             done += sample.file.stat().st_size
@@ -155,7 +174,7 @@ def read_blocks(sample: Sample, broken: list[int] | None = None) -> Iterator[pl.
 
 
 def _survey_block(
-    block: pl.DataFrame, sample: Sample, names: set[str], missing: MissingWords
+    block: pl.DataFrame, sample: Sample, names: set[str], missing: MissingWords, date_formats: tuple[str, ...]
 ) -> dict[str, ColumnSurvey]:
     columns = {}
     for name in sample.header:
@@ -167,8 +186,23 @@ def _survey_block(
             to_convert = int((text != block[name]).sum()) + absent - empty
             columns[name] = ColumnSurvey(absent, to_convert=to_convert, values=values, words=words)
         else:
-            columns[name] = survey_numbers(block, sample, name, missing.numbers)
+            column = columns[name] = survey_numbers(block, sample, name, missing.numbers)
+            if not column.has_numbers():
+                _survey_texts(column, block[name], missing, date_formats)
     return columns
+
+
+def _survey_texts(
+    column: ColumnSurvey, values: pl.Series, missing: MissingWords, date_formats: tuple[str, ...]
+) -> None:
+    """Count a block's texts, where it has no numbers, and find the formats of dates that fit all of them."""
+    counts = values.str.strip_chars().alias("value").value_counts(name="rows")
+    absent = counts["value"].str.to_lowercase().is_in(missing.names)
+    present = counts.filter(~absent)
+    column.words = Counter(dict(counts.filter(absent & (counts["value"] != "")).iter_rows()))
+    column.values = Counter(dict(present.head(MAX_TEXTS).iter_rows()))
+    if present.height:
+        column.dates = fitting_formats(present["value"], date_formats)
 
 
 def survey_numbers(block: pl.DataFrame, sample: Sample, name: str, words: tuple[str, ...]) -> ColumnSurvey:

@@ -156,9 +156,8 @@ def _first_faulty_columns(
     first = pl.min_horizontal(pl.when(fault).then(pl.lit(column, pl.Int32)) for column, fault in faults)
     by_row = enumerate(rows.select(first.alias("column"))["column"].to_list())
     columns = {index: column for index, column in by_row if column is not None}
-    for feature in contract.features:
-        # The lenient parser makes null of any text that is no number.
-        if feature.missing == "mean" and feature.kind != "category":
+    for feature in contract.measured():
+        if feature.missing == "mean":  # the lenient parser makes null of any text that is no number
             column = header.index(feature.name)
             for index in parsed[feature.name].is_null().arg_true().to_list():
                 if fields(index)[column].strip():
@@ -187,23 +186,19 @@ def _parsed_type(feature: Feature, lenient: bool) -> Any:
 def _finish(rows: pl.DataFrame, contract: Contract) -> pl.DataFrame:
     """Columns in the contract's order, the label as the number of its class (null when it is none), one chunk.
 
-    A value that is none of a feature's categories is null, too.
-
     How many chunks the parser makes depends on the number of its threads, and the order of sums on the chunks.
     """
     label = pl.col(contract.label).cast(pl.Enum(contract.classes), strict=False).to_physical().cast(pl.Int16)
-    categories = [
-        pl.col(feature.name).cast(pl.Enum(feature.categories), strict=False)
-        for feature in contract.features
-        if feature.kind == "category"
-    ]
-    may_miss = [
-        pl.col(feature.name).fill_nan(None)
-        for feature in contract.features
-        if feature.missing == "mean" and feature.kind != "category"
-    ]
+    features = [_finished(feature) for feature in contract.features]
     may_be_empty = [pl.col(name).fill_null("") for name in _extra_texts(contract)]
-    return rows.with_columns(label, *categories, *may_miss, *may_be_empty).select(contract.columns()).rechunk()
+    return rows.with_columns(label, *features, *may_be_empty).select(contract.columns()).rechunk()
+
+
+def _finished(feature: Feature) -> pl.Expr:
+    value = pl.col(feature.name)
+    if feature.kind == "category":
+        return value.cast(pl.Enum(feature.categories), strict=False)
+    return value.fill_nan(None) if feature.missing == "mean" else value
 
 
 def _extra_texts(contract: Contract) -> list[str]:
@@ -212,10 +207,7 @@ def _extra_texts(contract: Contract) -> list[str]:
 
 def _is_faultless(parsed: ParsedBlock, contract: Contract) -> bool:
     """Whether no row has a fault: the same answer as from `_faults`, from extremes that are needed anyway."""
-    categories = [feature.name for feature in contract.features if feature.kind == "category"]
-    for feature in contract.features:
-        if feature.kind == "category":
-            continue
+    for feature in contract.measured():
         moments, (low, high) = parsed.moments[feature.name], feature.range or (-np.inf, np.inf)
         if moments.nulls and feature.missing == "reject":
             return False
@@ -223,7 +215,7 @@ def _is_faultless(parsed: ParsedBlock, contract: Contract) -> bool:
             return False
         if moments.count and np.isinf([moments.low, moments.high]).any():
             return False
-    no_numbers = [*contract.id_columns(), *categories, contract.label]
+    no_numbers = [*contract.id_columns(), *(feature.name for feature in contract.categories()), contract.label]
     return not parsed.rows.select(pl.any_horizontal(_faults(no_numbers, contract)).any()).item()
 
 
@@ -236,7 +228,7 @@ def _faults(header: list[str], contract: Contract) -> list[pl.Expr]:
 def _fault(column: str, feature: Feature | None, contract: Contract) -> pl.Expr:
     value = pl.col(column)
     if feature is not None and feature.kind == "category":
-        return value.is_null() if feature.missing == "reject" else pl.lit(False)
+        return value.is_null() & pl.lit(feature.missing == "reject")
     if feature is not None:
         good = value.is_finite()
         if feature.range is not None:
@@ -300,8 +292,6 @@ def _explain(block: Block, number: int, column: int, value: str, contract: Contr
         reason = f"expected {contract.id_type(name)}"
     elif features[name].kind == "category":
         reason = f"expected one of {', '.join(features[name].categories)}"
-    elif features[name].kind == "time":
-        reason = "expected a finite number, the seconds since 1970"
     elif (bounds := features[name].range) is not None:
         reason = f"expected a number from {bounds[0]:g} to {bounds[1]:g}"
     else:

@@ -27,15 +27,11 @@ class Profile:
     def __init__(self, contract: Contract):
         self.contract = contract
         self.rows = 0
-        self.columns = {name: Moments() for name in _measured(contract)}
-        self.categories = {
-            feature.name: dict.fromkeys(feature.categories, 0)
-            for feature in contract.features
-            if feature.kind == "category"
-        }
+        self.columns = {feature.name: Moments() for feature in contract.measured()}
+        self.categories = {feature.name: dict.fromkeys(feature.categories, 0) for feature in contract.categories()}
         self.classes = Counter(dict.fromkeys(contract.classes, 0))
         self.groups: Counter = Counter()
-        self._sample = _Sample(_measured(contract))
+        self._sample = _Sample(list(self.columns))
 
     def add(self, rows: pl.DataFrame, moments: dict[str, Moments]) -> None:
         """Take a block of accepted rows and its `block_moments` into account."""
@@ -75,11 +71,7 @@ class Profile:
 
 def block_moments(rows: pl.DataFrame, contract: Contract) -> dict[str, Moments]:
     """The moments of each feature of some rows but for categories; may run in any thread."""
-    return {name: Moments.of(rows[name].to_numpy()) for name in _measured(contract)}
-
-
-def _measured(contract: Contract) -> list[str]:
-    return [feature.name for feature in contract.features if feature.kind != "category"]
+    return {feature.name: Moments.of(rows[feature.name].to_numpy()) for feature in contract.measured()}
 
 
 class _Sample:

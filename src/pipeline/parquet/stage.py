@@ -66,7 +66,7 @@ def convert(manifest: Manifest, raw: Path, out: Path, params: Params) -> None:
     schema = parquet_schema(manifest.contract)
     profile = Profile(manifest.contract)
     # Of measured values hardly two are equal, and looking for those that are takes longer than parsing.
-    measured = {feature.name for feature in manifest.contract.features if feature.kind != "category"}
+    measured = {feature.name for feature in manifest.contract.measured()}
     few_values = [field.name for field in schema if field.name not in measured]
     with new_folder(out) as folder:
         with (

@@ -84,10 +84,9 @@ def moments(parts: Iterable[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
 def _features(rows: pq.ParquetFile, contract: Contract) -> Iterator[np.ndarray]:
     """Rows float32 [N, C], row group by row group; null is NaN."""
     features = [feature.model_dump(mode="json") for feature in contract.features]
-    texts = [feature.name for feature in contract.features if feature.kind == "category"]
     for table in row_groups(rows, contract.feature_names()):
         columns = {name: table[name] for name in contract.feature_names()}
-        columns |= {name: table[name].cast(pa.string()) for name in texts}
+        columns |= {one.name: table[one.name].cast(pa.string()) for one in contract.categories()}
         yield encode({name: column.to_numpy() for name, column in columns.items()}, features)
 
 

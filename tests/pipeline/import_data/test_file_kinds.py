@@ -80,4 +80,4 @@ def test_the_line_that_refuses_names_what_can_be_typed(refused, planned, tmp_pat
     units = write(tmp_path / "units.csv", "y,x,z\n,mm,g\na,1.5,2.5\nb,7.5,8.5\n")
     assert refused(units)[0].startswith(f"{units}, line 2: looks like units (x mm, z g): delete that line")
     one = write(tmp_path / "one.csv", "x,y\n" + "".join(f"{at % 7}.5,{at % 2}\n" for at in range(20)))
-    assert refused(one, "--sequence")[0].endswith("cut one long recording into files of some minutes each")
+    assert refused(one, "--sequence")[0].endswith("--blocks 20 cuts one long recording into as many")

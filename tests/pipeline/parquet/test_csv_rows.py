@@ -229,5 +229,4 @@ def test_a_time_keeps_its_fraction_of_a_second(tmp_path):
     entry = {"features": [{"name": "ax"}, STAMP, {"name": "az"}]}
     rows = convert_folder(raw, tmp_path / "out", MANY_REJECTED, **entry)
     assert rows["ay"].to_list() == [1704103200.125]
-    reason = "expected a finite number, the seconds since 1970"
-    assert rejected(tmp_path / "out") == [["a.csv", "3", "ay", "2024-01-01", reason]]
+    assert rejected(tmp_path / "out") == [["a.csv", "3", "ay", "2024-01-01", "expected a finite number"]]
