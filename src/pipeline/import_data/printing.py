@@ -93,7 +93,7 @@ def show_dataset(kind: str, content: dict[str, Any]) -> None:
     rows += [[key, shorten(value)] for key, value in content.items()]
     rows += [[f"recipe {key}", shorten(value)] for key, value in recipe.items()]
     rows += [
-        ["feature", " ".join(f"{key} {value}" if key != "name" else value for key, value in feature.items())]
+        ["feature", " ".join(f"{key} {shorten(value)}" if key != "name" else value for key, value in feature.items())]
         for feature in features[:MAX_SHOWN]
     ]
     rows += [["file", f"{file}: {count:,} rows"] for file, count in list(files.items())[:MAX_SHOWN]]
