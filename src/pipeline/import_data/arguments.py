@@ -50,3 +50,6 @@ Gap = Annotated[
     int | None,
     typer.Option(min=0, help="Rows left out between two blocks; by default a tenth of a block, at most 200."),
 ]
+GroupFrom = Annotated[
+    str | None, typer.Option(metavar="REGEX", help="Finds the group in a file's name: its first bracket.")
+]

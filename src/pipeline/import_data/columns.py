@@ -37,21 +37,22 @@ class ImportOptions:
     labels: Path | None = None
     spellings: str | None = None
     """What becomes of names that differ only in how they are spelled: join or keep; None refuses them."""
-    known_classes: tuple[str, ...] = ()
-    """The classes of the catalog's entry, of `catalog update`."""
     categories: tuple[str, ...] = ()
     """Columns that are categories, whatever their values look like."""
-    known_categories: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    """The categories of the catalog's entry, of `catalog update`."""
-    date_formats: tuple[str, ...] = ()
-    known_formats: tuple[str, ...] = ()
-    """Those of the recipe, of `catalog update`."""
     date_features: tuple[str, ...] = ()
     """Columns of dates to train on."""
+    date_formats: tuple[str, ...] = ()
+    """How dates are written, where that is not to be guessed."""
     blocks: int | None = None
     """How many blocks each recording is cut into."""
     gap: int | None = None
     """Rows that are left out between two of them; None for what fits."""
+    known_classes: tuple[str, ...] = ()
+    """The classes of the catalog's entry, of `catalog update`."""
+    known_categories: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Likewise its categories, by their columns."""
+    known_formats: tuple[str, ...] = ()
+    """Likewise its formats of dates."""
     dialect: DialectOptions = field(default_factory=DialectOptions)
 
     def missing_words(self) -> MissingWords:

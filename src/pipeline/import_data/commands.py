@@ -50,9 +50,7 @@ def add(
     spellings: args.Spellings = None,
     blocks: args.NumBlocks = None,
     gap: args.Gap = None,
-    group_from: Annotated[
-        str | None, typer.Option(metavar="REGEX", help="Finds the group in a file's name: its first bracket.")
-    ] = None,
+    group_from: args.GroupFrom = None,
     label_from: Annotated[str | None, typer.Option(metavar="REGEX", help="Likewise the label.")] = None,
     labels: args.Labels = None,
     delimiter: args.Delimiter = None,
@@ -77,11 +75,7 @@ def add(
     options = ImportOptions(
         *(label, group, series, time, tuple(extra or ()), tuple(feature or ()), tuple(missing or ())),
         *(tuple(not_missing or ()), sequence, group_from, label_from, labels, _join_or_keep(spellings)),
-        categories=tuple(category or ()),
-        date_formats=tuple(date_format or ()),
-        date_features=tuple(date_features or ()),
-        blocks=blocks,
-        gap=gap,
+        *(tuple(category or ()), tuple(date_features or ()), tuple(date_format or ()), blocks, gap),
         dialect=dialect,
     )
     asks = not (yes or dry_run or as_json)
