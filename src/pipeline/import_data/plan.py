@@ -23,7 +23,7 @@ from pipeline.import_data.advice import (
 from pipeline.import_data.columns import ImportOptions, quoted, refuse, stem
 from pipeline.import_data.contents.blocks import Blocks, cut_recordings
 from pipeline.import_data.contents.dates import parts_of
-from pipeline.import_data.contents.kinds import Kinds, kept_notes, sort_columns
+from pipeline.import_data.contents.kinds import Kinds, choose_features, kept_notes
 from pipeline.import_data.dialect import Sample
 from pipeline.import_data.spellings import join_names
 from pipeline.import_data.suitability import feature_problems, id_problems, label_problems
@@ -92,15 +92,7 @@ def make_plan(
     columns = _merged(surveys, added)
     ids = [column for column in (options.group, options.series, options.time) if column]
     counters = _counters(options, sample)
-    options = replace(options, extra=(*options.extra, *counters))
-    unspoken = [column for column in sample.header if column not in (*ids, label, *options.extra)]
-    kinds = sort_columns(unspoken, options, columns, sum(survey.rows for survey in surveys))
-    options = replace(
-        options,
-        extra=(*options.extra, *(column for names in kinds.kept.values() for column in names)),
-        categories=tuple(kinds.categories),
-        date_formats=tuple(dict.fromkeys(kinds.times.values())),
-    )
+    options, kinds = choose_features(options, counters, columns, surveys)
     spellings, alike = join_names(options, columns)
     added = [
         {name: spellings.get(name, {}).get(value, value) for name, value in constants.items()} for constants in added
@@ -176,7 +168,6 @@ def _notes(
     """What a person should look at."""
     sample, label = surveys[0].sample, options.label or ""
     ids = [column for column in (options.group, options.series, options.time) if column]
-    numbers = [name for name in kinds.features if name not in (*kinds.categories, *kinds.times)]
     broken = sum(survey.broken for survey in surveys)
     set_aside = broken + sum(survey.incomplete for survey in surveys)
     return [
@@ -187,7 +178,7 @@ def _notes(
         *kept_notes(kinds),
         *label_notes(options, columns[label], folds),
         *category_notes({name: columns[name] for name in kinds.categories}),
-        *feature_notes(numbers, columns, sample),
+        *feature_notes(kinds.numbers(), columns, sample),
         *set_aside_notes(set_aside, broken, {name: columns[name] for name in (label, *ids)}),
     ]
 

@@ -39,7 +39,7 @@ def feature_problems(
 ) -> list[str]:
     """Why columns are no features: numbers with two readings, numbers with text among them, too many or none."""
     problems = list(kinds.problems)
-    features = [name for name in kinds.features if name not in (*kinds.categories, *kinds.times)]
+    features = kinds.numbers()
     numbers = {name: columns[name] for name in [*features, *filter(None, [time])] if name in sample.header}
     if marked := mark_problems(numbers, sample):
         more = f" (and likewise {list_some(list(marked)[1:])})" if len(marked) > 1 else ""

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from pipeline.import_data.columns import ImportOptions, list_some, quoted
 
 if TYPE_CHECKING:
-    from pipeline.import_data.survey import ColumnSurvey
+    from pipeline.import_data.survey import ColumnSurvey, FileSurvey
 
 MOST_CATEGORIES, MOST_FORCED = 30, 100
 """Values of a category by itself, and of one that somebody asks for."""
@@ -25,6 +26,27 @@ class Kinds(NamedTuple):
     kept: dict[str, list[str]]
     """Columns that become extra, by what is said of them."""
     problems: list[str]
+
+    def numbers(self) -> list[str]:
+        """The features that are neither categories nor times."""
+        return [name for name in self.features if name not in (*self.categories, *self.times)]
+
+
+def choose_features(
+    options: ImportOptions, counters: list[str], columns: dict[str, ColumnSurvey], surveys: list[FileSurvey]
+) -> tuple[ImportOptions, Kinds]:
+    """What each column becomes, and the options as if a person had said all of it."""
+    extra = (*options.extra, *counters)
+    spoken = (options.group, options.series, options.time, options.label, *extra)
+    unspoken = [column for column in surveys[0].sample.header if column not in spoken]
+    kinds = sort_columns(unspoken, options, columns, sum(survey.rows for survey in surveys))
+    options = replace(
+        options,
+        extra=(*extra, *(column for names in kinds.kept.values() for column in names)),
+        categories=tuple(kinds.categories),
+        date_formats=tuple(dict.fromkeys(kinds.times.values())),
+    )
+    return options, kinds
 
 
 def sort_columns(names: list[str], options: ImportOptions, columns: Mapping[str, ColumnSurvey], rows: int) -> Kinds:
