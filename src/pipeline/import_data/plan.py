@@ -108,14 +108,9 @@ def make_plan(
     refuse(problems + _name_problems(surveys))
     used = [columns[column] for column in (*kinds.features, label, *ids)]
     converted = _why_converted(surveys, used, added, spellings, kinds, cut.blocks)
-    files = tuple(
-        PlannedFile(
-            survey.sample, _target(survey.sample, converted), columns_added, survey.rows - left_out, recordings
-        )
-        for survey, columns_added, left_out, recordings in zip(
-            surveys, added, cut.left_out, cut.recordings, strict=True
-        )
-    )
+    samples = [survey.sample for survey in surveys]
+    targets = [_target(sample, converted) for sample in samples]
+    files = tuple(map(PlannedFile, samples, targets, added, cut.rows, cut.recordings))
     entry = _entry(name, description, files, _contract(options, kinds, columns))
     if converted:
         entry["recipe"] = options.recipe(sample.dialect)

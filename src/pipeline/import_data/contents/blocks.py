@@ -69,8 +69,8 @@ class Cut(NamedTuple):
     blocks: Blocks | None
     recordings: list[Counter]
     """For each file the rows of its recordings, before they are cut."""
-    left_out: list[int]
-    """For each file the rows that lie in gaps."""
+    rows: list[int]
+    """For each file its rows without those in gaps."""
     problems: list[str]
 
 
@@ -89,7 +89,7 @@ def cut_recordings(
     """
     series = options.series
     if not series or not options.blocks:
-        return Cut(None, [Counter() for _ in surveys], [0] * len(surveys), [])
+        return Cut(None, [Counter() for _ in surveys], [survey.rows for survey in surveys], [])
     recordings = [
         Counter({constants[series]: survey.rows})
         if series in constants
@@ -102,8 +102,9 @@ def cut_recordings(
     cut = [blocks.lengths(one) for one in recordings]
     if not problems:
         columns[series].values = sum(cut, Counter())
-    left_out = [one.total() - kept.total() for one, kept in zip(recordings, cut, strict=True)]
-    return Cut(blocks, recordings, left_out, problems[:1])
+    counts = zip(surveys, recordings, cut, strict=True)
+    rows = [survey.rows - one.total() + kept.total() for survey, one, kept in counts]
+    return Cut(blocks, recordings, rows, problems[:1])
 
 
 class BlockCutter:
