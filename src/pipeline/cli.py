@@ -7,8 +7,17 @@ from typing import Annotated
 
 import typer
 
+from pipeline.import_data.arguments import (
+    DateFormat,
+    Decimal,
+    Delimiter,
+    Encoding,
+    Missing,
+    Sheet,
+    Skip,
+    Thousands,
+)
 from pipeline.import_data.commands import catalog
-from pipeline.import_data.options import Decimal, Delimiter, Encoding, Missing, Sheet, Skip, Thousands
 from trackstack.cli.printing import Json, print_json
 
 app = typer.Typer()
@@ -42,6 +51,7 @@ def predict(
     encoding: Encoding = None,
     skip: Skip = None,
     sheet: Sheet = None,
+    date_format: DateFormat = None,
 ) -> None:
     """Label the rows of a table, or their windows, and give the probability of each class."""
     from trackstack.training.determinism import pin_environment
@@ -52,7 +62,7 @@ def predict(
     from pipeline.predict.tables import predict as label
 
     dialect = DialectOptions.typed(encoding, delimiter, decimal, thousands, skip, sheet)
-    labelled, summary = label(table, model, out, tuple(missing or ()), dialect)
+    labelled, summary = label(table, model, out, tuple(missing or ()), dialect, tuple(date_format or ()))
     if out is None:
         typer.echo(as_csv(labelled), nl=False)
     typer.echo(f"{out or table}: {summary}", err=True)

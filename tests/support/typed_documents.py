@@ -123,3 +123,15 @@ def write_own_files(folder: Path) -> None:
             (folder / f"recordings/{person}/{activity}_1.csv").write_text("\n".join(["x,y,z", *rows]) + "\n")
             lines.append(f"{person}/{activity}_1.csv,{activity},{person}")
     (folder / "labels.csv").write_text("\n".join(lines) + "\n")
+    visits = [
+        f"{1 + row % 28:02}.{1 + row % 12:02}.2025,{('north', 'south', '')[row % 3]},{('new', 'old')[row // 2 % 2]},"
+        f"{20 + row * 7 % 50},note {row},{('paid', 'open')[row % 3 > 1 or row % 7 == 0]}"
+        for row in range(240)
+    ]
+    (folder / "visits.csv").write_text("\n".join(["day,region,client,age,remark,bill", *visits]) + "\n")
+    pump = [
+        f"2025-03-01T{row // 3600:02}:{row // 60 % 60:02}:{row % 60:02}Z,{(row * 37 % 100 - 50) * (1 + row // 500 % 2)},"
+        f"{('calm', 'rough')[row // 500 % 2]}"
+        for row in range(20_000)
+    ]
+    (folder / "pump.csv").write_text("\n".join(["stamp,pressure,state", *pump]) + "\n")

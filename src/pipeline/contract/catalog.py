@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from trackstack import UserError
 from trackstack.core.params import Count, Index, Number, Parameters, Positive, Section, load_yaml, validate
@@ -36,12 +36,41 @@ class Feature(Section):
     missing: Literal["reject", "mean"] = "reject"
     """What becomes of a row whose field is empty or NaN: `reject` sets it aside; `mean` keeps it, null in Parquet and
     the mean of the training rows in the tensor cache."""
+    kind: Literal["number", "category", "time"] = "number"
+    """What the files hold: a number, one of `categories`, or a time in seconds since 1970 (UTC)."""
+    categories: tuple[ClassName, ...] = ()
+    """The values of a category, in the order of their channels. With `missing: mean` any other value is missing."""
+    parts: tuple[Literal["hour", "weekday", "month", "days"], ...] = ()
+    """What the model sees of a time: the hour (0 to 24), the day of the week (0 is Monday), the month (1 to 12), the
+    days since 1970; hours and days with their fractions."""
+
+    @model_serializer(mode="wrap")
+    def _without_what_a_number_lacks(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        # What later stages read of a dataset of numbers has the same bytes whatever other kinds there are.
+        values = handler(self)
+        return {name: value for name, value in values.items() if name not in _unused_fields(self.kind)}
+
+    @model_validator(mode="after")
+    def _fields_are_those_of_the_kind(self) -> Feature:
+        unused = {*_unused_fields(self.kind), *(() if self.kind == "number" else ("unit", "range"))} - {"kind"}
+        if given := sorted(name for name in unused if getattr(self, name)):
+            raise ValueError(f"a {self.kind} has no {', '.join(given)}")
+        categories, parts = self.categories, self.parts
+        if self.kind == "category" and (len(categories) < 2 or len(set(categories)) < len(categories)):
+            raise ValueError("expected categories: two or more, each another")
+        if self.kind == "time" and (not parts or len(set(parts)) < len(parts)):
+            raise ValueError("expected parts: one or more of hour, weekday, month, days")
+        return self
 
     @model_validator(mode="after")
     def _range_is_ordered(self) -> Feature:
         if self.range is not None and self.range[0] >= self.range[1]:
             raise ValueError(f"range is {list(self.range)}; expected the lowest value, then the highest")
         return self
+
+
+def _unused_fields(kind: str) -> tuple[str, ...]:
+    return {"number": ("kind", "categories", "parts"), "category": ("parts",), "time": ("categories",)}[kind]
 
 
 class Vector(Section):
@@ -81,8 +110,9 @@ class Contract(Section):
         if len(set(self.classes)) < len(self.classes):
             raise ValueError("classes has a name twice")
         axes = [name for vector in self.vectors for name in vector.axes]
-        if unknown := sorted(set(axes) - set(self.feature_names())):
-            raise ValueError(f"vectors may name features; not {', '.join(unknown)}")
+        numbers = {feature.name for feature in self.features if feature.kind == "number"}
+        if unknown := sorted(set(axes) - numbers):
+            raise ValueError(f"vectors may name features of numbers; not {', '.join(unknown)}")
         if len(set(axes)) < len(axes):
             raise ValueError("vectors name a feature twice")
         if unknown := sorted(set(self.types) - set(self.id_columns())):
@@ -100,8 +130,16 @@ class Contract(Section):
         return [*(name for name in (self.group, self.series, self.time) if name), *self.extra]
 
     def feature_names(self) -> list[str]:
-        """The feature columns, in the order of the tensors' channels."""
+        """The feature columns, in the order of the tensors' channels; see `windows/encoding.py`."""
         return [feature.name for feature in self.features]
+
+    def measured(self) -> list[Feature]:
+        """The features that are numbers or times."""
+        return [feature for feature in self.features if feature.kind != "category"]
+
+    def categories(self) -> list[Feature]:
+        """The features that are one of several values."""
+        return [feature for feature in self.features if feature.kind == "category"]
 
     def columns(self) -> list[str]:
         """All columns that a file must have."""
@@ -132,6 +170,12 @@ class ImportRecipe(Section):
     """A table of labels or groups by file name."""
     sequence: bool = False
     """Each file was one recording."""
+    date_formats: tuple[str, ...] = ()
+    """How dates were written, as polars' `strptime` takes it."""
+    blocks: Count | None = None
+    """How many blocks each recording was cut into."""
+    gap: Index = 0
+    """Rows that were left out between two blocks."""
 
 
 class ParquetSettings(Section):

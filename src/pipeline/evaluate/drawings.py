@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pipeline.evaluate.figures import NUM_HARDEST, Evaluation, hardest_windows, wilson
+from pipeline.windows.encoding import channel_names
 
 if TYPE_CHECKING:
     from markupsafe import Markup
@@ -159,7 +160,7 @@ def hardest(evaluation: Evaluation) -> Markup:
 
 def _draw_window(axes: Axes, values_LC: np.ndarray, metadata: dict[str, Any]) -> None:
     """A signal as lines of its first features; of a row the values that are farthest from the mean."""
-    names = [feature["name"] for feature in metadata["features"]]
+    names = channel_names(metadata["features"])
     if len(values_LC) == 1:
         shown = np.sort(np.argsort(-np.abs(values_LC[0]), kind="stable")[:10])
         axes.barh(range(len(shown)), values_LC[0][shown], color=ACCENT)
@@ -173,9 +174,11 @@ def _draw_window(axes: Axes, values_LC: np.ndarray, metadata: dict[str, Any]) ->
     axes.set(xlabel="s" if rate else "row")
 
 
-def boxes(columns: dict[str, dict[str, Any]]) -> Markup:
-    """The quantiles of the features, each in its own standard deviations."""
-    known = [(name, column) for name, column in columns.items() if column["count"]][:MOST_BARS]
+def boxes(columns: dict[str, dict[str, Any]]) -> Markup | None:
+    """The quantiles of the features, each in its own standard deviations; None where no feature has numbers."""
+    known = [(name, column) for name, column in columns.items() if column.get("quantiles")][:MOST_BARS]
+    if not known:
+        return None
 
     def at(column: dict[str, Any], quantile: str) -> float:
         return (column["quantiles"][quantile] - column["mean"]) / (column["std"] or 1)

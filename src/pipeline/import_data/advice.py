@@ -8,9 +8,9 @@ from collections.abc import Mapping
 import numpy as np
 
 from pipeline.import_data.columns import ImportOptions, list_some, quoted
+from pipeline.import_data.contents.values import NUMBER
 from pipeline.import_data.reading.dialect import Sample
 from pipeline.import_data.survey import ColumnSurvey
-from pipeline.import_data.values import NUMBER
 
 RARE = 0.1
 """A class with less than that of an even share is rare."""
@@ -62,6 +62,16 @@ def label_notes(options: ImportOptions, label: ColumnSurvey, folds: int) -> list
             "a regression, which is not supported: cut it into few classes"
         )
     return notes
+
+
+def category_notes(categories: Mapping[str, ColumnSurvey]) -> list[str]:
+    """Words in categories that count as missing values."""
+    return [
+        f"{name}: {list_some(list(map(repr, column.words)))} counts as missing in {column.words.total():,} row"
+        f"{'s' * (column.words.total() > 1)}; --not-missing {quoted(next(iter(column.words)))} makes it a category"
+        for name, column in categories.items()
+        if column.words
+    ]
 
 
 def feature_notes(features: list[str], columns: Mapping[str, ColumnSurvey], sample: Sample) -> list[str]:

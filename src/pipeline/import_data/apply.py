@@ -22,9 +22,11 @@ from ruamel.yaml.comments import CommentedMap, CommentedSeq
 from ruamel.yaml.scalarstring import DoubleQuotedScalarString
 
 from pipeline.contract.catalog import CATALOG_FILE, Dataset
+from pipeline.import_data.contents.blocks import BlockCutter
+from pipeline.import_data.contents.dates import seconds_text
+from pipeline.import_data.contents.values import is_missing, number_text
 from pipeline.import_data.plan import Plan, PlannedFile
 from pipeline.import_data.reading.blocks import read_blocks
-from pipeline.import_data.values import is_missing, number_text
 from pipeline.ingest.csv_lines import CHUNK_BYTES, count_rows, open_csv
 from pipeline.ingest.manifest import build_manifest
 from pipeline.parquet.csv_rows import Rejected
@@ -156,20 +158,30 @@ def _link_or_copy(source: Path, target: Path, move: bool) -> None:
 def _converted(file: PlannedFile, plan: Plan, show: Callable[[int], object] = lambda done: None) -> Iterator[bytes]:
     """A file as the pipeline reads it, block by block."""
     sample = file.sample
-    features = {feature["name"] for feature in plan.entry["features"]} | {plan.entry.get("time")}
-    names = {plan.entry.get(what) for what in ("label", "group", "series")}
+    numbers = {feature["name"] for feature in plan.entry["features"]} | {plan.entry.get("time")}
+    numbers -= {*plan.kinds.categories, *plan.kinds.times}
+    series = plan.entry.get("series")
+    names = {*(plan.entry.get(what) for what in ("label", "group")), series, *plan.kinds.categories}
     columns = [pl.lit(value).alias(name) for name, value in file.added.items()]
     for name in sample.header:
         text = pl.col(name).str.strip_chars()
-        if name in features:
+        if name in plan.kinds.times:
+            absent = is_missing(name, plan.missing.numbers)
+            text = pl.when(~absent).then(seconds_text(text, plan.kinds.times[name]))
+        elif name in numbers:
             absent = is_missing(name, plan.missing.numbers)
             text = pl.when(absent).then(None).otherwise(number_text(name, sample.dialect))
         elif name in names:
             text = pl.when(~is_missing(name, plan.missing.names)).then(text.replace(plan.spellings.get(name, {})))
         # Without null, an empty text would be written as "".
         columns.append(pl.when(text == "").then(None).otherwise(text).alias(name))
+    cutter = BlockCutter(plan.blocks, file.recordings) if plan.blocks else None
     for number, block in enumerate(read_blocks(sample, show=show)):
-        yield block.select(columns).write_csv(include_header=number == 0).encode()
+        rows = block.select(columns)
+        if cutter and series:
+            names_of_blocks, kept = cutter.cut(rows[series])
+            rows = rows.with_columns(names_of_blocks.alias(series)).filter(kept)
+        yield rows.write_csv(include_header=number == 0).encode()
 
 
 def _count_rows(path: Path) -> int:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from pipeline.contract.catalog import load_catalog, load_dataset
-from pipeline.import_data.spellings import other_spellings, shown_name
+from pipeline.import_data.contents.spellings import other_spellings, shown_name
 from pipeline.ingest.manifest import build_manifest
 from pipeline.parquet.stage import RejectedRows, accepted_rows
 

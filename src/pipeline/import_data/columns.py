@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import csv
 import re
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from pipeline.contract.catalog import ImportRecipe
+from pipeline.import_data.contents.values import MissingWords
 from pipeline.import_data.reading.dialect import Dialect, DialectOptions, Sample, find_differences
 from pipeline.import_data.reading.files import SUFFIXES
-from pipeline.import_data.values import MissingWords
 from trackstack import UserError
 
 LABEL_NAMES = ("label", "class", "target", "y", "species", "category", "activity", "state", "diagnosis")
@@ -37,8 +38,22 @@ class ImportOptions:
     labels: Path | None = None
     spellings: str | None = None
     """What becomes of names that differ only in how they are spelled: join or keep; None refuses them."""
+    categories: tuple[str, ...] = ()
+    """Columns that are categories, whatever their values look like."""
+    date_features: tuple[str, ...] = ()
+    """Columns of dates to train on."""
+    date_formats: tuple[str, ...] = ()
+    """How dates are written, where that is not to be guessed."""
+    blocks: int | None = None
+    """How many blocks each recording is cut into."""
+    gap: int | None = None
+    """Rows that are left out between two of them; None for what fits."""
     known_classes: tuple[str, ...] = ()
     """The classes of the catalog's entry, of `catalog update`."""
+    known_categories: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Likewise its categories, by their columns."""
+    known_formats: tuple[str, ...] = ()
+    """Likewise its formats of dates."""
     dialect: DialectOptions = field(default_factory=DialectOptions)
 
     def missing_words(self) -> MissingWords:
@@ -50,6 +65,7 @@ class ImportOptions:
         labels = self.labels and self.labels.as_posix()
         values = asdict(self) | asdict(dialect) | {"labels": labels, "missing": list(self.missing)}
         values |= {"skip": self.dialect.skip, "sheet": self.dialect.sheet}
+        values["date_formats"] = list(self.date_formats)
         return {name: values[name] for name in ImportRecipe.model_fields if values[name]}
 
 
@@ -120,6 +136,8 @@ def _unknown_columns(options: ImportOptions, header: list[str], added: list[str]
     named = [(option, getattr(options, option)) for option in ("label", "group", "series", "time")]
     named += [("extra", column) for column in options.extra]
     named += [("feature", column) for column in options.features]
+    named += [("category", column) for column in options.categories]
+    named += [("date-features", column) for column in options.date_features]
     problems = [
         f"--{option} {column}: no such column; there are {list_some(known)}"
         for option, column in named
@@ -131,6 +149,10 @@ def _unknown_columns(options: ImportOptions, header: list[str], added: list[str]
     ]
     if options.time and not options.series:
         problems.append("--time: needs --series or --sequence, within which it rises")
+    if (options.blocks or options.gap is not None) and not options.series:
+        problems.append("--blocks: needs --series or --sequence: recordings that are cut")
+    if options.gap is not None and not options.blocks:
+        problems.append("--gap: needs --blocks, between which it lies")
     return problems
 
 

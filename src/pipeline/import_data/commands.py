@@ -9,26 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from pipeline.import_data import arguments as args
 from pipeline.import_data.looking import looking
-from pipeline.import_data.options import (
-    Decimal,
-    Delimiter,
-    DryRun,
-    Encoding,
-    Extra,
-    Feature,
-    Labels,
-    Missing,
-    Move,
-    Name,
-    NotMissing,
-    Sheet,
-    Skip,
-    Source,
-    Spellings,
-    Thousands,
-    Yes,
-)
 from pipeline.import_data.printing import shorten, show_changes, show_plan, show_removal, show_samples, show_written
 from trackstack import UserError
 from trackstack.cli.printing import Json, print_json
@@ -44,33 +26,38 @@ catalog.add_typer(looking)
 
 @catalog.command()
 def add(
-    path: Source,
+    path: args.Source,
     name: Annotated[str, typer.Option(help="What to call it: letters, digits, - and _.")],
     label: Annotated[str | None, typer.Option(help="The column of classes.")] = None,
     group: Annotated[str | None, typer.Option(help="The column that is never split: person, machine, site.")] = None,
     series: Annotated[str | None, typer.Option(help="The column that changes where a recording ends.")] = None,
-    time: Annotated[str | None, typer.Option(help="The column of numbers that rise within a recording.")] = None,
-    sequence: Annotated[bool, typer.Option("--sequence", help="Each file is one recording.")] = False,
-    extra: Extra = None,
-    feature: Feature = None,
-    missing: Missing = None,
-    not_missing: NotMissing = None,
-    spellings: Spellings = None,
-    group_from: Annotated[
-        str | None, typer.Option(metavar="REGEX", help="Finds the group in a file's name: its first bracket.")
+    time: Annotated[
+        str | None, typer.Option(help="The column of numbers or dates that rise within a recording.")
     ] = None,
+    sequence: Annotated[bool, typer.Option("--sequence", help="Each file is one recording.")] = False,
+    extra: args.Extra = None,
+    feature: args.Feature = None,
+    category: args.Category = None,
+    date_features: args.DateFeatures = None,
+    date_format: args.DateFormat = None,
+    missing: args.Missing = None,
+    not_missing: args.NotMissing = None,
+    spellings: args.Spellings = None,
+    blocks: args.NumBlocks = None,
+    gap: args.Gap = None,
+    group_from: args.GroupFrom = None,
     label_from: Annotated[str | None, typer.Option(metavar="REGEX", help="Likewise the label.")] = None,
-    labels: Labels = None,
-    delimiter: Delimiter = None,
-    decimal: Decimal = None,
-    thousands: Thousands = None,
-    encoding: Encoding = None,
-    skip: Skip = None,
-    sheet: Sheet = None,
+    labels: args.Labels = None,
+    delimiter: args.Delimiter = None,
+    decimal: args.Decimal = None,
+    thousands: args.Thousands = None,
+    encoding: args.Encoding = None,
+    skip: args.Skip = None,
+    sheet: args.Sheet = None,
     description: Annotated[str, typer.Option(help="A sentence for the catalog.")] = "",
-    move: Move = False,
-    yes: Yes = False,
-    dry_run: DryRun = False,
+    move: args.Move = False,
+    yes: args.Yes = False,
+    dry_run: args.DryRun = False,
     as_json: Json = False,
 ) -> None:
     """Make a dataset version of own CSV files: a copy under DVC, and an entry in the catalog."""
@@ -85,6 +72,7 @@ def add(
     options = ImportOptions(
         *(label, group, series, time, tuple(extra or ()), tuple(feature or ()), tuple(missing or ())),
         *(tuple(not_missing or ()), sequence, group_from, label_from, labels, _join_or_keep(spellings)),
+        *(tuple(category or ()), tuple(date_features or ()), tuple(date_format or ()), blocks, gap),
         dialect=dialect,
     )
     asks = not (yes or dry_run or as_json)
@@ -102,22 +90,23 @@ def add(
 
 @catalog.command()
 def update(
-    name: Name,
-    path: Source,
-    extra: Extra = None,
-    missing: Missing = None,
-    not_missing: NotMissing = None,
-    spellings: Spellings = None,
-    labels: Labels = None,
-    delimiter: Delimiter = None,
-    decimal: Decimal = None,
-    thousands: Thousands = None,
-    encoding: Encoding = None,
-    skip: Skip = None,
-    sheet: Sheet = None,
-    move: Move = False,
-    yes: Yes = False,
-    dry_run: DryRun = False,
+    name: args.Name,
+    path: args.Source,
+    extra: args.Extra = None,
+    missing: args.Missing = None,
+    not_missing: args.NotMissing = None,
+    spellings: args.Spellings = None,
+    date_format: args.DateFormat = None,
+    labels: args.Labels = None,
+    delimiter: args.Delimiter = None,
+    decimal: args.Decimal = None,
+    thousands: args.Thousands = None,
+    encoding: args.Encoding = None,
+    skip: args.Skip = None,
+    sheet: args.Sheet = None,
+    move: args.Move = False,
+    yes: args.Yes = False,
+    dry_run: args.DryRun = False,
     as_json: Json = False,
 ) -> None:
     """Put the files of PATH in the place of a dataset version's: what was added, removed, changed."""
@@ -138,6 +127,7 @@ def update(
         not_missing=tuple(not_missing or ()),
         labels=labels,
         spellings=_join_or_keep(spellings),
+        date_formats=tuple(date_format or ()),
         dialect=dialect,
     )
     options = original_options(dataset, given)
@@ -159,7 +149,7 @@ def update(
 
 
 @catalog.command()
-def remove(name: Name, yes: Yes = False, dry_run: DryRun = False, as_json: Json = False) -> None:
+def remove(name: args.Name, yes: args.Yes = False, dry_run: args.DryRun = False, as_json: Json = False) -> None:
     """Take a dataset version out of the catalog: the undo of add. DVC's cache keeps its data until dvc gc."""
     from pipeline.import_data.remove import plan_removal
     from pipeline.import_data.remove import remove as carry_out
@@ -189,12 +179,14 @@ def plan_dataset(name: str, description: str, options: ImportOptions, samples: l
 
     options, added = resolve_columns(options, samples)
     names = {column for column in (options.label, options.group, options.series) if column}
-    surveys = survey_files(samples, names, options.missing_words(), options.time)
+    surveys = survey_files(
+        samples, names, options.missing_words(), options.time, options.categories, options.date_formats
+    )
     return make_plan(name, description, options, surveys, added)
 
 
 def _join_or_keep(value: str | None) -> str | None:
-    from pipeline.import_data.spellings import CHOICES
+    from pipeline.import_data.contents.spellings import CHOICES
 
     if value not in (None, *CHOICES):
         raise UserError(f"--spellings {value}: expected {' or '.join(CHOICES)}")
@@ -241,7 +233,7 @@ def _apply(plan: Plan, move: bool, dry_run: bool, as_json: bool, message: str, m
             "entry": written.entry if written else plan.entry,
             "converted": plan.converted,
         }
-        report |= {"notes": plan.notes, "classes": plan.class_rows}
+        report |= {"notes": plan.notes, "classes": plan.class_rows, "categories": plan.category_rows}
         report |= {"written": written is not None, **more, "next": [keep, run, "trackstack runs show"]}
         print_json(report)
     elif written is None:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from pipeline.import_data.options import Name
+from pipeline.import_data.arguments import Name
 from pipeline.import_data.printing import show_dataset
 from trackstack.cli.printing import Json, print_json, print_table
 

@@ -7,18 +7,22 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from pipeline.contract.catalog import CATALOG_FILE, Dataset, raw_path
-from pipeline.import_data.advice import feature_notes, label_notes, set_aside_notes
+from pipeline.import_data.advice import category_notes, feature_notes, label_notes, set_aside_notes
 from pipeline.import_data.columns import ImportOptions, quoted, refuse, stem
+from pipeline.import_data.contents.blocks import Blocks, cut_recordings
+from pipeline.import_data.contents.dates import parts_of
+from pipeline.import_data.contents.kinds import Kinds, choose_features, kept_notes
+from pipeline.import_data.contents.spellings import join_names
+from pipeline.import_data.contents.values import MissingWords
 from pipeline.import_data.reading.dialect import Sample
 from pipeline.import_data.settings import fitting_settings
-from pipeline.import_data.spellings import join_spellings, other_spellings, spelling_problem
 from pipeline.import_data.suitability import feature_problems, id_problems, label_problems
 from pipeline.import_data.survey import ColumnSurvey, FileSurvey
-from pipeline.import_data.values import MissingWords
 from trackstack import UserError
 from trackstack.core.params import LARGEST, validate
 
@@ -33,6 +37,8 @@ class PlannedFile:
     added: dict[str, str]
     """Columns that come from its name or from a table: the same value in every row."""
     rows: int
+    recordings: Mapping[str, int] = field(default_factory=dict)
+    """Rows of each recording, where they are cut into blocks."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +57,13 @@ class Plan:
     """For each column of names: the spelling that takes the place of another."""
     set_aside: int
     """Rows that the pipeline will set aside, as far as is known before they are written."""
+    kinds: Kinds
+    category_rows: dict[str, dict[str, int]]
+    """For each category its values, and how many rows have them."""
+    incomplete: tuple[str, ...]
+    """Features that lack a value in some row."""
+    blocks: Blocks | None
+    """How recordings are cut, if they are."""
 
 
 def make_plan(
@@ -68,28 +81,31 @@ def make_plan(
     """
     sample, label = surveys[0].sample, options.label or ""
     columns = _merged(surveys, added)
-    spellings, alike = _join_names(options, columns)
+    ids = [column for column in (options.group, options.series, options.time) if column]
+    counters = _counters(options, sample)
+    options, kinds = choose_features(options, counters, columns, surveys)
+    spellings, alike = join_names(options, columns)
     added = [
         {name: spellings.get(name, {}).get(value, value) for name, value in constants.items()} for constants in added
     ]
-    ids = [column for column in (options.group, options.series, options.time) if column]
-    counters = _counters(options, sample)
-    options = replace(options, extra=(*options.extra, *counters))
-    features = [column for column in sample.header if column not in (*ids, label, *options.extra)]
+    cut = cut_recordings(options, surveys, added, spellings, columns)
+    options = replace(options, gap=cut.blocks and cut.blocks.gap)
     problems = (
         alike
         + label_problems(label, columns[label])
-        + feature_problems(features, options.time, columns, sample, counters)
+        + feature_problems(kinds, options.time, columns, sample, counters)
+        + (cut.problems or id_problems(options, columns))
     )
-    refuse(problems + id_problems(options, columns) + _name_problems(surveys))
-    converted = _why_converted(surveys, [columns[column] for column in (*features, label, *ids)], added, spellings)
-    files = tuple(
-        PlannedFile(survey.sample, _target(survey.sample, converted), columns_added, survey.rows)
-        for survey, columns_added in zip(surveys, added, strict=True)
-    )
+    refuse(problems + _name_problems(surveys))
+    used = [columns[column] for column in (*kinds.features, label, *ids)]
+    converted = _why_converted(surveys, used, added, spellings, kinds, cut.blocks)
+    samples = [survey.sample for survey in surveys]
+    targets = [_target(sample, converted) for sample in samples]
+    files = tuple(map(PlannedFile, samples, targets, added, cut.rows, cut.recordings))
     set_aside = sum(survey.broken + survey.incomplete for survey in surveys)
-    settings = fitting_settings(options, columns, sum(file.rows for file in files) - set_aside, set_aside)
-    entry = _entry(name, description, files, _contract(options, features, columns, sample.units)) | {"settings": settings}
+    settings = fitting_settings(options, columns, sum(cut.rows) - set_aside, set_aside)
+    contract = _contract(options, kinds, columns, sample.units)
+    entry = _entry(name, description, files, contract) | {"settings": settings}
     if converted:
         entry["recipe"] = options.recipe(sample.dialect)
     validate(Dataset, entry, CATALOG_FILE, prefix=f"datasets.{name}")
@@ -99,11 +115,15 @@ def make_plan(
         entry,
         files,
         converted=tuple(converted),
-        notes=tuple(_notes(options, counters, surveys, columns, folds)),
+        notes=tuple(_notes(options, counters, surveys, columns, kinds, folds)),
         class_rows={class_name: columns[label].values[class_name] for class_name in entry["classes"]},
         missing=options.missing_words(),
         spellings=spellings,
         set_aside=set_aside,
+        kinds=kinds,
+        category_rows={name: _most_common(columns[name].values) for name in kinds.categories},
+        incomplete=tuple(name for name in kinds.features if columns[name].missing),
+        blocks=cut.blocks,
     )
 
 
@@ -117,6 +137,7 @@ def _entry(name: str, description: str, files: tuple[PlannedFile, ...], contract
 def _counters(options: ImportOptions, sample: Sample) -> list[str]:
     """Columns that number the rows or have no name, and that nobody spoke of."""
     spoken = (options.label, options.group, options.series, options.time, *options.extra, *options.features)
+    spoken = (*spoken, *options.categories, *options.date_features)
     return [
         column
         for number, column in enumerate(sample.header)
@@ -129,12 +150,12 @@ def _notes(
     counters: list[str],
     surveys: list[FileSurvey],
     columns: dict[str, ColumnSurvey],
+    kinds: Kinds,
     folds: int,
 ) -> list[str]:
     """What a person should look at."""
     sample, label = surveys[0].sample, options.label or ""
     ids = [column for column in (options.group, options.series, options.time) if column]
-    features = [column for column in sample.header if column not in (*ids, label, *options.extra)]
     broken = sum(survey.broken for survey in surveys)
     set_aside = broken + sum(survey.incomplete for survey in surveys)
     return [
@@ -142,24 +163,34 @@ def _notes(
             f"{column}: numbers the rows or has no name; kept as extra; --feature {quoted(column)} trains on it"
             for column in counters
         ),
+        *kept_notes(kinds),
         *label_notes(options, columns[label], folds),
-        *feature_notes(features, columns, sample),
+        *category_notes({name: columns[name] for name in kinds.categories}),
+        *feature_notes(kinds.numbers(), columns, sample),
         *set_aside_notes(set_aside, broken, {name: columns[name] for name in (label, *ids)}),
     ]
 
 
+def _feature(name: str, kinds: Kinds, column: ColumnSurvey, units: dict[str, str]) -> dict[str, Any]:
+    feature: dict[str, Any] = {"name": name}
+    if name in kinds.categories:
+        # Next month's table may hold another one.
+        categories = sorted(column.values, key=_numbers_first)
+        return feature | {"kind": "category", "categories": categories, "missing": "mean"}
+    if name in kinds.times:
+        feature |= {"kind": "time", "parts": parts_of(kinds.times[name])}
+    elif name in units:
+        feature["unit"] = units[name]
+    return feature | ({"missing": "mean"} if column.missing else {})
+
+
 def _contract(
-    options: ImportOptions, features: list[str], columns: dict[str, ColumnSurvey], units: dict[str, str]
+    options: ImportOptions, kinds: Kinds, columns: dict[str, ColumnSurvey], units: dict[str, str]
 ) -> dict[str, Any]:
     """The part of the entry that says how the files are built."""
     label = options.label or ""
     contract = {
-        "features": [
-            {"name": name}
-            | ({"unit": units[name]} if name in units else {})
-            | ({"missing": "mean"} if columns[name].missing else {})
-            for name in features
-        ],
+        "features": [_feature(name, kinds, columns[name], units) for name in kinds.features],
         "label": label,
         "classes": sorted(columns[label].values, key=_numbers_first),
         "group": options.group,
@@ -187,24 +218,6 @@ def _merged(surveys: list[FileSurvey], added: list[dict[str, str]]) -> dict[str,
     return columns
 
 
-def _join_names(
-    options: ImportOptions, columns: dict[str, ColumnSurvey]
-) -> tuple[dict[str, dict[str, str]], list[str]]:
-    """Which spelling takes the place of which, and a line for each column in which nobody said so."""
-    spellings, problems = {}, []
-    # Recordings that are files have the files' names: they are apart.
-    names = [options.label, options.group, None if options.sequence else options.series]
-    for name in filter(None, names):
-        values = columns[name].values
-        others = other_spellings(values, options.known_classes if name == options.label else ())
-        if others and options.spellings is None:
-            problems.append(spelling_problem(name, values, others))
-        elif others and options.spellings == "join":
-            spellings[name] = others
-            columns[name].values = join_spellings(values, others)
-    return spellings, problems
-
-
 def _types(options: ImportOptions, columns: dict[str, ColumnSurvey]) -> dict[str, str]:
     """`types` of the catalog, where its defaults do not fit."""
     types = {}
@@ -218,7 +231,12 @@ def _types(options: ImportOptions, columns: dict[str, ColumnSurvey]) -> dict[str
 
 
 def _why_converted(
-    surveys: list[FileSurvey], used: list[ColumnSurvey], added: list[dict[str, str]], spellings: dict
+    surveys: list[FileSurvey],
+    used: list[ColumnSurvey],
+    added: list[dict[str, str]],
+    spellings: dict,
+    kinds: Kinds,
+    blocks: Blocks | None,
 ) -> list[str]:
     sample = surveys[0].sample
     dialect = sample.dialect
@@ -238,6 +256,8 @@ def _why_converted(
         "spaces, words for missing values, true and false": dialect.decimal == "."
         and any(column.to_convert for column in used),
         f"one spelling for each name of {', '.join(spellings)}": spellings,
+        f"dates of {', '.join(kinds.times)} to seconds since 1970 (UTC where they name no zone)": kinds.times,
+        "recordings cut into blocks": blocks,
         f"added: {', '.join(added[0])}": added[0],
     }
     converted = [reason for reason, applies in reasons.items() if applies]
@@ -252,6 +272,10 @@ def _why_converted(
 def _skipped(surveys: list[FileSurvey]) -> str:
     count = max(survey.sample.skipped for survey in surveys)
     return f"without the {'line' if count == 1 else f'{count} lines'} before the header"
+
+
+def _most_common(values: Counter) -> dict[str, int]:
+    return dict(sorted(values.items(), key=lambda item: (-item[1], item[0])))
 
 
 def _numbers_first(text: str) -> tuple:

@@ -30,19 +30,35 @@ def show_plan(plan: Plan, move: bool) -> None:
     """What the dataset version will be, and what will be written."""
     entry = plan.entry
     features = [feature["name"] for feature in entry["features"]]
-    missing = [feature["name"] for feature in entry["features"] if feature.get("missing")]
+    categories = [
+        f"{name}: " + shorten([f"{category} {rows:,}" for category, rows in counts.items()])
+        for name, counts in plan.category_rows.items()
+    ]
     counts = [f"{name} {rows:,}" for name, rows in plan.class_rows.items()]
     is_sequence = bool(entry.get("series"))
     no_group = f"none: {'recordings' if is_sequence else 'rows'} are spread over the folds"
     rows = [("kind", "sequences" if is_sequence else "a table: every row is a sample")]
     rows.append(("features", f"{len(features)}: {shorten(features)}"))
-    if missing:
-        rows.append(("missing values", f"in {shorten(missing)}; the mean of the training rows takes their place"))
+    if categories:
+        shown = "; ".join(categories[:MAX_SHOWN])
+        more = f" and {len(categories) - MAX_SHOWN} more" if len(categories) > MAX_SHOWN else ""
+        rows.append(("categories", shown + more))
+    rows += [
+        ("dates", f"{name}, written as {one}, in UTC where no zone is named")
+        for name, one in plan.kinds.times.items()
+    ]
+    if plan.incomplete:
+        mean = "the mean of the training rows takes their place"
+        rows.append(("missing values", f"in {shorten(plan.incomplete)}; {mean}"))
     rows.append(("label", f"{entry['label']}, {len(counts)} classes: {shorten(counts)}"))
     rows.append(("group", entry.get("group") or no_group))
     rows += [(what, shorten(entry[what])) for what in ("series", "time", "extra") if entry.get(what)]
     if units := [f"{feature['name']} {feature['unit']}" for feature in entry["features"] if feature.get("unit")]:
         rows.append(("units", shorten(units)))
+    if plan.blocks:
+        left_out = sum(sum(file.recordings.values()) for file in plan.files) - sum(file.rows for file in plan.files)
+        gap = f"; {plan.blocks.gap} rows between two are left out ({left_out:,} rows, counted above)"
+        rows.append(("blocks", f"{plan.blocks.number} of each recording{gap if left_out else ''}"))
     rows.append(("settings", describe(entry["settings"])))
     rows += [("note", note) for note in plan.notes]
     rows.append(("files", ("rewritten: " + "; ".join(plan.converted)) if plan.converted else "taken byte for byte"))
@@ -89,7 +105,7 @@ def show_dataset(kind: str, content: dict[str, Any]) -> None:
     rows += [[key, shorten(value)] for key, value in content.items()]
     rows += [[f"recipe {key}", shorten(value)] for key, value in recipe.items()]
     rows += [
-        ["feature", " ".join(f"{key} {value}" if key != "name" else value for key, value in feature.items())]
+        ["feature", " ".join(f"{key} {shorten(value)}" if key != "name" else value for key, value in feature.items())]
         for feature in features[:MAX_SHOWN]
     ]
     rows += [["file", f"{file}: {count:,} rows"] for file, count in list(files.items())[:MAX_SHOWN]]

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from pipeline.import_data.columns import ImportOptions, list_some, quoted
+from pipeline.import_data.contents.kinds import Kinds, kept_notes
+from pipeline.import_data.contents.values import NUMBER, mark_problems
 from pipeline.import_data.reading.dialect import Sample
 from pipeline.import_data.survey import MAX_VALUES, ColumnSurvey
-from pipeline.import_data.values import NUMBER, mark_problems
 
 MAX_CLASSES = 100
 MAX_FEATURES = 1000
@@ -34,31 +35,20 @@ def label_problems(label: str, column: ColumnSurvey) -> list[str]:
 
 
 def feature_problems(
-    features: list[str], time: str | None, columns: dict[str, ColumnSurvey], sample: Sample, counters: list[str]
+    kinds: Kinds, time: str | None, columns: dict[str, ColumnSurvey], sample: Sample, counters: list[str]
 ) -> list[str]:
-    """Why columns are no features: numbers with two readings, text, empty, numbers with text among them, too many."""
-    problems = []
+    """Why columns are no features: numbers with two readings, numbers with text among them, too many or none."""
+    problems = list(kinds.problems)
+    features = kinds.numbers()
     numbers = {name: columns[name] for name in [*features, *filter(None, [time])] if name in sample.header}
     if marked := mark_problems(numbers, sample):
         more = f" (and likewise {list_some(list(marked)[1:])})" if len(marked) > 1 else ""
         problems.append(next(iter(marked.values())) + more)
-    if not 1 <= len(features) <= MAX_FEATURES:
-        problems.append(f"{len(features):,} features; expected 1 to {MAX_FEATURES:,}{_left_out(counters)}")
-    features = [name for name in features if name not in marked]
-    without_numbers = [name for name in features if columns[name].high < columns[name].low]
-    texts = [name for name in without_numbers if columns[name].not_number]
-    empty = [name for name in without_numbers if not columns[name].not_number]
-    if features and texts == features:
-        return [
-            *problems,
-            f"{list_some(texts)}: text, which is no feature, and no column of numbers is left to train on; write "
-            f"them as numbers, such as 0 and 1, or add a column of numbers{_left_out(counters)}",
-        ]
-    mixed = [name for name in features if columns[name].not_number and name not in texts]
-    for names, what in ((texts, "text, which is no feature"), (empty, "no value in any row")):
-        if names:
-            keep = " ".join(f"--extra {quoted(name)}" for name in names[:20])
-            problems.append(f"{list_some(names)}: {what}; {keep} keeps it, and does not train on it")
+    if not 1 <= len(kinds.features) <= MAX_FEATURES and not problems:
+        count = f"{len(kinds.features):,} features; expected 1 to {MAX_FEATURES:,}"
+        kept = [f"; {note}" for note in kept_notes(kinds)]
+        problems.append(count + "".join(kept) + _left_out(counters))
+    mixed = [name for name in features if columns[name].not_number and name not in marked]
     first = dict(zip(sample.header, sample.rows[0], strict=True)) if sample.rows else {}
     units = [name for name in mixed if (unit := columns[name].example) and unit.value == first[name].strip()]
     if len(mixed) > 1 and units == mixed and all(columns[name].not_number == 1 for name in mixed):
@@ -72,7 +62,8 @@ def feature_problems(
         value, place = (example.value, example.place()) if example else ("", "")
         problems.append(
             f"{list_some(mixed)}: {value!r} among numbers, in {place}; if it means missing: "
-            f"--missing {quoted(value)}; if not, keep the column out of training: --extra {quoted(mixed[0])}"
+            f"--missing {quoted(value)}; if it is a category: --category {quoted(mixed[0])}; if neither, keep the "
+            f"column out of training: --extra {quoted(mixed[0])}"
         )
     return problems
 
@@ -91,13 +82,14 @@ def id_problems(options: ImportOptions, columns: dict[str, ColumnSurvey]) -> lis
     if part and (count := len(columns[part].values)) < MIN_GROUPS:
         hint = " (without --group, rows or recordings are spread over the folds)" if options.group else ""
         one = count == 1 and not options.group
-        hint = "; cut one long recording into files of some minutes each" if one else hint
+        hint = "; --blocks 20 cuts one long recording into as many" if one else hint
         problems.append(
             f"{part}: {count} value{'s' * (count > 1)}; expected at least {MIN_GROUPS}, for train, val and test{hint}"
         )
-    if options.time and (example := columns[options.time].example) and not columns[options.time].marks:
+    time = columns[options.time] if options.time else None
+    if time and time.has_numbers() and (example := time.example) and not time.marks:
         problems.append(
-            f"{example.place()}: {options.time} is {example.value!r}; expected the time as a number; without --time, "
-            f"--extra {quoted(options.time)} keeps it as text"
+            f"{example.place()}: {options.time} is {example.value!r}; expected a number, as in other rows; without "
+            f"--time, --extra {quoted(options.time or '')} keeps it as text"
         )
     return problems

@@ -5,15 +5,15 @@ from __future__ import annotations
 import csv
 import io
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import polars as pl
 
-from pipeline.import_data.reading.blocks import read_blocks
-from pipeline.import_data.reading.dialect import Sample
-from pipeline.import_data.reading.files import open_lines
-from pipeline.import_data.values import (
+from pipeline.import_data.contents.dates import fitting_formats
+from pipeline.import_data.contents.kinds import merge_dates
+from pipeline.import_data.contents.values import (
     DELIMITERS_BESIDE_COMMAS,
     NUMBER,
     MissingWords,
@@ -21,11 +21,16 @@ from pipeline.import_data.values import (
     is_missing,
     number_text,
 )
+from pipeline.import_data.reading.blocks import read_blocks
+from pipeline.import_data.reading.dialect import Sample
+from pipeline.import_data.reading.files import open_lines
 from pipeline.ingest.csv_lines import count_rows
 from trackstack.core.progress import after, progress
 
 MAX_VALUES = 100_000
 """Of a label, group or series; beyond, they are no names."""
+MAX_TEXTS = 1000
+"""Different texts of a block that are counted: more than a category has."""
 
 
 class Example(NamedTuple):
@@ -66,9 +71,15 @@ class ColumnSurvey:
     marks: dict[tuple[str, str], Example] = field(default_factory=dict)
     """Of a column of numbers: the first value of each kind, see `find_marks`."""
     values: Counter = field(default_factory=Counter)
-    """Of a column of names: how many rows have each, missing ones left out."""
+    """Of a column of names or texts: how many rows have each, missing ones left out."""
     words: Counter = field(default_factory=Counter)
-    """Of a column of names: how many rows have each word that stands for a missing value."""
+    """Of such a column: how many rows have each word that stands for a missing value."""
+    dates: tuple[str, ...] | None = None
+    """Of a column of texts: the formats of dates that fit every value; None where there is no value."""
+
+    def has_numbers(self) -> bool:
+        """Whether any value is a number."""
+        return self.low <= self.high
 
     def merge(self, other: ColumnSurvey) -> None:
         """Take another block's or file's column into account."""
@@ -79,6 +90,7 @@ class ColumnSurvey:
         self.marks = other.marks | self.marks
         if other.words:
             self.words.update(other.words)
+        self.dates = merge_dates(self.dates, other.dates)
         if other.values and len(self.values) <= MAX_VALUES:
             self.values.update(other.values)
 
@@ -98,7 +110,12 @@ class FileSurvey(NamedTuple):
 
 
 def survey_files(
-    samples: list[Sample], names: set[str], missing: MissingWords, time: str | None = None
+    samples: list[Sample],
+    names: set[str],
+    missing: MissingWords,
+    time: str | None = None,
+    categories: Iterable[str] = (),
+    date_formats: tuple[str, ...] = (),
 ) -> list[FileSurvey]:
     """Read every file.
 
@@ -106,6 +123,8 @@ def survey_files(
         names: the columns whose values are names (label, group, series): they are counted.
         missing: the words that stand for a missing value.
         time: the column without whose value a row is incomplete as well.
+        categories: columns that are counted like names, and may be missing.
+        date_formats: of dates, tried before the usual ones.
 
     Raises:
         UserError: a file cannot be read as its sample says.
@@ -119,7 +138,7 @@ def survey_files(
             rows = incomplete = 0
             for block in read_blocks(sample, broken, after(done, show)):
                 rows += block.height
-                found = _survey_block(block, sample, names, missing)
+                found = _survey_block(block, sample, names.union(categories), missing, date_formats)
                 incomplete += _count_incomplete(block, found, names, time, missing)
                 for name, column in found.items():
                     columns[name].merge(column)
@@ -138,10 +157,13 @@ def _count_lines(sample: Sample) -> int:
 
 
 def _survey_block(
-    block: pl.DataFrame, sample: Sample, names: set[str], missing: MissingWords
+    block: pl.DataFrame, sample: Sample, names: set[str], missing: MissingWords, date_formats: tuple[str, ...]
 ) -> dict[str, ColumnSurvey]:
     numbers = [name for name in sample.header if name not in names]
     columns = survey_numbers(block, sample, numbers, missing.numbers)
+    for name, column in columns.items():
+        if not column.has_numbers():
+            _survey_texts(column, block[name], missing, date_formats)
     return columns | {name: _survey_names(block[name], missing.names) for name in sample.header if name in names}
 
 
@@ -192,6 +214,19 @@ def survey_numbers(
             marks = {} if _points_are_clear(sample) else _examples(text, sample)
             columns[name].merge(ColumnSurvey(low=low, high=high, marks=marks))
     return columns
+
+
+def _survey_texts(
+    column: ColumnSurvey, values: pl.Series, missing: MissingWords, date_formats: tuple[str, ...]
+) -> None:
+    """Count a block's texts, where it has no numbers, and find the formats of dates that fit all of them."""
+    counts = values.str.strip_chars().alias("value").value_counts(name="rows")
+    absent = counts["value"].str.to_lowercase().is_in(missing.names)
+    present = counts.filter(~absent)
+    column.words = Counter(dict(counts.filter(absent & (counts["value"] != "")).iter_rows()))
+    column.values = Counter(dict(present.head(MAX_TEXTS).iter_rows()))
+    if present.height:
+        column.dates = fitting_formats(present["value"], date_formats)
 
 
 def _plain_numbers(names: list[str], sample: Sample, words: tuple[str, ...]) -> pl.Expr:

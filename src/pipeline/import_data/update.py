@@ -9,12 +9,12 @@ from typing import Any, NamedTuple
 from pipeline.contract.catalog import CATALOG_FILE, Dataset
 from pipeline.import_data.apply import same_content
 from pipeline.import_data.columns import ImportOptions, refuse
+from pipeline.import_data.contents.values import MISSING, MissingWords
 from pipeline.import_data.plan import Plan
 from pipeline.import_data.reading.dialect import DialectOptions, read_sample
 from pipeline.import_data.reading.files import find_files
 from pipeline.import_data.settings import kept_notes
 from pipeline.import_data.survey import survey_files
-from pipeline.import_data.values import MISSING, MissingWords
 from trackstack.core.params import load_yaml
 
 
@@ -37,6 +37,10 @@ def original_options(dataset: Dataset, given: ImportOptions) -> ImportOptions:
     kept = (*given.not_missing, *(name for name in dataset.classes if name.lower() in MISSING))
     options = replace(options, not_missing=kept, spellings=given.spellings, known_classes=dataset.classes)
     options = replace(options, features=tuple(name for name in dataset.feature_names() if name not in options.extra))
+    categories = {one.name: one.categories for one in dataset.features if one.kind == "category"}
+    times = tuple(one.name for one in dataset.features if one.kind == "time")
+    options = replace(options, categories=tuple(categories), known_categories=categories, date_features=times)
+    options = replace(options, date_formats=given.date_formats)
     recipe, labels, dialect = dataset.recipe, given.labels, given.dialect
     if recipe is None:
         return replace(options, labels=labels, missing=given.missing, dialect=dialect)
@@ -47,6 +51,10 @@ def original_options(dataset: Dataset, given: ImportOptions) -> ImportOptions:
         series=None if recipe.sequence else options.series,
         labels=labels or (Path(recipe.labels) if recipe.labels else None),
         missing=tuple(dict.fromkeys((*recipe.missing, *given.missing))),
+        date_formats=tuple(dict.fromkeys((*given.date_formats, *recipe.date_formats))),
+        known_formats=recipe.date_formats,
+        blocks=recipe.blocks,
+        gap=recipe.gap if recipe.blocks else None,
         dialect=DialectOptions(
             *(dialect.encoding or recipe.encoding, dialect.delimiter or recipe.delimiter, decimal, dialect.thousands),
             skip=recipe.skip if dialect.skip is None else dialect.skip,
@@ -61,10 +69,16 @@ def keep_old_entry(dataset: Dataset, plan: Plan) -> Plan:
     new = {feature["name"]: feature for feature in plan.entry["features"]}
     before = dataset.feature_names()
     problems = [f"{name}: a feature of {plan.name}, not in the new files" for name in before if name not in new]
-    problems += [f"{name}: not a column of {plan.name} so far" for name in new if name not in before]
+    kept = [name for names in plan.kinds.kept.values() for name in names if name not in dataset.columns()]
+    problems += [f"{name}: not a column of {plan.name} so far" for name in (*new, *kept) if name not in before]
+    problems += [
+        f"{feature.name}: a {feature.kind} in {plan.name}, and a {kind} in the new files"
+        for feature in dataset.features
+        if feature.name in new and (kind := new[feature.name].get("kind", "number")) != feature.kind
+    ]
     refuse(problems)
     entry = {**old, "num_samples": plan.entry["num_samples"], "files": plan.entry["files"]}
-    entry["features"] = [feature | new[feature["name"]] for feature in old["features"]]
+    entry["features"] = [_joined(feature, new[feature["name"]]) for feature in old["features"]]
     # A class that is gone stays: its number is that of the models that were trained on it.
     entry["classes"] = [*old["classes"], *(name for name in plan.entry["classes"] if name not in dataset.classes)]
     # Somebody may have edited the rest, and results before and after are to be compared.
@@ -74,6 +88,14 @@ def keep_old_entry(dataset: Dataset, plan: Plan) -> Plan:
         if key in plan.entry:
             entry[key] = {**(old.get(key) or {}), **plan.entry[key]}
     return replace(plan, entry=entry, notes=notes)
+
+
+def _joined(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
+    """A feature as people wrote it; a new category comes last: the others are channels of trained models."""
+    if "categories" not in old:
+        return old | {key: value for key, value in new.items() if key == "missing"}
+    known = list(map(str, old["categories"]))
+    return old | {"categories": [*old["categories"], *(one for one in new["categories"] if one not in known)]}
 
 
 def find_changes(dataset: Dataset, plan: Plan) -> Changes:

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from pipeline.modeling.base import MODELS, Shape, build_model
 from pipeline.windows.dataset import WindowDataset
+from pipeline.windows.encoding import channel_names
 from trackstack import UserError
 from trackstack.core.digest import digest_arrays
 from trackstack.core.files import new_folder, write_json
@@ -49,7 +50,7 @@ def load_model(folder: Path) -> tuple[nn.Module, dict[str, Any]]:
         description = json.loads((folder / DESCRIPTION_FILE).read_text(encoding="utf-8"))
         name = description["model"]
         model_params = validate(MODELS.module(name).Params, description["model_params"], folder / DESCRIPTION_FILE)
-        shape = Shape(len(description["features"]), description["window"], len(description["classes"]))
+        shape = Shape(len(channel_names(description["features"])), description["window"], len(description["classes"]))
         model = build_model(name, model_params, shape)
         weights, expected = load((folder / WEIGHTS_FILE).read_bytes()), description["digest"]
         model.load_state_dict(weights)
@@ -94,7 +95,7 @@ def digest_weights(weights: dict[str, Tensor]) -> str:
 def load_with_example(folder: Path) -> tuple[nn.Module, np.ndarray]:
     """The model of a folder, and an input that it takes: float32 [1, L, C]."""
     model, description = load_model(folder)
-    return model, np.zeros((1, description["window"], len(description["features"])), np.float32)
+    return model, np.zeros((1, description["window"], len(channel_names(description["features"]))), np.float32)
 
 
 def predict_logits(

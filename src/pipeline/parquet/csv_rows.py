@@ -73,7 +73,7 @@ class ParsedBlock(NamedTuple):
     lines: np.ndarray
     """int64, the number of each row's line in its file."""
     moments: dict[str, Moments]
-    """Of the features of these rows: what shows that they are in order, and goes into the profile."""
+    """Of these rows' features but for categories: what shows that they are in order, and goes into the profile."""
     rejected: list[Rejected]
     """The other lines, in order."""
 
@@ -156,7 +156,7 @@ def _first_faulty_columns(
     first = pl.min_horizontal(pl.when(fault).then(pl.lit(column, pl.Int32)) for column, fault in faults)
     by_row = enumerate(rows.select(first.alias("column"))["column"].to_list())
     columns = {index: column for index, column in by_row if column is not None}
-    for feature in contract.features:
+    for feature in contract.measured():
         if feature.missing == "mean":  # the lenient parser makes null of any text that is no number
             column = header.index(feature.name)
             for index in parsed[feature.name].is_null().arg_true().to_list():
@@ -168,12 +168,19 @@ def _first_faulty_columns(
 def _parse(content: bytes, header: list[str], contract: Contract, *, lenient: bool) -> pl.DataFrame:
     """Typed columns of the lines of a block; lenient: a value that does not parse becomes null."""
     types: dict[str, Any] = {column: TYPES[contract.id_type(column)] for column in contract.id_columns()}
-    types |= dict.fromkeys(contract.feature_names(), pl.Float32)
+    types |= {feature.name: _parsed_type(feature, lenient) for feature in contract.features}
     types[contract.label] = pl.String if lenient else pl.Enum(contract.classes)
     schema = {str(number): types[column] for number, column in enumerate(header)}
     quote = '"' if b'"' in content else None
     rows = pl.read_csv(io.BytesIO(content), schema=schema, ignore_errors=lenient, quote_char=quote)
     return rows.rename(dict(zip(schema, header, strict=True)))
+
+
+def _parsed_type(feature: Feature, lenient: bool) -> Any:
+    if feature.kind == "category":
+        # Where another value is missing, it must not stop the parser.
+        return pl.String if lenient or feature.missing == "mean" else pl.Enum(feature.categories)
+    return pl.Float64 if feature.kind == "time" else pl.Float32
 
 
 def _finish(rows: pl.DataFrame, contract: Contract) -> pl.DataFrame:
@@ -182,9 +189,16 @@ def _finish(rows: pl.DataFrame, contract: Contract) -> pl.DataFrame:
     How many chunks the parser makes depends on the number of its threads, and the order of sums on the chunks.
     """
     label = pl.col(contract.label).cast(pl.Enum(contract.classes), strict=False).to_physical().cast(pl.Int16)
-    may_miss = [pl.col(feature.name).fill_nan(None) for feature in contract.features if feature.missing == "mean"]
+    features = [_finished(feature) for feature in contract.features]
     may_be_empty = [pl.col(name).fill_null("") for name in _extra_texts(contract)]
-    return rows.with_columns(label, *may_miss, *may_be_empty).select(contract.columns()).rechunk()
+    return rows.with_columns(label, *features, *may_be_empty).select(contract.columns()).rechunk()
+
+
+def _finished(feature: Feature) -> pl.Expr:
+    value = pl.col(feature.name)
+    if feature.kind == "category":
+        return value.cast(pl.Enum(feature.categories), strict=False)
+    return value.fill_nan(None) if feature.missing == "mean" else value
 
 
 def _extra_texts(contract: Contract) -> list[str]:
@@ -193,7 +207,7 @@ def _extra_texts(contract: Contract) -> list[str]:
 
 def _is_faultless(parsed: ParsedBlock, contract: Contract) -> bool:
     """Whether no row has a fault: the same answer as from `_faults`, from extremes that are needed anyway."""
-    for feature in contract.features:
+    for feature in contract.measured():
         moments, (low, high) = parsed.moments[feature.name], feature.range or (-np.inf, np.inf)
         if moments.nulls and feature.missing == "reject":
             return False
@@ -201,8 +215,8 @@ def _is_faultless(parsed: ParsedBlock, contract: Contract) -> bool:
             return False
         if moments.count and np.isinf([moments.low, moments.high]).any():
             return False
-    no_features = [*contract.id_columns(), contract.label]
-    return not parsed.rows.select(pl.any_horizontal(_faults(no_features, contract)).any()).item()
+    no_numbers = [*contract.id_columns(), *(feature.name for feature in contract.categories()), contract.label]
+    return not parsed.rows.select(pl.any_horizontal(_faults(no_numbers, contract)).any()).item()
 
 
 def _faults(header: list[str], contract: Contract) -> list[pl.Expr]:
@@ -213,6 +227,8 @@ def _faults(header: list[str], contract: Contract) -> list[pl.Expr]:
 
 def _fault(column: str, feature: Feature | None, contract: Contract) -> pl.Expr:
     value = pl.col(column)
+    if feature is not None and feature.kind == "category":
+        return value.is_null() & pl.lit(feature.missing == "reject")
     if feature is not None:
         good = value.is_finite()
         if feature.range is not None:
@@ -274,6 +290,8 @@ def _explain(block: Block, number: int, column: int, value: str, contract: Contr
         reason = f"expected one of {', '.join(contract.classes)}"
     elif name not in features:
         reason = f"expected {contract.id_type(name)}"
+    elif features[name].kind == "category":
+        reason = f"expected one of {', '.join(features[name].categories)}"
     elif (bounds := features[name].range) is not None:
         reason = f"expected a number from {bounds[0]:g} to {bounds[1]:g}"
     else:

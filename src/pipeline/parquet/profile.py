@@ -27,10 +27,11 @@ class Profile:
     def __init__(self, contract: Contract):
         self.contract = contract
         self.rows = 0
-        self.columns = {name: Moments() for name in contract.feature_names()}
+        self.columns = {feature.name: Moments() for feature in contract.measured()}
+        self.categories = {feature.name: dict.fromkeys(feature.categories, 0) for feature in contract.categories()}
         self.classes = Counter(dict.fromkeys(contract.classes, 0))
         self.groups: Counter = Counter()
-        self._sample = _Sample(contract.feature_names())
+        self._sample = _Sample(list(self.columns))
 
     def add(self, rows: pl.DataFrame, moments: dict[str, Moments]) -> None:
         """Take a block of accepted rows and its `block_moments` into account."""
@@ -40,6 +41,9 @@ class Profile:
         self.rows += rows.height
         for name, column in self.columns.items():
             column.merge(moments[name])
+        for name, categories in self.categories.items():
+            for category, count in rows[name].drop_nulls().alias("category").value_counts(name="rows").iter_rows():
+                categories[category] += count
         counts = np.bincount(rows[self.contract.label].to_numpy(), minlength=len(self.contract.classes))
         for name, count in zip(self.contract.classes, counts.tolist(), strict=True):
             self.classes[name] += count
@@ -48,12 +52,17 @@ class Profile:
                 self.groups[group] += count
 
     def as_json(self) -> dict:
-        """Counts, and per feature count, nulls, min, max, mean, standard deviation and quantiles."""
+        """Counts, and per feature count, nulls, min, max, mean, standard deviation and quantiles, or the rows of each
+        category."""
         quantiles = self._sample.quantiles()
+        columns: dict[str, dict] = {
+            name: {**column.as_json(), "quantiles": quantiles[name]} for name, column in self.columns.items()
+        }
+        for name, categories in self.categories.items():
+            count = sum(categories.values())
+            columns[name] = {"count": count, "nulls": self.rows - count, "categories": categories}
         return {
-            "columns": {
-                name: {**column.as_json(), "quantiles": quantiles[name]} for name, column in self.columns.items()
-            },
+            "columns": {name: columns[name] for name in self.contract.feature_names()},
             "quantiles_of_rows": self._sample.num_rows,
             "classes": dict(self.classes),
             "groups": {str(group): self.groups[group] for group in sorted(self.groups)},
@@ -61,8 +70,8 @@ class Profile:
 
 
 def block_moments(rows: pl.DataFrame, contract: Contract) -> dict[str, Moments]:
-    """The moments of each feature of some rows; may run in any thread."""
-    return {name: Moments.of(rows[name].to_numpy()) for name in contract.feature_names()}
+    """The moments of each feature of some rows but for categories; may run in any thread."""
+    return {feature.name: Moments.of(rows[feature.name].to_numpy()) for feature in contract.measured()}
 
 
 class _Sample:
@@ -75,13 +84,15 @@ class _Sample:
     def __init__(self, features: list[str]):
         self._features = features
         self._level = 0
-        self._most = max(MIN_SAMPLED_ROWS, MAX_SAMPLED_VALUES // len(features))
+        self._most = max(MIN_SAMPLED_ROWS, MAX_SAMPLED_VALUES // max(1, len(features)))
         self._numbers = np.empty(0, np.int64)
         self._values: list[np.ndarray] = []
         self.num_rows = 0
 
     def add(self, rows: pl.DataFrame, first: int) -> None:
         """Draw from rows of which the first has this number."""
+        if not self._features:
+            return
         numbers = self._drawn(first, first + rows.height)
         at = numbers - first if self._level else slice(None)
         self._values.append(np.column_stack([rows[name].to_numpy()[at] for name in self._features]))

@@ -6,6 +6,7 @@ a table has no such columns, all of it is one recording.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ import torch
 
 from pipeline.modeling.saved_model import classify_windows, load_model
 from pipeline.windows.dataset import TensorCache, WindowDataset
+from pipeline.windows.encoding import encode
 from pipeline.windows.slicing import normalise, window_starts
 from trackstack import UserError
 from trackstack.training.device import choose_device
@@ -62,8 +64,10 @@ class Classifier:
             raise UserError(
                 f"no column {_list(missing)}; expected {_list(self.feature_columns())}, not {_list(columns)}"
             )
-        rows_TC = np.stack([np.asarray(columns[name], np.float32) for name in self.feature_columns()], axis=1)
-        _refuse_faults(rows_TC, description["features"], name_row)
+        features = description["features"]
+        values = {feature["name"]: _as_trained(columns[feature["name"]], feature) for feature in features}
+        _refuse_faults(values, features, name_row)
+        rows_TC = encode(values, features)
         starts = self._starts(columns, len(rows_TC))
         mean_C, std_C = (np.array(description[name], np.float32) for name in ("mean", "std"))
         signal = torch.from_numpy(normalise(rows_TC, mean_C, std_C))
@@ -79,7 +83,23 @@ class Classifier:
         """What MLflow calls: a pandas data frame of rows to one of windows."""
         import pandas as pd
 
-        return pd.DataFrame(self.classify({name: model_input[name].to_numpy() for name in model_input.columns}))
+        columns = {name: model_input[name].to_numpy() for name in model_input.columns}
+        for note in self.unknown_notes(columns):
+            warnings.warn(note, stacklevel=2)
+        return pd.DataFrame(self.classify(columns))
+
+    def unknown_notes(self, columns: Columns) -> list[str]:
+        """A line for each feature with values that are none of its categories."""
+        notes = []
+        for feature in self.description["features"]:
+            if feature.get("kind") == "category" and feature["name"] in columns:
+                values = _as_trained(columns[feature["name"]], feature)
+                unknown = values[_is_unknown(values, feature)].tolist()
+                if unknown:
+                    what = f"{len(unknown):,} value{'s' * (len(unknown) > 1)} of {feature['name']}"
+                    is_are = "are" if len(unknown) > 1 else "is"
+                    notes.append(f"{what} {is_are} unknown ({_list(dict.fromkeys(unknown))}): taken for missing")
+        return notes
 
     def _starts(self, columns: Columns, num_rows: int) -> np.ndarray:
         changes = np.zeros(num_rows, bool)
@@ -109,17 +129,40 @@ def _list(names: Iterable[Any]) -> str:
     return ", ".join(shown[:10]) + (f" and {len(shown) - 10:,} more" if len(shown) > 10 else "")
 
 
-def _refuse_faults(rows_TC: np.ndarray, features: list[dict[str, Any]], name_row: Callable[[int], str]) -> None:
+def _as_trained(values: np.ndarray, feature: Mapping[str, Any]) -> np.ndarray:
+    """Numbers as float32, times as float64 seconds since 1970, categories as texts with None for a missing one."""
+    values, kind = np.asarray(values), feature.get("kind", "number")
+    if kind == "category":
+        absent = [value is None or (isinstance(value, float) and np.isnan(value)) for value in values.tolist()]
+        texts = [None if none else str(value) for value, none in zip(values.tolist(), absent, strict=True)]
+        return np.array(texts, object)
+    if kind == "time" and values.dtype.kind == "M":
+        microseconds = values.astype("datetime64[us]")
+        return np.where(np.isnat(microseconds), np.nan, microseconds.astype(np.int64) / 1e6)
+    return values.astype(np.float64 if kind == "time" else np.float32)
+
+
+def _is_unknown(values: np.ndarray, feature: Mapping[str, Any]) -> np.ndarray:
+    known = {None, *feature["categories"]}
+    return np.array([value not in known for value in values.tolist()], bool)
+
+
+def _refuse_faults(columns: Columns, features: list[dict[str, Any]], name_row: Callable[[int], str]) -> None:
     """UserError at a value that training would have set aside."""
-    for feature, column in zip(features, rows_TC.T, strict=True):
-        missing, faulty = np.isnan(column), np.isinf(column)
-        low, high = feature["range"] or (-np.inf, np.inf)
-        if feature["missing"] == "reject":
-            faulty |= missing
-        faulty |= (column < np.float32(low)) | (column > np.float32(high))
+    for feature in features:
+        column, rejects = columns[feature["name"]], feature["missing"] == "reject"
+        if feature.get("kind") == "category":
+            missing = np.array([value is None for value in column], bool)
+            faulty = (missing | _is_unknown(column, feature)) & rejects
+            wanted = f"one of {_list(feature['categories'])}"
+        else:
+            missing, faulty = np.isnan(column), np.isinf(column)
+            low, high = feature["range"] or (-np.inf, np.inf)
+            faulty |= missing & rejects
+            faulty |= (column < np.float32(low)) | (column > np.float32(high))
+            wanted = f"a number from {low:g} to {high:g}" if feature["range"] else "a finite number"
         if faulty.any():
             row = int(np.argmax(faulty))
-            wanted = f"a number from {low:g} to {high:g}" if feature["range"] else "a finite number"
-            shown = "missing" if missing[row] else f"{column[row]:g}"
+            value = column[row] if isinstance(column[row], str) else f"{column[row]:g}" if not missing[row] else ""
             more = f" (and {faulty.sum() - 1:,} more)" if faulty.sum() > 1 else ""
-            raise UserError(f"{name_row(row)}: {feature['name']} is {shown}; expected {wanted}{more}")
+            raise UserError(f"{name_row(row)}: {feature['name']} is {value or 'missing'}; expected {wanted}{more}")

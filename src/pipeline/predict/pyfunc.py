@@ -32,7 +32,10 @@ def serve_rows(exported: Path, folder: Path) -> None:
         copy.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(file, copy)
     known = [ColSpec(AnyType(), name, required=False) for name in classifier.key_columns()]
-    columns = [ColSpec(DataType.double, name) for name in classifier.feature_columns()]
+    # A time may be seconds or a datetime.
+    kinds = {"number": DataType.double, "category": DataType.string, "time": AnyType()}
+    features = classifier.description["features"]
+    columns = [ColSpec(kinds[feature.get("kind", "number")], feature["name"]) for feature in features]
     probs = [ColSpec(DataType.double, name) for name in classifier.probability_columns()]
     labels = [ColSpec(DataType.long, "row"), ColSpec(DataType.string, "predicted")]
     model = Model.load(exported)

@@ -11,10 +11,12 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
+from pipeline.import_data.contents.dates import fitting_formats, seconds
+from pipeline.import_data.contents.spellings import plain_name
+from pipeline.import_data.contents.values import MissingWords, is_missing, mark_problems, number_text
 from pipeline.import_data.reading.blocks import read_blocks
-from pipeline.import_data.reading.dialect import DialectOptions, read_sample
+from pipeline.import_data.reading.dialect import DialectOptions, Sample, read_sample
 from pipeline.import_data.survey import survey_numbers
-from pipeline.import_data.values import MissingWords, is_missing, mark_problems, number_text
 from pipeline.predict.classifier import CLASSIFIER_FOLDER, Classifier, Columns
 from trackstack import UserError
 from trackstack.core.params import load_yaml
@@ -31,6 +33,7 @@ def predict(
     out: Path | None = None,
     missing: tuple[str, ...] = (),
     dialect: DialectOptions = GUESSED,
+    date_formats: tuple[str, ...] = (),
 ) -> tuple[pl.DataFrame, str]:
     """Classify the rows of a CSV file; the result, and a line about it.
 
@@ -39,6 +42,7 @@ def predict(
         out: written as well when given: CSV or Parquet, by its suffix.
         missing: words that stand for a missing value, beside the usual ones.
         dialect: what of the file's dialect is not to be guessed.
+        date_formats: of dates, tried before the usual ones.
 
     Raises:
         UserError: a file that cannot be read, or rows that the model does not take; nothing is written then.
@@ -49,7 +53,7 @@ def predict(
         classifier = Classifier(folder)
     settings = classifier.description["train"]
     configure_torch(settings["threads"], settings.get("deterministic", True))
-    rows, header = _read(table, classifier, missing, dialect)
+    rows, header, notes = _read(table, classifier, missing, dialect, date_formats)
     try:
         labels = pl.DataFrame(classifier.classify(rows, lambda row: f"line {row + header + 1}"))
     except UserError as error:
@@ -58,7 +62,7 @@ def predict(
         partial = out.with_name(f".{out.name}.partial")
         labels.write_parquet(partial) if out.suffix == ".parquet" else partial.write_text(as_csv(labels))
         partial.replace(out)
-    return labels, _summary(len(labels), rows, classifier)
+    return labels, "; ".join([_summary(len(labels), rows, classifier), *notes, *classifier.unknown_notes(rows)])
 
 
 def _summary(count: int, rows: Columns, classifier: Classifier) -> str:
@@ -106,33 +110,93 @@ def _model_folder(model: str) -> Iterator[Path]:
 
 
 def _read(
-    path: Path, classifier: Classifier, missing: tuple[str, ...], dialect: DialectOptions
-) -> tuple[Columns, int]:
-    """The columns of a CSV file that matter (features float32 with NaN for missing, keys as text); the header's line.
+    path: Path,
+    classifier: Classifier,
+    missing: tuple[str, ...],
+    dialect: DialectOptions,
+    date_formats: tuple[str, ...],
+) -> tuple[Columns, int, list[str]]:
+    """The columns of a CSV file that matter (numbers float32 and times float64 with NaN for missing; categories and
+    keys as text), the header's line, and what was changed.
 
     Delimiter, decimal mark and encoding are guessed as `trackstack catalog add` does.
     """
     sample = read_sample(path, path.name, dialect)
-    words = MissingWords.of(missing).numbers
-    features, keys = classifier.feature_columns(), classifier.key_columns()
+    words = MissingWords.of(missing)
+    features = {feature["name"]: feature for feature in classifier.description["features"]}
+    keys = classifier.key_columns()
     wanted = [name for name in sample.header if name in (*features, *keys)]
     rows = pl.concat(block.select(wanted) for block in read_blocks(sample))
-    surveys = survey_numbers(rows, sample, [name for name in wanted if name in features], words)
-    for problem in mark_problems(surveys, sample).values():
+    kinds = {name: features[name].get("kind", "number") for name in wanted if name in features}
+    numbers = survey_numbers(rows, sample, [name for name in kinds if kinds[name] == "number"], words.numbers)
+    for problem in mark_problems(numbers, sample).values():
         raise UserError(problem)
     columns: dict[str, np.ndarray] = {}
+    notes: list[str] = []
     for name in sample.header:
-        if name not in features:
+        kind = kinds.get(name)
+        if kind == "category":
+            columns[name], changed = _categories(rows[name], features[name]["categories"], missing)
+            notes += [f"{name}: {changed}"] if changed else []
+        elif kind:
+            columns[name] = _numbers(rows, name, sample, words.numbers, date_formats if kind == "time" else None)
+        else:
             columns[name] = rows[name].str.strip_chars().to_numpy() if name in keys else np.empty(0)
-            continue
-        number = pl.when(~is_missing(name, words)).then(number_text(name, sample.dialect))
-        text, values = rows.select(text=number, values=number.cast(pl.Float32, strict=False)).get_columns()
-        if (faulty := (values.is_null() & text.is_not_null()).arg_true()).len():
-            first = faulty[0]
-            value = rows[name][first].strip()
-            line = first + sample.skipped + bool(sample.units) + 2
-            raise UserError(
-                f"{path}: line {line}: {name} is {value!r}; expected a number, or --missing for such words"
-            )
-        columns[name] = values.to_numpy()
-    return columns, sample.skipped + bool(sample.units) + 1
+    return columns, _lines_above(sample), notes
+
+
+def _lines_above(sample: Sample) -> int:
+    """Lines above the first row: those that were skipped, the header, a row of units."""
+    return sample.skipped + 1 + bool(sample.units)
+
+
+def _categories(text: pl.Series, categories: list[str], missing: tuple[str, ...]) -> tuple[np.ndarray, str]:
+    """Categories as the model knows them, None where one is missing; and which were spelled in another way."""
+    # A category that is called like a word for missing values was kept when it came.
+    words = MissingWords.of(missing, categories).names
+    values = text.str.strip_chars()
+    values = values.to_frame(text.name).select(pl.when(~is_missing(text.name, words)).then(text.name)).to_series()
+    plain = [plain_name(category) for category in categories]
+    other = {
+        value: categories[plain.index(plain_name(value))]
+        for value in values.unique().drop_nulls().sort()
+        if value not in categories and plain.count(plain_name(value)) == 1
+    }
+    shown = ", ".join(f"{value!r} is read as {category!r}" for value, category in other.items())
+    return values.replace(other).to_numpy(), shown
+
+
+def _numbers(
+    rows: pl.DataFrame, name: str, sample: Sample, words: tuple[str, ...], date_formats: tuple[str, ...] | None
+) -> np.ndarray:
+    """Numbers float32 or, with `date_formats`, times float64; NaN where one is missing; UserError at another text."""
+    number = pl.when(~is_missing(name, words)).then(number_text(name, sample.dialect))
+    kind = pl.Float32 if date_formats is None else pl.Float64
+    text, values = rows.select(text=number, values=number.cast(kind, strict=False)).get_columns()
+    expected = "a number"
+    if date_formats is not None and values.null_count() == len(values) > text.null_count():
+        values, expected = _times(rows, name, sample, words, date_formats), "a date like those in other rows"
+    if (faulty := (values.is_null() & text.is_not_null()).arg_true()).len():
+        value = rows[name][faulty[0]].strip()
+        line = faulty[0] + _lines_above(sample) + 1
+        raise UserError(
+            f"{sample.file}: line {line}: {name} is {value!r}; expected {expected}, or --missing for such words"
+        )
+    return values.to_numpy()
+
+
+def _times(
+    rows: pl.DataFrame, name: str, sample: Sample, words: tuple[str, ...], given: tuple[str, ...]
+) -> pl.Series:
+    """Dates as seconds since 1970, null where they are none; UserError where they have two readings."""
+    stamp = pl.when(~is_missing(name, words)).then(pl.col(name).str.strip_chars())
+    text = rows.select(stamp).to_series()
+    present = text.drop_nulls().unique(maintain_order=True)
+    formats = fitting_formats(present, given) or fitting_formats(present[:1], given)
+    chosen = [one for one in given if one in formats] or list(formats)
+    if len(chosen) > 1 and formats == fitting_formats(present, given):
+        ways = " or ".join(f"--date-format '{one}'" for one in chosen)
+        raise UserError(
+            f"{sample.file}: {name} is {present[0]!r}: the day or the month first? No row tells; type: {ways}"
+        )
+    return rows.select(seconds(stamp, chosen[0]) if chosen else pl.lit(None, pl.Float64)).to_series()

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline.contract.catalog import Contract
@@ -21,6 +22,7 @@ from pipeline.contract.moments import Moments
 from pipeline.tensor_cache.params import Params
 from pipeline.tensor_cache.safetensors_writer import Tensor, write_tensors
 from pipeline.tensor_cache.splits import Segments, deal_into_folds, find_segments, row_groups, split_groups
+from pipeline.windows.encoding import channel_names, encode
 from pipeline.windows.layout import CACHE_FILE, SPLITS
 from pipeline.windows.slicing import normalise, window_starts
 from trackstack import UserError
@@ -48,7 +50,7 @@ def build(processed: Path, out: Path, params: Params) -> None:
             starts[name] = window_starts(segments.edges[:-1][chosen], segments.edges[1:][chosen], window, stride)
         _refuse_empty_splits(starts, split, window)
         mean_C, std_C = moments(_training_rows(rows, contract, segments, split["train"]))
-        num_rows, channels = rows.metadata.num_rows, len(contract.features)
+        num_rows, channels = rows.metadata.num_rows, len(mean_C)
         tensors = {
             "signal": Tensor("F32", (num_rows, channels), _normalised(rows, contract, mean_C, std_C)),
             "label": Tensor("I64", (num_rows,), _labels(rows, contract)),
@@ -81,9 +83,11 @@ def moments(parts: Iterable[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
 
 def _features(rows: pq.ParquetFile, contract: Contract) -> Iterator[np.ndarray]:
     """Rows float32 [N, C], row group by row group; null is NaN."""
-    names = contract.feature_names()
-    for table in row_groups(rows, names):
-        yield np.column_stack([table[name].to_numpy() for name in names])
+    features = [feature.model_dump(mode="json") for feature in contract.features]
+    for table in row_groups(rows, contract.feature_names()):
+        columns = {name: table[name] for name in contract.feature_names()}
+        columns |= {one.name: table[one.name].cast(pa.string()) for one in contract.categories()}
+        yield encode({name: column.to_numpy() for name, column in columns.items()}, features)
 
 
 def _training_rows(
@@ -114,11 +118,12 @@ def _labels(rows: pq.ParquetFile, contract: Contract) -> Iterator[np.ndarray]:
 
 
 def _metadata_of_data(profile: dict, contract: Contract) -> dict:
-    channel = {name: number for number, name in enumerate(contract.feature_names())}
+    features = [feature.model_dump(mode="json") for feature in contract.features]
+    channel = {name: number for number, name in enumerate(channel_names(features))}
     return {
         "dataset": profile["dataset"],
         "digests": {"ingest": profile["reads"], "parquet": profile["digest"]},
-        "features": [feature.model_dump(mode="json") for feature in contract.features],
+        "features": features,
         "vectors": [
             {"axes": [channel[name] for name in vector.axes], "kind": vector.kind} for vector in contract.vectors
         ],

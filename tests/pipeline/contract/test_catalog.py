@@ -30,6 +30,19 @@ def test_a_class_may_look_like_a_number(write):
     assert load_dataset("tiny", write(classes=[1, 2])).classes == ("1", "2")
 
 
+def test_a_feature_of_numbers_is_written_without_what_only_other_kinds_have():
+    contract = Dataset.model_validate(TINY_ENTRY | {"features": [{"name": "ax"}, COLOR, STAMP]}).contract()
+    number, color, stamp = contract.model_dump(mode="json")["features"]
+    assert number == {"name": "ax", "unit": "", "range": None, "missing": "reject"}
+    assert (color["kind"], color["categories"]) == ("category", ["1", "red"])
+    assert (stamp["kind"], stamp["parts"]) == ("time", ["hour", "days"])
+    assert type(contract).model_validate(contract.model_dump(mode="json")) == contract
+
+
+COLOR = {"name": "ay", "kind": "category", "categories": [1, "red"]}
+STAMP = {"name": "az", "kind": "time", "parts": ["hour", "days"]}
+
+
 @pytest.mark.parametrize(
     ("changes", "expected"),
     [
@@ -38,7 +51,10 @@ def test_a_class_may_look_like_a_number(write):
         ({"path": ""}, "datasets.tiny.path is ''; expected 'data/raw/tiny'"),
         ({"label": ""}, "datasets.tiny.label is ''; String should have at least 1 character"),
         ({"vectors": [{"axes": ["ax", "ax", "az"], "kind": "acceleration"}]}, "vectors name a feature twice"),
-        ({"vectors": [{"axes": ["ax", "ay", "q"], "kind": "acceleration"}]}, "vectors may name features; not q"),
+        (
+            {"vectors": [{"axes": ["ax", "ay", "q"], "kind": "acceleration"}]},
+            "vectors may name features of numbers; not q",
+        ),
         ({"classes": ["up"]}, "datasets.tiny.classes is ['up']; Tuple should have at least 2 items"),
         ({"label": "ax"}, "columns named twice: ax"),
         ({"classes": ["up", "up"]}, "classes has a name twice"),
@@ -48,6 +64,21 @@ def test_a_class_may_look_like_a_number(write):
         (
             {"features": [{"name": "ax", "units": "g"}]},
             "datasets.tiny.features.0.units is unknown; allowed here: name, unit",
+        ),
+        ({"features": [COLOR | {"unit": "m"}]}, "datasets.tiny.features.0: a category has no unit"),
+        ({"features": [COLOR | {"range": [0, 1]}]}, "datasets.tiny.features.0: a category has no range"),
+        ({"features": [COLOR | {"parts": ["hour"]}]}, "datasets.tiny.features.0: a category has no parts"),
+        ({"features": [{"name": "ax", "categories": ["a", "b"]}]}, "features.0: a number has no categories"),
+        ({"features": [COLOR | {"categories": ["a"]}]}, "features.0: expected categories: two or more, each another"),
+        ({"features": [COLOR | {"categories": ["a", "a"]}]}, "expected categories: two or more, each another"),
+        ({"features": [STAMP | {"parts": []}]}, "expected parts: one or more of hour, weekday, month, days"),
+        ({"features": [STAMP | {"parts": ["year"]}]}, "features.0.parts.0 is 'year'; expected 'hour', 'weekday'"),
+        (
+            {
+                "features": [{"name": "ax"}, COLOR, {"name": "az"}],
+                "vectors": [{"axes": ["ax", "ay", "az"], "kind": "acceleration"}],
+            },
+            "vectors may name features of numbers; not ay",
         ),
     ],
 )

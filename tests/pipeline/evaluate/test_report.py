@@ -89,3 +89,13 @@ def test_a_browser_opens_it_from_disk_in_light_and_dark(tiny_project, tmp_path):
         "light": ("rgb(255, 255, 255)", "rgb(29, 33, 41)"),
         "dark": ("rgb(21, 24, 29)", "rgb(228, 231, 235)"),
     }
+
+
+def test_categories_are_shown_with_their_counts_also_where_there_is_no_number(tmp_path):
+    evaluation = made_up(tmp_path, ["a", "b"], ["color"], 3, window=1, windows=60)
+    evaluation.profile["columns"] = {"color": {"count": 58, "nulls": 2, "categories": {"red": 50, "blue": 8}}}
+    write_report(tmp_path / "report.html", evaluation)
+    text = (tmp_path / "report.html").read_text()
+    said = " ".join(" ".join(parse(text).text).split())
+    assert "color 58 2 red 50, blue 8" in said
+    assert "Quantiles of the features" not in said

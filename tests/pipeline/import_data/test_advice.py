@@ -102,10 +102,9 @@ def test_a_column_that_numbers_the_rows_is_left_out_and_can_be_kept(planned, ref
     assert updated(write(path, path.read_text() + "b,5\n"))[0] == 0, "the catalog knows that it is a feature"
 
 
-def test_a_table_of_text_alone_is_not_told_to_keep_it_out_of_training(refused, tmp_path):
-    (line,) = refused(write(tmp_path / "own.csv", "y,colour,shape\na,red,round\nb,blue,long\n"))
-    assert line.startswith("colour, shape: text, which is no feature, and no column of numbers is left")
-    assert "--extra" not in line
+def test_a_table_of_text_alone_is_one_of_categories(planned, tmp_path):
+    plan = planned(write(tmp_path / "own.csv", "y,colour,shape\n" + "a,red,round\nb,blue,long\n" * 2))
+    assert plan["categories"] == {"colour": {"blue": 2, "red": 2}, "shape": {"long": 2, "round": 2}}
 
 
 def test_a_class_that_is_rare_is_proposed_to_count_more(planned, tmp_path):

@@ -7,10 +7,10 @@ from support.tables import table, write
 from pipeline.contract.catalog import load_dataset
 from pipeline.import_data.apply import write_entry, write_files
 from pipeline.import_data.columns import ImportOptions, resolve_columns
+from pipeline.import_data.contents.values import MissingWords
 from pipeline.import_data.plan import make_plan
 from pipeline.import_data.reading.dialect import DialectOptions, read_sample
 from pipeline.import_data.survey import survey_files
-from pipeline.import_data.values import MissingWords
 
 
 def make_plan_for(path, label):

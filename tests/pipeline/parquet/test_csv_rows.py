@@ -185,3 +185,48 @@ def test_a_missing_last_value_is_told_from_a_missing_field(tmp_path, monkeypatch
     raw = write_csv(tmp_path / "raw", line, "1,1,0.5,1,up,1", header="recording,subject,ax,ay,label,az")
     entry = {"features": [{"name": "ax"}, {"name": "ay"}, {"name": "az", "missing": "mean"}]}
     assert convert_folder(raw, tmp_path / "out", MANY_REJECTED, **entry)["az"].to_list() == accepted
+
+
+COLOR = {"name": "ax", "kind": "category", "categories": ["red", "dark blue"]}
+STAMP = {"name": "ay", "kind": "time", "parts": ["hour"]}
+OTHERS = [{"name": "ay"}, {"name": "az"}]
+ANY_COLOR = {"features": [COLOR | {"missing": "mean"}, *OTHERS]}
+ONE_COLOR = {"features": [COLOR, *OTHERS]}
+
+
+@pytest.mark.parametrize("filler", ["", "1,1,red,1,2,no"], ids=["clean block", "block with a fault"])
+@pytest.mark.parametrize(
+    ("entry", "value", "accepted", "reason"),
+    [
+        (ANY_COLOR, "dark blue", "dark blue", None),
+        (ANY_COLOR, '"dark blue"', "dark blue", None),
+        (ANY_COLOR, "green", None, None),
+        (ANY_COLOR, "", None, None),
+        (ONE_COLOR, "dark blue", "dark blue", None),
+        (ONE_COLOR, "Red", None, "expected one of red, dark blue"),
+        (ONE_COLOR, "", None, "expected a value"),
+    ],
+)
+def test_what_is_no_category_is_missing_or_sets_its_row_aside(tmp_path, entry, value, accepted, reason, filler):
+    other = [filler] if filler else []
+    raw = write_csv(tmp_path / "raw", f"1,1,{value},1,2,up", "1,1,red,1,2,down", *other)
+    rows = convert_folder(raw, tmp_path / "out", MANY_REJECTED, **entry)
+    assert rows["ax"].to_list() == [*([accepted] if reason is None else []), "red"]
+    bad = [row for row in rejected(tmp_path / "out") if row[1] == "2"]
+    assert bad == ([] if reason is None else [["a.csv", "2", "ax", value, reason]])
+
+
+def test_a_missing_last_category_is_told_from_a_missing_field(tmp_path):
+    lines = ["1,1,1,2,up,red", "1,1,1,2,up,", "1,1,1,2,up", "1,1,1,2,up,green"]
+    raw = write_csv(tmp_path / "raw", *lines, header="recording,subject,ay,az,label,ax")
+    rows = convert_folder(raw, tmp_path / "out", MANY_REJECTED, **ANY_COLOR)
+    assert rows["ax"].to_list() == ["red", None, None]
+    assert [row[1:3] for row in rejected(tmp_path / "out")] == [["4", "row"]]
+
+
+def test_a_time_keeps_its_fraction_of_a_second(tmp_path):
+    raw = write_csv(tmp_path / "raw", "1,1,0.5,1704103200.125,2,up", "1,1,0.5,2024-01-01,2,up")
+    entry = {"features": [{"name": "ax"}, STAMP, {"name": "az"}]}
+    rows = convert_folder(raw, tmp_path / "out", MANY_REJECTED, **entry)
+    assert rows["ay"].to_list() == [1704103200.125]
+    assert rejected(tmp_path / "out") == [["a.csv", "3", "ay", "2024-01-01", "expected a finite number"]]

@@ -52,3 +52,15 @@ def test_quantiles_of_many_rows_are_those_of_a_sample_that_blocks_do_not_change(
     assert 1000 < num_rows <= 2000
     ranks = [float((values <= value).mean()) for value in quantiles.values()]
     assert ranks == pytest.approx([float(name) for name in quantiles], abs=0.04)
+
+
+def test_categories_are_counted_and_need_no_numbers_beside_them(tmp_path):
+    features = [{"name": name, "kind": "category", "categories": ["b", "a", "c"], "missing": "mean"} for name in "xy"]
+    (tmp_path / "raw").mkdir()
+    (tmp_path / "raw/a.csv").write_text("recording,subject,x,y,label\n1,1,a,,up\n1,1,b,d,up\n1,1,a,,down\n")
+    rows = convert_folder(tmp_path / "raw", tmp_path / "out", features=features)
+    assert rows["x"].to_list() == ["a", "b", "a"]
+    assert json.loads((tmp_path / "out/profile.json").read_text())["columns"] == {
+        "x": {"count": 3, "nulls": 0, "categories": {"b": 1, "a": 2, "c": 0}},
+        "y": {"count": 0, "nulls": 3, "categories": {"b": 0, "a": 0, "c": 0}},
+    }

@@ -35,11 +35,26 @@ def tabular(tmp_path):
         {"name": "size", "unit": "", "range": [0, 5], "missing": "reject"},
         {"name": "age", "unit": "", "range": None, "missing": "mean"},
     ]
+    return save_classifier(tmp_path / "model", features, [1.0, 40.0], [2.0, 9.0])
+
+
+@pytest.fixture
+def colorful(tmp_path):
+    """Another one, of a category and a time that may be missing, and a category that may not."""
+    features = [
+        {"name": "color", "kind": "category", "categories": ["red", "blue"], "missing": "mean"},
+        {"name": "when", "kind": "time", "parts": ["hour", "days"], "missing": "mean"},
+        {"name": "site", "kind": "category", "categories": ["1", "2"], "missing": "reject"},
+    ]
+    features = [{"unit": "", "range": None} | feature for feature in features]
+    return save_classifier(tmp_path / "model", features, [0.5, 0.5, 12.0, 19000.0, 0.5, 0.5], [1, 1, 9, 50, 1, 1])
+
+
+def save_classifier(folder, features, mean, std):
     about = {"model": "mlp", "model_params": {"hidden": 4, "dropout": 0}, "features": features, "classes": ["1", "2"]}
-    about |= {"window": 1, "stride": 1, "group": "site", "series": None, "mean": [1.0, 40.0], "std": [2.0, 9.0]}
+    about |= {"window": 1, "stride": 1, "group": "site", "series": None, "mean": mean, "std": std}
     torch.manual_seed(0)
-    model = build_model(
-        "mlp", MODELS.params("mlp", Parameters({"models": {"mlp": about["model_params"]}})), Shape(2, 1, 2)
-    )
-    save_model(tmp_path / "model", model, about | {"run": "r1", "train": {"precision": "float32", "threads": 1}})
-    return Classifier(tmp_path / "model")
+    params = MODELS.params("mlp", Parameters({"models": {"mlp": about["model_params"]}}))
+    model = build_model("mlp", params, Shape(len(mean), 1, 2))
+    save_model(folder, model, about | {"run": "r1", "train": {"precision": "float32", "threads": 1}})
+    return Classifier(folder)

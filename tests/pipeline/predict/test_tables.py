@@ -137,3 +137,47 @@ def test_what_is_no_model_and_no_output_is_one_line(table, model, tmp_path, monk
         predict(table, model, tmp_path / "x.json")
     with pytest.raises(UserError, match=r"expected --model with a model folder or an MLflow URI"):
         predict(table, None)
+
+
+def test_categories_and_dates_are_read_as_when_they_were_added(colorful, tmp_path):
+    def labels(text, **options):
+        (tmp_path / "t.csv").write_text(text)
+        return predict(tmp_path / "t.csv", str(tmp_path / "model"), **options)
+
+    plain, said = labels("color,when,site\nred,1641751200.5,1\nblue,,2\n,1641772800,1\n")
+    assert "unknown" not in said
+    dates = "color,when,site\n red ,2022-01-09 18:00:00.5,1\nblue,NA,2\n{},2022-01-10 00:00:00,1\n"
+    assert labels(dates.format("n/a"))[0].equals(plain)
+    found, said = labels(dates.format("green"))
+    assert found.equals(plain)
+    assert said.endswith("; 1 value of color is unknown (green): taken for missing")
+    found, said = labels(dates.format("").replace("blue", "Blue"))
+    assert found.equals(plain)
+    assert said.endswith("; color: 'Blue' is read as 'blue'")
+    assert labels(dates.format("k.A."), missing=("k.A.",))[1].count("unknown") == 0
+
+
+@pytest.mark.parametrize(
+    ("rows", "said"),
+    [
+        ("red,01/02/2022,1\n", "t.csv: when is '01/02/2022': the day or the month first? No row tells; type: "),
+        ("red,2022-01-09,1\nred,soon,1\n", "t.csv: line 3: when is 'soon'; expected a date like those in other rows"),
+        ("red,soon,1\n", "t.csv: line 2: when is 'soon'; expected a date like those in other rows"),
+        ("red,5,1\nred,2022-01-09,1\n", "t.csv: line 3: when is '2022-01-09'; expected a number"),
+        ("red,5,3\n", "t.csv: line 2: site is 3; expected one of 1, 2"),
+        ("red,5,\n", "t.csv: line 2: site is missing; expected one of 1, 2"),
+    ],
+)
+def test_a_date_or_category_that_does_not_fit_is_one_line(rows, said, colorful, tmp_path):
+    (tmp_path / "t.csv").write_text("color,when,site\n" + rows)
+    with pytest.raises(UserError) as error:
+        predict(tmp_path / "t.csv", str(tmp_path / "model"))
+    assert str(error.value).startswith(f"{tmp_path}/{said}")
+    assert "\n" not in str(error.value)
+
+
+def test_a_format_settles_what_a_date_says(colorful, tmp_path):
+    (tmp_path / "t.csv").write_text("color,when,site\nred,01/02/2022,1\n")
+    found, _ = predict(tmp_path / "t.csv", str(tmp_path / "model"), date_formats=("%d/%m/%Y",))
+    (tmp_path / "t.csv").write_text("color,when,site\nred,2022-02-01,1\n")
+    assert found.equals(predict(tmp_path / "t.csv", str(tmp_path / "model"))[0])

@@ -7,7 +7,7 @@ import polars as pl
 import pyarrow.parquet as pq
 import pytest
 import torch
-from support.conversion import MANY_REJECTED, convert_folder
+from support.conversion import MANY_REJECTED, convert_folder, write_csv
 from support.projects import write_tiny_recordings
 
 from pipeline.tensor_cache.params import Params
@@ -221,3 +221,22 @@ def test_hundreds_of_features_and_uneven_recordings(tmp_path):
     window, _ = WindowDataset(cache, "test").batch(torch.tensor([0]))
     raw = signal[start : start + 20].astype(np.float32)
     np.testing.assert_allclose(window[0] * cache.std + cache.mean, raw, rtol=1e-4, atol=1e-5)
+
+
+def test_categories_and_times_are_channels_and_what_is_missing_is_their_mean(tmp_path):
+    lines = [
+        f"{person},{person},{'red' if row % 2 else ''},{86400 * row},0.5,up"
+        for person in range(4)
+        for row in range(4)
+    ]
+    raw = write_csv(tmp_path / "raw", *lines)
+    color = {"name": "ax", "kind": "category", "categories": ["red", "blue"], "missing": "mean"}
+    features = [color, {"name": "ay", "kind": "time", "parts": ["weekday", "days"]}, {"name": "az"}]
+    convert_folder(raw, tmp_path / "processed", features=features)
+    build(tmp_path / "processed", tmp_path / "cache", Params(window=2, stride=1, folds=4, fold=0, validation=True))
+    cache = open_cache(tmp_path / "cache")
+    assert cache.signal.shape == (16, 5)
+    assert cache.mean.tolist() == [1.0, 0.0, 4.5, 1.5, 0.5], "red, blue, weekday, days, az"
+    assert cache.signal[::2, :2].eq(0).all(), "an empty field is the mean of either channel"
+    assert cache.metadata["features"][0]["categories"] == ["red", "blue"]
+    assert cache.metadata["features"][2] == {"name": "az", "unit": "", "range": None, "missing": "reject"}

@@ -13,11 +13,11 @@ import re
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from pipeline.import_data.contents.values import NUMBER, THOUSANDS, guess_decimal
 from pipeline.import_data.reading.file_kinds import find_units, lines_before_header, refuse_other_format
 from pipeline.import_data.reading.files import find_files, is_archive, open_lines
 from pipeline.import_data.reading.header import empty_at_end, refuse_no_header
 from pipeline.import_data.reading.tables import read_table, table_kind
-from pipeline.import_data.values import NUMBER, THOUSANDS, guess_decimal
 from trackstack import UserError
 
 SAMPLE_BYTES = 1 << 18

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from pipeline.import_data.values import MISSING, NUMBER
+from pipeline.import_data.contents.values import MISSING, NUMBER
 from trackstack import UserError
 
 PANDAS = "python -c \"import pandas; pandas.{read}('{file}').to_csv('{csv}', index=False)\""

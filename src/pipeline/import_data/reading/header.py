@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pipeline.import_data.values import NUMBER
+from pipeline.import_data.contents.values import NUMBER
 from trackstack import UserError
 
 

@@ -9,8 +9,13 @@ import unicodedata
 from collections import Counter
 from collections.abc import Iterable
 from decimal import Decimal
+from typing import TYPE_CHECKING
 
-from pipeline.import_data.values import NUMBER
+from pipeline.import_data.contents.values import NUMBER
+
+if TYPE_CHECKING:
+    from pipeline.import_data.columns import ImportOptions
+    from pipeline.import_data.survey import ColumnSurvey
 
 CHOICES = ("join", "keep")
 
@@ -63,3 +68,28 @@ def join_spellings(values: Counter, others: dict[str, str]) -> Counter:
     for name, count in values.items():
         joined[others.get(name, name)] += count
     return joined
+
+
+def join_names(
+    options: ImportOptions, columns: dict[str, ColumnSurvey]
+) -> tuple[dict[str, dict[str, str]], list[str]]:
+    """Which spelling takes the place of which, and a line for each column in which nobody said so.
+
+    Args:
+        columns: get the joined counts.
+    """
+    spellings: dict[str, dict[str, str]] = {}
+    problems = []
+    # Recordings that are files have the files' names: they are apart.
+    names = [options.label, options.group, None if options.sequence else options.series, *options.categories]
+    known = dict(options.known_categories)
+    known[options.label or ""] = options.known_classes
+    for name in filter(None, names):
+        values = columns[name].values
+        others = other_spellings(values, known.get(name, ()))
+        if others and options.spellings is None:
+            problems.append(spelling_problem(name, values, others))
+        elif others and options.spellings == "join":
+            spellings[name] = others
+            columns[name].values = join_spellings(values, others)
+    return spellings, problems

@@ -1,4 +1,4 @@
-"""Options that several commands about tables have."""
+"""The arguments and options of `trackstack catalog`, some of which `trackstack predict` has as well."""
 
 from __future__ import annotations
 
@@ -30,6 +30,28 @@ Thousands = Annotated[str | None, typer.Option(help="What stands between thousan
 Encoding = Annotated[str | None, typer.Option(help="For instance utf-8 or cp1252.")]
 Labels = Annotated[
     Path | None, typer.Option(help="A table whose first column names the files: their labels, groups or series.")
+]
+Category = Annotated[
+    list[str] | None,
+    typer.Option(help="A column that is a category, though it has numbers or many values; repeat it."),
+]
+DateFeatures = Annotated[
+    list[str] | None,
+    typer.Option(help="A column of dates to train on: hour, weekday, month, days since 1970; repeat it."),
+]
+DateFormat = Annotated[
+    list[str] | None, typer.Option(help="How dates are written, for instance %d/%m/%Y; repeat it.")
+]
+NumBlocks = Annotated[
+    int | None,
+    typer.Option("--blocks", min=2, help="Cut each recording into so many, which are split like recordings."),
+]
+Gap = Annotated[
+    int | None,
+    typer.Option(min=0, help="Rows left out between two blocks; by default a tenth of a block, at most 200."),
+]
+GroupFrom = Annotated[
+    str | None, typer.Option(metavar="REGEX", help="Finds the group in a file's name: its first bracket.")
 ]
 Skip = Annotated[int | None, typer.Option(min=0, help="How many lines come before the header, instead of a guess.")]
 Sheet = Annotated[str | None, typer.Option(help="The sheet of an Excel workbook that has several.")]

@@ -4,8 +4,8 @@ import polars as pl
 import pytest
 from support.tables import write
 
+from pipeline.import_data.contents.values import find_marks
 from pipeline.import_data.reading.dialect import DialectOptions
-from pipeline.import_data.values import find_marks
 
 US = 'y,x\na,950\na,980\nb,"1,200"\nb,"1,300"\n'
 GERMAN = "y;x;z\na;950;1,5\na;1.050;1,7\nb;2.300;2,5\n"

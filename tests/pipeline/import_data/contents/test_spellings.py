@@ -8,7 +8,7 @@ import pytest
 from support.tables import write
 
 from pipeline.contract.catalog import load_dataset
-from pipeline.import_data.spellings import other_spellings
+from pipeline.import_data.contents.spellings import other_spellings
 
 SPELLINGS = [
     ("Yes", "yes"),
