@@ -13,7 +13,7 @@ from pipeline.evaluate.figures import Evaluation, measure
 from pipeline.evaluate.params import Params
 from pipeline.evaluate.report import write_report
 from pipeline.modeling.data_record import describe_data
-from pipeline.modeling.saved_model import classify_windows, load_model
+from pipeline.modeling.saved_model import load_model, predict_windows
 from pipeline.windows.dataset import WindowDataset, open_cache
 from trackstack import UserError
 from trackstack.core.files import new_folder, write_json
@@ -59,7 +59,7 @@ def evaluate(
         device=describe_device(device),
     ) as record:
         windows = WindowDataset(cache, split)
-        probs_WK = classify_windows(model, description, windows, device)
+        probs_WK = predict_windows(model, description, windows, device)
         evaluation = measure(
             windows,
             probs_WK,

@@ -77,9 +77,10 @@ def find_changes(dataset: Dataset, plan: Plan) -> Changes:
     same = [name for name in sorted(planned) if name in present and same_content(planned[name], plan, present[name])]
     plain = DialectOptions("utf-8", ",", ".")
     samples = [read_sample(file, name, plain) for name, file in present.items()]
+    label = dataset.label or ""
     counts = [
-        survey.columns[dataset.label].values
-        for survey in survey_files(samples, {dataset.label}, MissingWords.of(kept=dataset.classes))
+        survey.columns[label].values
+        for survey in survey_files(samples, {label}, MissingWords.of(kept=dataset.classes))
     ]
     return Changes(
         added=sorted(set(planned) - set(present)),

@@ -168,8 +168,9 @@ def _first_faulty_columns(
 def _parse(content: bytes, header: list[str], contract: Contract, *, lenient: bool) -> pl.DataFrame:
     """Typed columns of the lines of a block; lenient: a value that does not parse becomes null."""
     types: dict[str, Any] = {column: TYPES[contract.id_type(column)] for column in contract.id_columns()}
-    types |= dict.fromkeys(contract.feature_names(), pl.Float32)
-    types[contract.label] = pl.String if lenient else pl.Enum(contract.classes)
+    types |= dict.fromkeys([*contract.feature_names(), *contract.target_names()], pl.Float32)
+    if contract.label:
+        types[contract.label] = pl.String if lenient else pl.Enum(contract.classes)
     schema = {str(number): types[column] for number, column in enumerate(header)}
     quote = '"' if b'"' in content else None
     rows = pl.read_csv(io.BytesIO(content), schema=schema, ignore_errors=lenient, quote_char=quote)
@@ -181,10 +182,13 @@ def _finish(rows: pl.DataFrame, contract: Contract) -> pl.DataFrame:
 
     How many chunks the parser makes depends on the number of its threads, and the order of sums on the chunks.
     """
-    label = pl.col(contract.label).cast(pl.Enum(contract.classes), strict=False).to_physical().cast(pl.Int16)
+    names = [contract.label] if contract.label else []
+    label = [
+        pl.col(name).cast(pl.Enum(contract.classes), strict=False).to_physical().cast(pl.Int16) for name in names
+    ]
     may_miss = [pl.col(feature.name).fill_nan(None) for feature in contract.features if feature.missing == "mean"]
     may_be_empty = [pl.col(name).fill_null("") for name in _extra_texts(contract)]
-    return rows.with_columns(label, *may_miss, *may_be_empty).select(contract.columns()).rechunk()
+    return rows.with_columns(*label, *may_miss, *may_be_empty).select(contract.columns()).rechunk()
 
 
 def _extra_texts(contract: Contract) -> list[str]:
@@ -201,7 +205,7 @@ def _is_faultless(parsed: ParsedBlock, contract: Contract) -> bool:
             return False
         if moments.count and np.isinf([moments.low, moments.high]).any():
             return False
-    no_features = [*contract.id_columns(), contract.label]
+    no_features = [name for name in contract.columns() if name not in contract.feature_names()]
     return not parsed.rows.select(pl.any_horizontal(_faults(no_features, contract)).any()).item()
 
 
@@ -222,10 +226,12 @@ def _fault(column: str, feature: Feature | None, contract: Contract) -> pl.Expr:
         return (~good).fill_null(feature.missing == "reject")
     if column in _extra_texts(contract):
         return pl.lit(False)
-    if column != contract.label and contract.id_type(column) == "text":
-        return (value == "").fill_null(True)
-    if column != contract.label and contract.id_type(column) == "float64":
+    if column == contract.label:
+        return value.is_null()
+    if column in contract.target_names() or contract.id_type(column) == "float64":
         return (~value.is_finite()).fill_null(True)
+    if contract.id_type(column) == "text":
+        return (value == "").fill_null(True)
     return value.is_null()
 
 
@@ -272,9 +278,9 @@ def _explain(block: Block, number: int, column: int, value: str, contract: Contr
         reason = "expected a value"
     elif name == contract.label:
         reason = f"expected one of {', '.join(contract.classes)}"
-    elif name not in features:
+    elif name in contract.id_columns():
         reason = f"expected {contract.id_type(name)}"
-    elif (bounds := features[name].range) is not None:
+    elif name in features and (bounds := features[name].range) is not None:
         reason = f"expected a number from {bounds[0]:g} to {bounds[1]:g}"
     else:
         reason = "expected a finite number"

@@ -27,10 +27,10 @@ class Profile:
     def __init__(self, contract: Contract):
         self.contract = contract
         self.rows = 0
-        self.columns = {name: Moments() for name in contract.feature_names()}
+        self.columns = {name: Moments() for name in _numbers(contract)}
         self.classes = Counter(dict.fromkeys(contract.classes, 0))
         self.groups: Counter = Counter()
-        self._sample = _Sample(contract.feature_names())
+        self._sample = _Sample(_numbers(contract))
 
     def add(self, rows: pl.DataFrame, moments: dict[str, Moments]) -> None:
         """Take a block of accepted rows and its `block_moments` into account."""
@@ -40,29 +40,34 @@ class Profile:
         self.rows += rows.height
         for name, column in self.columns.items():
             column.merge(moments[name])
-        counts = np.bincount(rows[self.contract.label].to_numpy(), minlength=len(self.contract.classes))
-        for name, count in zip(self.contract.classes, counts.tolist(), strict=True):
-            self.classes[name] += count
+        if self.contract.label:
+            counts = np.bincount(rows[self.contract.label].to_numpy(), minlength=len(self.contract.classes))
+            for name, count in zip(self.contract.classes, counts.tolist(), strict=True):
+                self.classes[name] += count
         if self.contract.group:
             for count, group in rows[self.contract.group].rle().struct.unnest().iter_rows():
                 self.groups[group] += count
 
     def as_json(self) -> dict:
-        """Counts, and per feature count, nulls, min, max, mean, standard deviation and quantiles."""
+        """Counts, and per feature and target count, nulls, min, max, mean, standard deviation and quantiles."""
         quantiles = self._sample.quantiles()
+        numbers = {name: {**column.as_json(), "quantiles": quantiles[name]} for name, column in self.columns.items()}
+        targets = {name: numbers.pop(name) for name in self.contract.target_names()}
         return {
-            "columns": {
-                name: {**column.as_json(), "quantiles": quantiles[name]} for name, column in self.columns.items()
-            },
+            "columns": numbers,
             "quantiles_of_rows": self._sample.num_rows,
-            "classes": dict(self.classes),
+            **({"targets": targets} if targets else {"classes": dict(self.classes)}),
             "groups": {str(group): self.groups[group] for group in sorted(self.groups)},
         }
 
 
 def block_moments(rows: pl.DataFrame, contract: Contract) -> dict[str, Moments]:
-    """The moments of each feature of some rows; may run in any thread."""
-    return {name: Moments.of(rows[name].to_numpy()) for name in contract.feature_names()}
+    """The moments of each feature and target of some rows; may run in any thread."""
+    return {name: Moments.of(rows[name].to_numpy()) for name in _numbers(contract)}
+
+
+def _numbers(contract: Contract) -> list[str]:
+    return [*contract.feature_names(), *contract.target_names()]
 
 
 class _Sample:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from pipeline.modeling.saved_model import classify_windows, load_model
+from pipeline.modeling.saved_model import load_model, predict_windows
 from pipeline.windows.dataset import TensorCache, WindowDataset
 from pipeline.windows.slicing import normalise, window_starts
 from trackstack import UserError
@@ -70,7 +70,7 @@ class Classifier:
         labels = torch.zeros(len(signal), dtype=torch.int64)  # unknown
         splits = {"new": torch.from_numpy(starts)}
         cache = TensorCache(signal, labels, splits, torch.from_numpy(mean_C), torch.from_numpy(std_C), description)
-        probs_WK = classify_windows(self.model, description, WindowDataset(cache, "new"), self.device)
+        probs_WK = predict_windows(self.model, description, WindowDataset(cache, "new"), self.device)
         known = {key: np.asarray(columns[key])[starts] for key in self.key_columns() if key in columns}
         probs = dict(zip(self.probability_columns(), probs_WK.T, strict=True))
         return known | {"row": starts, "predicted": np.array(description["classes"])[probs_WK.argmax(1)]} | probs

@@ -4,9 +4,10 @@ import copy
 
 import pytest
 import yaml
+from support.conversion import entry
 from support.projects import TINY_ENTRY
 
-from pipeline.contract.catalog import Dataset, load_catalog, load_dataset, refuse_changed_entry
+from pipeline.contract.catalog import Contract, Dataset, load_catalog, load_dataset, refuse_changed_entry
 from trackstack import UserError
 
 
@@ -30,9 +31,29 @@ def test_a_class_may_look_like_a_number(write):
     assert load_dataset("tiny", write(classes=[1, 2])).classes == ("1", "2")
 
 
+def test_a_regression_has_targets_in_the_place_of_label_and_classes():
+    dataset = entry(10, targets=[{"name": "kg", "unit": "kg"}, {"name": "label"}])
+    assert (dataset.task, dataset.target_names()) == ("regression", ["kg", "label"])
+    assert dataset.columns()[-2:] == ["kg", "label"]
+    assert not {"label", "classes"} & dataset.contract().model_dump().keys()
+    assert Contract.model_validate(dataset.contract().model_dump()) == dataset.contract()
+
+
+def test_digests_of_a_classification_do_not_know_of_targets(write):
+    dataset = load_dataset("tiny", write())
+    assert dataset.task == "classification"
+    assert "targets" not in dataset.contract().model_dump()
+
+
 @pytest.mark.parametrize(
     ("changes", "expected"),
     [
+        (
+            {"targets": [{"name": "kg"}]},
+            "has targets, and label or classes as well; expected targets alone, or label",
+        ),
+        ({"label": None}, "datasets.tiny: expected label and classes, or targets"),
+        ({"label": None, "targets": []}, "datasets.tiny.targets is []; Tuple should have at least 1 item"),
         ({"labels": "x"}, "datasets.tiny.labels is unknown; allowed here: features, label"),
         ({"path": "/tmp/x"}, "datasets.tiny.path is '/tmp/x'; expected 'data/raw/tiny'"),
         ({"path": ""}, "datasets.tiny.path is ''; expected 'data/raw/tiny'"),

@@ -221,3 +221,28 @@ def test_hundreds_of_features_and_uneven_recordings(tmp_path):
     window, _ = WindowDataset(cache, "test").batch(torch.tensor([0]))
     raw = signal[start : start + 20].astype(np.float32)
     np.testing.assert_allclose(window[0] * cache.std + cache.mean, raw, rtol=1e-4, atol=1e-5)
+
+
+def test_amounts_keep_their_units_and_those_of_the_middle_row_belong_to_a_window(tmp_path):
+    write_tiny_recordings(tmp_path / "raw")
+    targets = [{"name": "az", "unit": "g"}, {"name": "ay"}]
+    convert_folder(
+        tmp_path / "raw", tmp_path / "processed", features=[{"name": "ax"}], targets=targets, extra=["label"]
+    )
+    build(tmp_path / "processed", tmp_path / "cache", PARAMS)
+    cache = open_cache(tmp_path / "cache")
+    assert (cache.task, cache.metadata["targets"]) == (
+        "regression",
+        [{"name": "az", "unit": "g"}, {"name": "ay", "unit": ""}],
+    )
+    assert "classes" not in cache.metadata
+    rows = pl.read_parquet(tmp_path / "processed/rows.parquet")
+    raw_TK = rows.select("az", "ay").to_numpy()
+    assert (cache.label.numpy() == raw_TK).all()
+    training = rows["subject"].is_in(cache.metadata["split"]["train"]).to_numpy()
+    np.testing.assert_allclose(cache.target_mean, raw_TK[training].mean(0), rtol=1e-5)
+    np.testing.assert_allclose(cache.target_std, raw_TK[training].std(0), rtol=1e-5)
+    _, labels = WindowDataset(cache, "val").batch(torch.tensor([1]))
+    assert (labels[0].numpy() == raw_TK[cache.starts["val"][1] + 10]).all()
+    standard_TK = cache.with_standard_targets().label[torch.from_numpy(training)]
+    assert standard_TK.mean(0).abs().max() < 1e-5
