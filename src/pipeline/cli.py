@@ -40,7 +40,7 @@ def predict(
     thousands: Thousands = None,
     encoding: Encoding = None,
 ) -> None:
-    """Label the rows of a table, or their windows, and give the probability of each class."""
+    """Label the rows of a table, or their windows, with the probability of each class; or predict their amounts."""
     from trackstack.training.determinism import pin_environment
 
     pin_environment()  # before torch is imported

@@ -8,7 +8,7 @@ from trackstack.core.params import Parameters
 
 
 def check_choices(params: Parameters) -> None:
-    """UserError for a dataset, model, loss or metric that does not exist, or a loss that is not for the dataset's task.
+    """UserError for a dataset, model, loss or metric that does not exist, or a loss for another task than the data's.
 
     DVC has a path of its own to name where one is missing; the stage `check` says first what was meant.
     """

@@ -34,7 +34,8 @@ def serve_rows(exported: Path, folder: Path) -> None:
     known = [ColSpec(AnyType(), name, required=False) for name in classifier.key_columns()]
     columns = [ColSpec(DataType.double, name) for name in classifier.feature_columns()]
     probs = [ColSpec(DataType.double, name) for name in classifier.probability_columns()]
-    labels = [ColSpec(DataType.long, "row"), ColSpec(DataType.string, "predicted")]
+    kind = DataType.float if "targets" in classifier.description else DataType.string
+    labels = [ColSpec(DataType.long, "row"), *(ColSpec(kind, name) for name in classifier.predicted_columns())]
     model = Model.load(exported)
     environments = model.flavors[mlflow.pyfunc.FLAVOR_NAME]["env"]
     mlflow.pyfunc.add_to_model(
