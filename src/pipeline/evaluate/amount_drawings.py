@@ -89,6 +89,7 @@ def _panels(evaluation: Regression, kinds: list[Callable[[Axes, str, np.ndarray,
         for axes in panels[len(drawn) :]:
             axes.set_axis_off()
         for axes, (kind, at) in zip(panels, drawn, strict=False):
+            axes.locator_params(axis="x", nbins=5)
             kind(axes, targets[at], evaluation.actual_WK[:, at], evaluation.predicted_WK[:, at])
 
     return svg(draw, 8.5, 3.2 * math.ceil(len(drawn) / 2))

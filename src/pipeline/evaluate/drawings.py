@@ -63,7 +63,8 @@ def curves(live: Path) -> Markup:
         if rows:
             tables[file.stem] = _thin(np.array(rows))
     losses = [name for name in tables if name.endswith("_loss")]
-    others = [name for name in tables if name.startswith("val_") and name not in losses]
+    hidden = (*losses, "val_mae", "val_rmse")  # in units of their own, and they follow the loss
+    others = [name for name in tables if name.startswith("val_") and name not in hidden]
     panels = [(losses, "loss"), (others, "validation")][: 2 if others else 1]
 
     def draw(figure: Figure) -> None:

@@ -54,8 +54,8 @@ def label_notes(options: ImportOptions, label: ColumnSurvey, folds: int) -> list
             )
     if len(values) > MANY_NUMBERS and all(re.fullmatch(r"[-+]?\d+([.,]0*)?", value) for value in values):
         notes.append(
-            f"{options.label}: {len(values)} whole numbers, each a class without an order; if it is an amount, it is "
-            "a regression, which is not supported: cut it into few classes"
+            f"{options.label}: {len(values)} whole numbers, each a class without an order; if it is an amount: "
+            "--task regression"
         )
     return notes
 

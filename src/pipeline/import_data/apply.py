@@ -155,12 +155,13 @@ def _link_or_copy(source: Path, target: Path, move: bool) -> None:
 def _converted(file: PlannedFile, plan: Plan) -> Iterator[bytes]:
     """A file as the pipeline reads it, block by block."""
     sample = file.sample
-    features = {feature["name"] for feature in plan.entry["features"]} | {plan.entry.get("time")}
+    numbers = {column["name"] for column in (*plan.entry["features"], *plan.entry.get("targets", ()))}
+    numbers.add(plan.entry.get("time"))
     names = {plan.entry.get(what) for what in ("label", "group", "series")}
     columns = [pl.lit(value).alias(name) for name, value in file.added.items()]
     for name in sample.header:
         text = pl.col(name).str.strip_chars()
-        if name in features:
+        if name in numbers:
             absent = is_missing(name, plan.missing.numbers)
             text = pl.when(absent).then(None).otherwise(number_text(name, sample.dialect))
         elif name in names:
@@ -186,8 +187,8 @@ def _dvc(*arguments: str) -> None:
 def _as_written(entry: dict[str, Any]) -> CommentedMap:
     """The entry as a person would write it: short lists and features on one line each."""
     written = CommentedMap((key, _styled(value, flow=key in FLOW)) for key, value in entry.items())
-    for feature in written["features"]:
-        feature.fa.set_flow_style()
+    for column in (*written["features"], *written.get("targets", ())):
+        column.fa.set_flow_style()
     return written
 
 

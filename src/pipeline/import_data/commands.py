@@ -57,7 +57,10 @@ Labels = Annotated[
 def add(
     path: Source,
     name: Annotated[str, typer.Option(help="What to call it: letters, digits, - and _.")],
-    label: Annotated[str | None, typer.Option(help="The column of classes.")] = None,
+    label: Annotated[
+        list[str] | None, typer.Option(help="The column of classes or amounts; repeat it for several amounts.")
+    ] = None,
+    task: Annotated[str | None, typer.Option(help="classification or regression, instead of a guess.")] = None,
     group: Annotated[str | None, typer.Option(help="The column that is never split: person, machine, site.")] = None,
     series: Annotated[str | None, typer.Option(help="The column that changes where a recording ends.")] = None,
     time: Annotated[str | None, typer.Option(help="The column of numbers that rise within a recording.")] = None,
@@ -91,9 +94,11 @@ def add(
     refuse_taken(name, path)
     dialect = DialectOptions.typed(encoding, delimiter, decimal, thousands)
     samples = [read_sample(file, below, dialect) for file, below in find_files(path)]
+    names = (label, extra, feature, missing, not_missing)
+    labels_, extra_, features, missing_, not_missing_ = (tuple(dict.fromkeys(some or ())) for some in names)
     options = ImportOptions(
-        *(label, group, series, time, tuple(extra or ()), tuple(feature or ()), tuple(missing or ())),
-        *(tuple(not_missing or ()), sequence, group_from, label_from, labels, _join_or_keep(spellings)),
+        *(next(iter(labels_), None), labels_[1:], task, group, series, time, extra_, features, missing_),
+        *(not_missing_, sequence, group_from, label_from, labels, spellings),
         dialect=dialect,
     )
     asks = not (yes or dry_run or as_json)
@@ -144,7 +149,7 @@ def update(
         missing=tuple(missing or ()),
         not_missing=tuple(not_missing or ()),
         labels=labels,
-        spellings=_join_or_keep(spellings),
+        spellings=spellings,
         dialect=dialect,
     )
     options = original_options(dataset, given)
@@ -174,9 +179,10 @@ def list_(as_json: Json = False) -> None:
         {
             "name": name,
             "kind": dataset.kind(),
+            "task": dataset.task,
             "rows": dataset.num_samples,
             "features": len(dataset.features),
-            "classes": len(dataset.classes),
+            "classes": len(dataset.classes) or None,
             "group": dataset.group,
             "here": Path(dataset.path).is_dir(),
             "description": dataset.description,
@@ -232,17 +238,10 @@ def plan_dataset(name: str, description: str, options: ImportOptions, samples: l
     from trackstack.core.params import Parameters
 
     options, added = resolve_columns(options, samples)
-    names = {column for column in (options.label, options.group, options.series) if column}
-    surveys = survey_files(samples, names, options.missing_words(), options.time)
+    labels = options.label_columns()
+    names = {*labels, *filter(None, [options.group, options.series])}
+    surveys = survey_files(samples, names, options.missing_words(), options.time, labels)
     return make_plan(name, description, options, surveys, added, Parameters.load())
-
-
-def _join_or_keep(value: str | None) -> str | None:
-    from pipeline.import_data.spellings import CHOICES
-
-    if value not in (None, *CHOICES):
-        raise UserError(f"--spellings {value}: expected {' or '.join(CHOICES)}")
-    return value
 
 
 def _refuse_to_ask(asks: bool) -> None:

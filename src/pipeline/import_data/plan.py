@@ -12,6 +12,7 @@ from typing import Any
 
 from pipeline.contract.catalog import CATALOG_FILE, Dataset, raw_path
 from pipeline.import_data.advice import feature_notes, fitting_settings, folds_of, label_notes, set_aside_notes
+from pipeline.import_data.amounts import amount_notes, as_amounts, choose_task, target_problems
 from pipeline.import_data.columns import ImportOptions, quoted, refuse, stem
 from pipeline.import_data.dialect import Sample
 from pipeline.import_data.spellings import join_spellings, other_spellings, spelling_problem
@@ -47,6 +48,9 @@ class Plan:
     settings: tuple[str, ...]
     """`NAME=VALUE` for `dvc exp run -S`, where the present parameters do not fit the data."""
     class_rows: dict[str, int]
+    """None of a regression."""
+    amounts: dict[str, tuple[float, float]]
+    """Of a regression: the lowest and highest value of each target."""
     missing: MissingWords
     spellings: dict[str, dict[str, str]]
     """For each column of names: the spelling that takes the place of another."""
@@ -68,28 +72,31 @@ def make_plan(
         options: with the names of all columns, as `resolve_columns` returns them.
         added: for each file the columns that are added to it, from `resolve_columns` too.
     """
-    sample, label = surveys[0].sample, options.label or ""
+    sample, labels = surveys[0].sample, options.label_columns()
     columns = _merged(surveys, added)
-    spellings, alike = _join_names(options, columns)
+    targets = labels if choose_task(options, columns, sample.dialect) == "regression" else []
+    columns |= {name: as_amounts(name, columns[name]) for name in targets}
+    spellings, alike = _join_names(options, columns, targets)
     added = [
         {name: spellings.get(name, {}).get(value, value) for name, value in constants.items()} for constants in added
     ]
     ids = [column for column in (options.group, options.series, options.time) if column]
     counters = _counters(options, sample)
     options = replace(options, extra=(*options.extra, *counters))
-    features = [column for column in sample.header if column not in (*ids, label, *options.extra)]
-    problems = (
-        alike
-        + label_problems(label, columns[label])
-        + feature_problems(features, options.time, columns, sample, counters)
-    )
+    features = [column for column in sample.header if column not in (*ids, *labels, *options.extra)]
+    others = [*filter(None, [options.time]), *targets]
+    problems = [
+        *alike,
+        *(target_problems(options, columns, sample) if targets else label_problems(labels[0], columns[labels[0]])),
+        *feature_problems(features, others, columns, sample, counters),
+    ]
     refuse(problems + id_problems(options, columns) + _name_problems(surveys))
-    converted = _why_converted(surveys, [columns[column] for column in (*features, label, *ids)], added, spellings)
+    converted = _why_converted(surveys, [columns[column] for column in (*features, *labels, *ids)], added, spellings)
     files = tuple(
         PlannedFile(survey.sample, _target(survey.sample, converted), columns_added, survey.rows)
         for survey, columns_added in zip(surveys, added, strict=True)
     )
-    entry = _entry(name, description, files, _contract(options, features, columns))
+    entry = _entry(name, description, files, _contract(options, features, targets, columns))
     if converted:
         entry["recipe"] = options.recipe(sample.dialect)
     validate(Dataset, entry, CATALOG_FILE, prefix=f"datasets.{name}")
@@ -99,9 +106,10 @@ def make_plan(
         entry,
         files,
         converted=tuple(converted),
-        notes=tuple(_notes(options, counters, surveys, columns, folds_of(settings, params))),
+        notes=tuple(_notes(options, targets, counters, surveys, columns, folds_of(settings, params))),
         settings=tuple(f"{name}={value}" for name, value in settings.items()),
-        class_rows={class_name: columns[label].values[class_name] for class_name in entry["classes"]},
+        class_rows={name: columns[labels[0]].values[name] for name in entry.get("classes", ())},
+        amounts={name: (columns[name].low, columns[name].high) for name in targets},
         missing=options.missing_words(),
         spellings=spellings,
         set_aside=sum(survey.broken + survey.incomplete for survey in surveys),
@@ -117,7 +125,14 @@ def _entry(name: str, description: str, files: tuple[PlannedFile, ...], contract
 
 def _counters(options: ImportOptions, sample: Sample) -> list[str]:
     """Columns that number the rows or have no name, and that nobody spoke of."""
-    spoken = (options.label, options.group, options.series, options.time, *options.extra, *options.features)
+    spoken = (
+        *options.label_columns(),
+        options.group,
+        options.series,
+        options.time,
+        *options.extra,
+        *options.features,
+    )
     return [
         column
         for number, column in enumerate(sample.header)
@@ -127,15 +142,18 @@ def _counters(options: ImportOptions, sample: Sample) -> list[str]:
 
 def _notes(
     options: ImportOptions,
+    targets: list[str],
     counters: list[str],
     surveys: list[FileSurvey],
     columns: dict[str, ColumnSurvey],
     folds: int,
 ) -> list[str]:
     """What a person should look at."""
-    sample, label = surveys[0].sample, options.label or ""
+    sample, labels = surveys[0].sample, options.label_columns()
     ids = [column for column in (options.group, options.series, options.time) if column]
-    features = [column for column in sample.header if column not in (*ids, label, *options.extra)]
+    features = [column for column in sample.header if column not in (*ids, *labels, *options.extra)]
+    of_label = amount_notes(options, columns, sample.dialect) if targets else []
+    of_label = of_label or ([] if targets else label_notes(options, columns[labels[0]], folds))
     broken = sum(survey.broken for survey in surveys)
     set_aside = broken + sum(survey.incomplete for survey in surveys)
     return [
@@ -143,19 +161,24 @@ def _notes(
             f"{column}: numbers the rows or has no name; kept as extra; --feature {quoted(column)} trains on it"
             for column in counters
         ),
-        *label_notes(options, columns[label], folds),
+        *of_label,
         *feature_notes(features, columns, sample),
-        *set_aside_notes(set_aside, broken, {name: columns[name] for name in (label, *ids)}),
+        *set_aside_notes(set_aside, broken, {name: columns[name] for name in (*labels, *ids)}),
     ]
 
 
-def _contract(options: ImportOptions, features: list[str], columns: dict[str, ColumnSurvey]) -> dict[str, Any]:
+def _contract(
+    options: ImportOptions, features: list[str], targets: list[str], columns: dict[str, ColumnSurvey]
+) -> dict[str, Any]:
     """The part of the entry that says how the files are built."""
     label = options.label or ""
     contract = {
         "features": [{"name": name, **({"missing": "mean"} if columns[name].missing else {})} for name in features],
-        "label": label,
-        "classes": sorted(columns[label].values, key=_numbers_first),
+        **(
+            {"targets": [{"name": name} for name in targets]}
+            if targets
+            else {"label": label, "classes": sorted(columns[label].values, key=_numbers_first)}
+        ),
         "group": options.group,
         "series": options.series,
         "time": options.time,
@@ -182,12 +205,13 @@ def _merged(surveys: list[FileSurvey], added: list[dict[str, str]]) -> dict[str,
 
 
 def _join_names(
-    options: ImportOptions, columns: dict[str, ColumnSurvey]
+    options: ImportOptions, columns: dict[str, ColumnSurvey], targets: list[str]
 ) -> tuple[dict[str, dict[str, str]], list[str]]:
     """Which spelling takes the place of which, and a line for each column in which nobody said so."""
     spellings, problems = {}, []
     # Recordings that are files have the files' names: they are apart.
-    names = [options.label, options.group, None if options.sequence else options.series]
+    label = None if targets else options.label
+    names = [label, options.group, None if options.sequence else options.series]
     for name in filter(None, names):
         values = columns[name].values
         others = other_spellings(values, options.known_classes if name == options.label else ())

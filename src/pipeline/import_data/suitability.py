@@ -5,7 +5,7 @@ from __future__ import annotations
 from pipeline.import_data.columns import ImportOptions, list_some, quoted
 from pipeline.import_data.dialect import Sample
 from pipeline.import_data.survey import MAX_VALUES, ColumnSurvey
-from pipeline.import_data.values import NUMBER, mark_problems
+from pipeline.import_data.values import mark_problems
 
 MAX_CLASSES = 100
 MAX_FEATURES = 1000
@@ -14,14 +14,8 @@ MIN_GROUPS = 3  # train, val, test
 
 
 def label_problems(label: str, column: ColumnSurvey) -> list[str]:
-    """Why a column is no label: a regression target, or too few or too many classes."""
+    """Why a column is no label: too few or too many classes."""
     values = column.values
-    numbers = [float(value.replace(",", ".")) for value in values if NUMBER.fullmatch(value.replace(",", "."))]
-    if len(numbers) == len(values) and not all(number.is_integer() for number in numbers):
-        return [
-            f"{label}: numbers such as {min(values)}, not classes; a regression target is not supported "
-            "(cut it into classes, or choose another --label)"
-        ]
     if len(values) > MAX_CLASSES:
         count = f"more than {MAX_VALUES:,}" if len(values) > MAX_VALUES else f"{len(values):,}"
         return [f"{label}: {count} different values; expected 2 to {MAX_CLASSES} classes"]
@@ -34,11 +28,19 @@ def label_problems(label: str, column: ColumnSurvey) -> list[str]:
 
 
 def feature_problems(
-    features: list[str], time: str | None, columns: dict[str, ColumnSurvey], sample: Sample, counters: list[str]
+    features: list[str],
+    others: list[str],
+    columns: dict[str, ColumnSurvey],
+    sample: Sample,
+    counters: list[str],
 ) -> list[str]:
-    """Why columns are no features: numbers with two readings, text, empty, numbers with text among them, too many."""
+    """Why columns are no features: numbers with two readings, text, empty, numbers with text among them, too many.
+
+    Args:
+        others: the time and targets, numbers of which the first is true as well.
+    """
     problems = []
-    numbers = {name: columns[name] for name in [*features, *filter(None, [time])] if name in sample.header}
+    numbers = {name: columns[name] for name in [*features, *others] if name in sample.header}
     if marked := mark_problems(numbers, sample):
         more = f" (and likewise {list_some(list(marked)[1:])})" if len(marked) > 1 else ""
         problems.append(next(iter(marked.values())) + more)

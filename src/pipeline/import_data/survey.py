@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -61,6 +61,8 @@ class ColumnSurvey:
     """Of a column of names: how many rows have each, missing ones left out."""
     words: Counter = field(default_factory=Counter)
     """Of a column of names: how many rows have each word that stands for a missing value."""
+    amounts: ColumnSurvey | None = None
+    """Of a label: the same column as one of numbers."""
 
     def merge(self, other: ColumnSurvey) -> None:
         """Take another block's or file's column into account."""
@@ -70,6 +72,9 @@ class ColumnSurvey:
         self.example = self.example or other.example
         self.marks = other.marks | self.marks
         self.words.update(other.words)
+        if other.amounts:
+            self.amounts = self.amounts or ColumnSurvey()
+            self.amounts.merge(other.amounts)
         if len(self.values) <= MAX_VALUES:
             self.values.update(other.values)
 
@@ -87,7 +92,11 @@ class FileSurvey(NamedTuple):
 
 
 def survey_files(
-    samples: list[Sample], names: set[str], missing: MissingWords, time: str | None = None
+    samples: list[Sample],
+    names: set[str],
+    missing: MissingWords,
+    time: str | None = None,
+    labels: Iterable[str] = (),
 ) -> list[FileSurvey]:
     """Read every file.
 
@@ -95,6 +104,7 @@ def survey_files(
         names: the columns whose values are names (label, group, series): they are counted.
         missing: the words that stand for a missing value.
         time: the column without whose value a row is incomplete as well.
+        labels: those of the names that may be amounts.
 
     Raises:
         UserError: a file cannot be read as its sample says.
@@ -112,6 +122,8 @@ def survey_files(
                 absent += [is_missing(time, missing.numbers)] if time in sample.header else []
                 incomplete += int(block.select(pl.any_horizontal(absent).sum()).item()) if absent else 0
                 for name, column in _survey_block(block, sample, names, missing).items():
+                    if name in labels:
+                        column.amounts = survey_numbers(block, sample, name, missing.numbers)
                     columns[name].merge(column)
             surveys.append(FileSurvey(sample, rows, len(broken), incomplete, columns))
             done += sample.file.stat().st_size
