@@ -53,7 +53,7 @@ def predict(
     sheet: Sheet = None,
     date_format: DateFormat = None,
 ) -> None:
-    """Label the rows of a table, or their windows, and give the probability of each class."""
+    """Label the rows of a table, or their windows, with the probability of each class; or predict their amounts."""
     from trackstack.training.determinism import pin_environment
 
     pin_environment()  # before torch is imported

@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 import yaml
+from sklearn.datasets import load_diabetes
 
 from support.documents import Command, commands
 from support.projects import (
@@ -115,6 +116,8 @@ def write_own_files(folder: Path) -> None:
     (folder / "december").mkdir()
     for file in (folder / "weine.csv", folder / "december/weine.csv"):
         file.write_bytes(text)
+    diabetes = load_diabetes(as_frame=True, scaled=False).frame.rename(columns={"target": "progression"})
+    diabetes.to_csv(folder / "diabetes.csv", index=False)
     lines = ["file,activity,person"]
     for person in ("p01", "p02", "p03", "p04"):
         (folder / "recordings" / person).mkdir(parents=True)

@@ -21,6 +21,7 @@ USUAL_SETTINGS = {
 """Of a dataset whose size asks for nothing else."""
 
 Column = Annotated[str, Field(min_length=1)]
+Task = Literal["classification", "regression"]
 ColumnType = Literal["int8", "int16", "int32", "int64", "float64", "text"]
 # YAML reads a class called 1 or 2 as a number.
 ClassName = Annotated[str, BeforeValidator(lambda value: str(value) if type(value) is int else value)]
@@ -73,6 +74,13 @@ def _unused_fields(kind: str) -> tuple[str, ...]:
     return {"number": ("kind", "categories", "parts"), "category": ("parts",), "time": ("categories",)}[kind]
 
 
+class Target(Section):
+    """One amount that a model predicts."""
+
+    name: Column
+    unit: str = ""
+
+
 class Vector(Section):
     """Three features that are the x, y and z of one vector, so that augmentation may rotate and mirror it."""
 
@@ -84,9 +92,12 @@ class Contract(Section):
     """How the CSV files of a dataset version are built."""
 
     features: Annotated[tuple[Feature, ...], Field(min_length=1)]
-    label: Column
-    classes: Annotated[tuple[ClassName, ...], Field(min_length=2)]
+    label: Column | None = None
+    """The column of classes."""
+    classes: Annotated[tuple[ClassName, ...], Field(min_length=2)] = ()
     """The values of the label column, in the order that gives each its number."""
+    targets: Annotated[tuple[Target, ...], Field(min_length=1, max_length=100)] = ()
+    """The columns of amounts, where the task is a regression; instead of label and classes."""
     group: Column | None = None
     """The column (a person, a machine, a site) whose values are never split across train, val and test; without it a
     recording, and in a table a row, is never split, and each class is spread evenly over the splits."""
@@ -101,6 +112,22 @@ class Contract(Section):
     will not do."""
     sample_rate_hz: Positive | None = None
     vectors: tuple[Vector, ...] = ()
+
+    @model_validator(mode="after")
+    def _has_one_task(self) -> Contract:
+        if self.targets and (self.label or self.classes):
+            raise ValueError(
+                "has targets, and label or classes as well; expected targets alone, or label and classes"
+            )
+        if not self.targets and not (self.label and self.classes):
+            raise ValueError("expected label and classes, or targets")
+        return self
+
+    @model_serializer(mode="wrap")
+    def _without_the_other_task(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        # What digests are made of does not change when another task gets fields.
+        absent = ("label", "classes") if self.targets else ("targets",)
+        return {name: value for name, value in dump(self).items() if name not in absent}
 
     @model_validator(mode="after")
     def _columns_are_distinct(self) -> Contract:
@@ -125,8 +152,13 @@ class Contract(Section):
             raise ValueError(f"types.{fractions[0]} is 'float64'; expected an integer or text, which name things")
         return self
 
+    @property
+    def task(self) -> Task:
+        """What a model predicts: a class, or amounts."""
+        return "regression" if self.targets else "classification"
+
     def id_columns(self) -> list[str]:
-        """Group, series, time and extra columns: everything but features and label."""
+        """Group, series, time and extra columns: everything but features, label and targets."""
         return [*(name for name in (self.group, self.series, self.time) if name), *self.extra]
 
     def feature_names(self) -> list[str]:
@@ -141,9 +173,18 @@ class Contract(Section):
         """The features that are one of several values."""
         return [feature for feature in self.features if feature.kind == "category"]
 
+    def target_names(self) -> list[str]:
+        """The columns of amounts to predict, in the order of the model's outputs; none of a classification."""
+        return [target.name for target in self.targets]
+
+    def amounts(self) -> list[str]:
+        """The columns of numbers and times: features but for categories, and targets."""
+        return [*(feature.name for feature in self.measured()), *self.target_names()]
+
     def columns(self) -> list[str]:
         """All columns that a file must have."""
-        return [*self.id_columns(), *self.feature_names(), self.label]
+        label = [self.label] if self.label else []
+        return [*self.id_columns(), *self.feature_names(), *label, *self.target_names()]
 
     def id_type(self, column: str) -> ColumnType:
         """The type of a group, series, time or extra column."""
@@ -234,7 +275,7 @@ class Dataset(Contract):
 
     def contract(self) -> Contract:
         """The part that decides what the stages compute."""
-        return Contract(**{name: getattr(self, name) for name in Contract.model_fields})
+        return Contract.model_validate(self.model_dump(include=set(Contract.model_fields)))
 
 
 def chosen_dataset(params: Parameters) -> str:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pipeline.evaluate.figures import NUM_HARDEST, Evaluation, hardest_windows, wilson
+from pipeline.evaluate.figures import NUM_HARDEST, Classification, Evaluation, hardest_windows, wilson
 from pipeline.windows.encoding import channel_names
 
 if TYPE_CHECKING:
@@ -61,9 +61,11 @@ def curves(live: Path) -> Markup:
     for file in sorted((live / "plots/metrics").glob("*.tsv")):
         with file.open(newline="", encoding="utf-8") as lines:
             rows = [(float(row["step"]), float(row[file.stem])) for row in csv.DictReader(lines, delimiter="\t")]
-        tables[file.stem] = _thin(np.array(rows))
+        if rows:
+            tables[file.stem] = _thin(np.array(rows))
     losses = [name for name in tables if name.endswith("_loss")]
-    others = [name for name in tables if name.startswith("val_") and name not in losses]
+    hidden = (*losses, "val_mae", "val_rmse")  # in units of their own, and they follow the loss
+    others = [name for name in tables if name.startswith("val_") and name not in hidden]
     panels = [(losses, "loss"), (others, "validation")][: 2 if others else 1]
 
     def draw(figure: Figure) -> None:
@@ -75,10 +77,10 @@ def curves(live: Path) -> Markup:
             if names:
                 axes.legend()
 
-    return _svg(draw, 8.5, 2.8)
+    return svg(draw, 8.5, 2.8)
 
 
-def confusion(evaluation: Evaluation) -> Markup:
+def confusion(evaluation: Classification) -> Markup:
     """The confusion matrix, coloured by the shares of each actual class."""
     names = [row[0] for row in evaluation.per_class]
     counts = np.zeros((len(names), len(names)), np.int64)
@@ -100,7 +102,7 @@ def confusion(evaluation: Evaluation) -> Markup:
                 axes.text(column, row, f"{count}" if count else "", ha="center", va="center")
 
     side = min(2.2 + 0.45 * len(names), 8)
-    return _svg(draw, side, side)
+    return svg(draw, side, side)
 
 
 def bars(rows: list[tuple], label: str) -> Markup:
@@ -115,10 +117,10 @@ def bars(rows: list[tuple], label: str) -> Markup:
         bounds = np.array([wilson(round(share * count), count) for _, share, count in rows])
         errors = np.abs(bounds - shares[:, None]).T
         axes.barh(range(len(rows)), shares, 0.6, color=ACCENT, xerr=errors, ecolor=INK, capsize=3)
-        axes.set_yticks(range(len(rows)), [f"{_short(name)} ({count:,})" for name, _, count in rows])
+        axes.set_yticks(range(len(rows)), [f"{short(name)} ({count:,})" for name, _, count in rows])
         axes.set(xlim=(0, 1), ylim=(len(rows) - 0.5, -0.5), xlabel=label)
 
-    return _svg(draw, 4.2, 0.8 + 0.28 * len(rows))
+    return svg(draw, 4.2, 0.8 + 0.28 * len(rows))
 
 
 def calibration(rows: list[tuple]) -> Markup:
@@ -132,12 +134,24 @@ def calibration(rows: list[tuple]) -> Markup:
         axes.scatter(confidence, accuracy, 10 + 150 * count / count.max(), color=ACCENT, alpha=0.6, linewidths=0)
         axes.set(xlim=(0, 1), ylim=(0, 1), xlabel="confidence", ylabel="accuracy", aspect="equal")
 
-    return _svg(draw, 3.4, 3.4)
+    return svg(draw, 3.4, 3.4)
 
 
-def hardest(evaluation: Evaluation) -> Markup:
+def hardest(evaluation: Classification) -> Markup:
     """The hardest windows, each with its class and the class that it was taken for."""
-    numbers, names = hardest_windows(evaluation), [row[0] for row in evaluation.per_class]
+    names = [row[0] for row in evaluation.per_class]
+
+    def verdict(window: int) -> str:
+        probs = evaluation.probs_WK[window]
+        actual, predicted = evaluation.actual_W[window], probs.argmax()
+        mistake = f"taken for {short(names[predicted])} " if predicted != actual else ""
+        return f"{short(names[actual])} {mistake}({probs[predicted]:.2f})"
+
+    return windows(evaluation, hardest_windows(evaluation), verdict)
+
+
+def windows(evaluation: Evaluation, numbers: list[int], verdict: Callable[[int], str]) -> Markup:
+    """Some windows, each with what is said of it, and its group."""
     metadata, groups_W = evaluation.windows.cache.metadata, evaluation.windows.groups()
     num_lines = math.ceil(len(numbers) / (NUM_HARDEST // 2))
 
@@ -147,15 +161,11 @@ def hardest(evaluation: Evaluation) -> Markup:
             axes.set_axis_off()
         for axes, window in zip(panels, numbers, strict=False):
             _draw_window(axes, evaluation.windows[window][0].numpy(), metadata)
-            probs = evaluation.probs_WK[window]
-            actual, predicted = evaluation.actual_W[window], probs.argmax()
-            mistake = f"taken for {_short(names[predicted])} " if predicted != actual else ""
-            verdict = f"{_short(names[actual])} {mistake}({probs[predicted]:.2f})"
-            axes.set_title(f"{verdict}\n{group_word(metadata)} {_short(groups_W[window])}", fontsize=9)
+            axes.set_title(f"{verdict(window)}\n{group_word(metadata)} {short(groups_W[window])}", fontsize=9)
         if metadata["window"] > 1:
             figure.legend(*figure.axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=len(LINES))
 
-    return _svg(draw, 8.5, 0.5 + 2.25 * num_lines)
+    return svg(draw, 8.5, 0.5 + 2.25 * num_lines)
 
 
 def _draw_window(axes: Axes, values_LC: np.ndarray, metadata: dict[str, Any]) -> None:
@@ -164,13 +174,13 @@ def _draw_window(axes: Axes, values_LC: np.ndarray, metadata: dict[str, Any]) ->
     if len(values_LC) == 1:
         shown = np.sort(np.argsort(-np.abs(values_LC[0]), kind="stable")[:10])
         axes.barh(range(len(shown)), values_LC[0][shown], color=ACCENT)
-        axes.set_yticks(range(len(shown)), [_short(names[number]) for number in shown])
+        axes.set_yticks(range(len(shown)), [short(names[number]) for number in shown])
         axes.set(xlabel="standard deviations")
         return
     rate = metadata["sample_rate_hz"]
     time = np.arange(len(values_LC)) / (rate or 1)
     for name, values, colour in zip(names, values_LC.T, LINES, strict=False):
-        axes.plot(*_thin(np.column_stack([time, values])).T, color=colour, linewidth=1, label=_short(name))
+        axes.plot(*_thin(np.column_stack([time, values])).T, color=colour, linewidth=1, label=short(name))
     axes.set(xlabel="s" if rate else "row")
 
 
@@ -190,11 +200,11 @@ def boxes(columns: dict[str, dict[str, Any]]) -> Markup | None:
         axes = figure.subplots()
         lines: dict[str, Any] = {name: {"color": INK} for name in ("boxprops", "whiskerprops", "capprops")}
         axes.bxp(stats, orientation="horizontal", showfliers=False, medianprops={"color": ACCENT}, **lines)
-        axes.set_yticks(range(1, len(known) + 1), [_short(name) for name, _ in known])
+        axes.set_yticks(range(1, len(known) + 1), [short(name) for name, _ in known])
         axes.invert_yaxis()
         axes.set(xlabel="standard deviations from the mean")
 
-    return _svg(draw, 4.2, 0.8 + 0.28 * len(known))
+    return svg(draw, 4.2, 0.8 + 0.28 * len(known))
 
 
 def _thin(rows_ND: np.ndarray) -> np.ndarray:
@@ -202,12 +212,13 @@ def _thin(rows_ND: np.ndarray) -> np.ndarray:
     return rows_ND[:: math.ceil(len(rows_ND) / MOST_POINTS)]
 
 
-def _short(name: Any) -> str:
+def short(name: Any) -> str:
+    """A name as it fits into a drawing."""
     text = str(name)
     return text if len(text) <= 20 else f"{text[:19]}…"
 
 
-def _svg(draw: Callable[[Figure], None], width: float, height: float) -> Markup:
+def svg(draw: Callable[[Figure], None], width: float, height: float) -> Markup:
     """A drawing as part of a page."""
     from markupsafe import Markup
     from matplotlib.figure import Figure

@@ -1,4 +1,7 @@
-"""The figures of an evaluation: as a whole, by class, by group and by confidence; and the hardest windows."""
+"""The figures of an evaluation: as a whole, by class, by group and by confidence; and the hardest windows.
+
+Those of amounts are in `regression`.
+"""
 
 from __future__ import annotations
 
@@ -19,20 +22,13 @@ NUM_HARDEST = 6
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What tables and report show."""
+    """What tables and report show, whatever is predicted."""
 
     split: str
     metrics: dict[str, float]
-    """By the names of `summarise`."""
     windows: WindowDataset
-    actual_W: np.ndarray
-    probs_WK: np.ndarray
-    per_class: list[tuple]
-    """Name, precision, recall, F1, windows."""
     per_group: list[tuple]
-    """Name, accuracy, windows."""
-    calibration: list[tuple]
-    """Confidence, accuracy, windows."""
+    """Name, accuracy or mean absolute error, windows."""
     model: dict[str, Any]
     """The model's description, see `pipeline.modeling.saved_model`."""
     params: dict[str, Any]
@@ -45,11 +41,23 @@ class Evaluation:
     """Models that cost seconds; empty where they were not asked for."""
 
 
-def measure(windows: WindowDataset, probs_WK: np.ndarray, params: Params, **about: Any) -> Evaluation:
+@dataclass(frozen=True)
+class Classification(Evaluation):
+    """The evaluation of a model that predicts classes; metrics by the names of `summarise`."""
+
+    actual_W: np.ndarray
+    probs_WK: np.ndarray
+    per_class: list[tuple]
+    """Name, precision, recall, F1, windows."""
+    calibration: list[tuple]
+    """Confidence, accuracy, windows."""
+
+
+def measure(windows: WindowDataset, probs_WK: np.ndarray, params: Params, **about: Any) -> Classification:
     """All figures, for tables and report; `about` is what the report shows beside them."""
     actual_W, predicted_W = windows.labels().numpy(), probs_WK.argmax(1)
     bins = calibration(actual_W, probs_WK, params.calibration_bins)
-    return Evaluation(
+    return Classification(
         metrics=summarise(actual_W, probs_WK, bins),
         windows=windows,
         actual_W=actual_W,
@@ -83,16 +91,15 @@ def summarise(actual_W: np.ndarray, probs_WK: np.ndarray, bins: list[tuple]) -> 
 def per_class(actual_W: np.ndarray, predicted_W: np.ndarray, classes: np.ndarray) -> list[tuple]:
     """Rows of name, precision, recall, F1 and number of windows; 0 where a figure is undefined."""
     figures = precision_recall_fscore_support(actual_W, predicted_W, labels=np.arange(len(classes)), zero_division=0)
-    return [
-        (name, *row) for name, *row in zip(classes.tolist(), *(column.tolist() for column in figures), strict=True)
-    ]
+    rows = zip(classes.tolist(), *(column.tolist() for column in figures), strict=True)
+    return [(name, *shares, int(count)) for name, *shares, count in rows]  # a float where no window is right
 
 
-def per_group(groups: list, correct_W: np.ndarray) -> list[tuple]:
-    """Rows of name, accuracy and number of windows, in the order of the names."""
+def per_group(groups: list, value_W: np.ndarray) -> list[tuple]:
+    """Rows of name, mean value (of what is right: accuracy) and number of windows, in the order of the names."""
     names, group_W, counts = np.unique(np.array(groups), return_inverse=True, return_counts=True)
-    accuracy = np.bincount(group_W, weights=correct_W) / counts
-    return list(zip(names.tolist(), accuracy.tolist(), counts.tolist(), strict=True))
+    means = np.bincount(group_W, weights=value_W) / counts
+    return list(zip(names.tolist(), means.tolist(), counts.tolist(), strict=True))
 
 
 def calibration(actual_W: np.ndarray, probs_WK: np.ndarray, num_bins: int) -> list[tuple[float, float, int]]:
@@ -117,10 +124,15 @@ def wilson(right: int, count: int) -> tuple[float, float]:
     return float(interval.low), float(interval.high)
 
 
-def hardest_windows(evaluation: Evaluation) -> list[int]:
+def hardest_windows(evaluation: Classification) -> list[int]:
     """The numbers of the windows whose own class has the lowest probability; at most one of each recording."""
     likely_W = evaluation.probs_WK[np.arange(len(evaluation.actual_W)), evaluation.actual_W]
-    segment_W = evaluation.windows.segments().numpy()
-    order = np.argsort(likely_W, kind="stable")
+    return lowest_windows(evaluation.windows, likely_W)
+
+
+def lowest_windows(windows: WindowDataset, value_W: np.ndarray) -> list[int]:
+    """The numbers of the windows with the lowest value, at most one of each recording."""
+    segment_W = windows.segments().numpy()
+    order = np.argsort(value_W, kind="stable")
     _, first = np.unique(segment_W[order], return_index=True)
     return order[np.sort(first)][:NUM_HARDEST].tolist()

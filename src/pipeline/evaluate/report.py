@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.evaluate import drawings
-from pipeline.evaluate.figures import Evaluation, wilson
+from pipeline.evaluate import amount_drawings, drawings
+from pipeline.evaluate.figures import Classification, Evaluation, wilson
+from pipeline.evaluate.regression import Regression
 from pipeline.windows.layout import SPLITS
 
 TEMPLATE = Path(__file__).with_suffix(".html")
@@ -30,34 +31,27 @@ def write_report(path: Path, evaluation: Evaluation) -> None:
 
 def _content(evaluation: Evaluation) -> dict[str, Any]:
     """What the template shows."""
-    cache, model = evaluation.windows.cache.metadata, evaluation.model
-    recalls = [(name, recall, count) for name, _, recall, _, count in evaluation.per_class]
-    what = "windows" if cache["window"] > 1 else "rows"
-    num_correct = int((evaluation.probs_WK.argmax(1) == evaluation.actual_W).sum())
-    return {
+    if isinstance(evaluation, Classification):
+        found = _of_classes(evaluation)
+    else:
+        assert isinstance(evaluation, Regression)
+        found = _of_amounts(evaluation)
+    cache, model, profile = evaluation.windows.cache.metadata, evaluation.model, evaluation.profile
+    return found | {
         "split": evaluation.split,
-        "what": what,
+        "what": "windows" if cache["window"] > 1 else "rows",
         "run": model["run"],
         "model": model["model"],
         "dataset": model["dataset"],
         "metrics": evaluation.metrics,
-        "interval": wilson(num_correct, len(evaluation.actual_W)),
-        "majority": np.bincount(evaluation.actual_W).max() / len(evaluation.actual_W),
         "beside": evaluation.beside,
         "group": drawings.group_word(cache),
         "splits": {name: cache["split"][name] for name in SPLITS},
         "curves": drawings.curves(evaluation.live),
-        "confusion": drawings.confusion(evaluation),
-        "classes": evaluation.per_class,
-        "class_bars": drawings.bars(recalls, "recall"),
-        "group_bars": drawings.bars(evaluation.per_group, "accuracy"),
-        "calibration": drawings.calibration(evaluation.calibration),
-        "hardest": drawings.hardest(evaluation),
-        "features": list(evaluation.profile["columns"].items())[:MOST_FEATURES],
-        "num_features": len(evaluation.profile["columns"]),
-        "boxes": drawings.boxes(evaluation.profile["columns"]),
-        "rows": evaluation.profile["rows"],
-        "rows_of_classes": evaluation.profile["classes"],
+        "features": list(profile["columns"].items())[:MOST_FEATURES],
+        "num_features": len(profile["columns"]),
+        "boxes": drawings.boxes(profile["columns"]),
+        "rows": profile["rows"],
         "params": list(_flat(_parameters(evaluation))),
         "lineage": [
             ("raw files (manifest)", cache["digests"]["ingest"]),
@@ -67,6 +61,38 @@ def _content(evaluation: Evaluation) -> dict[str, Any]:
             ("run", model["run"]),
         ],
         "most": MOST_NAMES,
+    }
+
+
+def _of_classes(evaluation: Classification) -> dict[str, Any]:
+    recalls = [(name, recall, count) for name, _, recall, _, count in evaluation.per_class]
+    num_correct = int((evaluation.probs_WK.argmax(1) == evaluation.actual_W).sum())
+    return {
+        "classes": evaluation.per_class,
+        "compared": {"accuracy": evaluation.metrics["accuracy"], "macro F1": evaluation.metrics["macro_f1"]},
+        "interval": wilson(num_correct, len(evaluation.actual_W)),
+        "majority": np.bincount(evaluation.actual_W).max() / len(evaluation.actual_W),
+        "confusion": drawings.confusion(evaluation),
+        "class_bars": drawings.bars(recalls, "recall"),
+        "group_bars": drawings.bars(evaluation.per_group, "accuracy"),
+        "calibration": drawings.calibration(evaluation.calibration),
+        "hardest": drawings.hardest(evaluation),
+        "rows_of_classes": evaluation.profile["classes"],
+    }
+
+
+def _of_amounts(evaluation: Regression) -> dict[str, Any]:
+    unit = evaluation.per_target[0][1] if len(evaluation.per_target) == 1 else ""
+    return {
+        "targets": evaluation.per_target,
+        "compared": {"R²": evaluation.metrics["r2"], "mean absolute error": evaluation.metrics["mae"]},
+        "unit": unit,
+        "most_targets": amount_drawings.MOST_TARGETS,
+        "against_actual": amount_drawings.against_actual(evaluation),
+        "residuals": amount_drawings.residuals(evaluation),
+        "group_bars": amount_drawings.group_errors(evaluation, unit),
+        "hardest": amount_drawings.worst(evaluation),
+        "target_columns": evaluation.profile["targets"],
     }
 
 

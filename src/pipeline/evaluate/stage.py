@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import csv
 import json
-from collections.abc import Iterable
 from pathlib import Path
 
-import numpy as np
-
 from pipeline.evaluate.baselines import baselines
-from pipeline.evaluate.figures import Evaluation, measure
+from pipeline.evaluate.figures import measure
 from pipeline.evaluate.params import Params
+from pipeline.evaluate.regression import measure_amounts
 from pipeline.evaluate.report import write_report
+from pipeline.evaluate.tables import write_tables
 from pipeline.modeling.data_record import describe_data
-from pipeline.modeling.saved_model import classify_windows, load_model
+from pipeline.modeling.saved_model import load_model, predict_windows
 from pipeline.windows.dataset import WindowDataset, open_cache
 from trackstack import UserError
 from trackstack.core.files import new_folder, write_json
@@ -32,7 +30,7 @@ def evaluate(
     params: Params,
     split: str = "test",
 ) -> None:
-    """Write `metrics.json`, tables of predictions, classes, groups and calibration, and `report.html` into `out`.
+    """Write `metrics.json`, tables of predictions, classes or targets, groups and more, and `report.html` into `out`.
 
     The figures are also recorded in the run that trained the model.
 
@@ -60,44 +58,27 @@ def evaluate(
         device=describe_device(device),
     ) as record:
         windows = WindowDataset(cache, split)
-        probs_WK = classify_windows(model, description, windows, device)
-        evaluation = measure(
+        is_regression = cache.task == "regression"
+        evaluation = (measure_amounts if is_regression else measure)(
             windows,
-            probs_WK,
+            predict_windows(model, description, windows, device),
             params,
             split=split,
             model=description,
             live=live,
             profile=json.loads(profile.read_text(encoding="utf-8")),
-            beside=baselines(WindowDataset(cache, "train"), windows, "classification") if params.baselines else [],
+            beside=baselines(WindowDataset(cache, "train"), windows, cache.task) if params.baselines else [],
         )
         metrics = {f"{split}_{name}": value for name, value in evaluation.metrics.items()}
         with new_folder(out) as folder:
             write_json(folder / "metrics.json", metrics)
-            _write_tables(folder, evaluation)
+            write_tables(folder, evaluation)
             write_report(folder / "report.html", evaluation)
         record.log(metrics, step=description["kept"]["epoch"])
-        for table in ("predictions.csv", "per_group.csv"):
-            record.log_artifact(out / table, kind="plot")
+        # Of a plot with this name TensorBoard gets a confusion matrix.
+        record.log_artifact(out / "predictions.csv", kind="file" if is_regression else "plot")
+        record.log_artifact(out / "per_group.csv", kind="plot")
         record.log_artifact(out / "report.html", kind="report")
     figures = metrics | {baseline.name: baseline.first for baseline in evaluation.beside}
     for name, value in figures.items():
         print(f"{name:26s} {value:,}" if isinstance(value, int) else f"{name:26s} {value:.4f}")
-
-
-def _write_tables(folder: Path, evaluation: Evaluation) -> None:
-    classes, probs_WK = np.array(evaluation.windows.cache.metadata["classes"]), evaluation.probs_WK
-    starts, confidence_W = evaluation.windows.starts.tolist(), (f"{confidence:.6f}" for confidence in probs_WK.max(1))
-    rows = zip(starts, classes[evaluation.actual_W], classes[probs_WK.argmax(1)], confidence_W, strict=True)
-    _write_csv(folder / "predictions.csv", ["row", "actual", "predicted", "confidence"], rows)
-    _write_csv(folder / "per_class.csv", ["class", "precision", "recall", "f1", "windows"], evaluation.per_class)
-    _write_csv(folder / "per_group.csv", ["group", "accuracy", "windows"], evaluation.per_group)
-    _write_csv(folder / "baselines.csv", ["baseline", "accuracy", "macro_f1", "windows"], evaluation.beside)
-    _write_csv(folder / "calibration.csv", ["confidence", "accuracy", "windows"], evaluation.calibration)
-
-
-def _write_csv(path: Path, header: list[str], rows: Iterable[tuple]) -> None:
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(header)
-        writer.writerows(rows)

@@ -54,12 +54,12 @@ def label_notes(options: ImportOptions, label: ColumnSurvey, folds: int) -> list
     if values and (few := min(values, key=lambda name: values[name])) and values[few] < RARE * share:
         notes.append(
             f"{options.label}: {few} has {values[few]:,} of {sum(values.values()):,} rows; so that rare classes "
-            "count as much as frequent ones: -S losses.cross_entropy.class_weights=balanced"
+            "count as much as frequent ones: -S losses.likelihood.class_weights=balanced"
         )
     if len(values) > MANY_NUMBERS and all(re.fullmatch(r"[-+]?\d+([.,]0*)?", value) for value in values):
         notes.append(
-            f"{options.label}: {len(values)} whole numbers, each a class without an order; if it is an amount, it is "
-            "a regression, which is not supported: cut it into few classes"
+            f"{options.label}: {len(values)} whole numbers, each a class without an order; if it is an amount: "
+            "--task regression"
         )
     return notes
 

@@ -158,8 +158,8 @@ def _link_or_copy(source: Path, target: Path, move: bool) -> None:
 def _converted(file: PlannedFile, plan: Plan, show: Callable[[int], object] = lambda done: None) -> Iterator[bytes]:
     """A file as the pipeline reads it, block by block."""
     sample = file.sample
-    numbers = {feature["name"] for feature in plan.entry["features"]} | {plan.entry.get("time")}
-    numbers -= {*plan.kinds.categories, *plan.kinds.times}
+    numbers = {column["name"] for column in (*plan.entry["features"], *plan.entry.get("targets", ()))}
+    numbers = (numbers | {plan.entry.get("time")}) - {*plan.kinds.categories, *plan.kinds.times}
     series = plan.entry.get("series")
     names = {*(plan.entry.get(what) for what in ("label", "group")), series, *plan.kinds.categories}
     columns = [pl.lit(value).alias(name) for name, value in file.added.items()]
@@ -200,7 +200,7 @@ def run_dvc(*arguments: str) -> None:
 def _as_written(entry: dict[str, Any]) -> CommentedMap:
     """The entry as a person would write it: short lists and features on one line each."""
     written = CommentedMap((key, _styled(value, flow=key in FLOW)) for key, value in entry.items())
-    for line in (*written["features"], *written["settings"].values()):
+    for line in (*written["features"], *written.get("targets", ()), *written["settings"].values()):
         line.fa.set_flow_style()
     return written
 

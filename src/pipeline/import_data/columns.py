@@ -7,14 +7,16 @@ import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
-from pipeline.contract.catalog import ImportRecipe
+from pipeline.contract.catalog import ImportRecipe, Task
+from pipeline.import_data.contents.spellings import CHOICES
 from pipeline.import_data.contents.values import MissingWords
 from pipeline.import_data.reading.dialect import Dialect, DialectOptions, Sample, find_differences
 from pipeline.import_data.reading.files import SUFFIXES
 from trackstack import UserError
 
+TASKS = get_args(Task)
 LABEL_NAMES = ("label", "class", "target", "y", "species", "category", "activity", "state", "diagnosis")
 MAX_SHOWN = 12
 
@@ -24,6 +26,11 @@ class ImportOptions:
     """What a person says of own files: the options of `trackstack catalog add`."""
 
     label: str | None = None
+    """The column of classes or amounts."""
+    more_labels: tuple[str, ...] = ()
+    """Further columns of amounts, for a model that predicts several."""
+    task: str | None = None
+    """classification or regression; None: guessed from the label's values."""
     group: str | None = None
     series: str | None = None
     time: str | None = None
@@ -55,6 +62,15 @@ class ImportOptions:
     known_formats: tuple[str, ...] = ()
     """Likewise its formats of dates."""
     dialect: DialectOptions = field(default_factory=DialectOptions)
+
+    def __post_init__(self) -> None:
+        for option, value, allowed in (("--task", self.task, TASKS), ("--spellings", self.spellings, CHOICES)):
+            if value not in (None, *allowed):
+                raise UserError(f"{option} {value}: expected {' or '.join(allowed)}")
+
+    def label_columns(self) -> list[str]:
+        """All columns that are to be predicted."""
+        return [*filter(None, [self.label]), *self.more_labels]
 
     def missing_words(self) -> MissingWords:
         """What stands for a missing value."""
@@ -134,6 +150,7 @@ def quoted(text: str) -> str:
 def _unknown_columns(options: ImportOptions, header: list[str], added: list[str]) -> list[str]:
     known = [*header, *added]
     named = [(option, getattr(options, option)) for option in ("label", "group", "series", "time")]
+    named += [("label", column) for column in options.more_labels]
     named += [("extra", column) for column in options.extra]
     named += [("feature", column) for column in options.features]
     named += [("category", column) for column in options.categories]

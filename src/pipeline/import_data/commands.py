@@ -28,7 +28,10 @@ catalog.add_typer(looking)
 def add(
     path: args.Source,
     name: Annotated[str, typer.Option(help="What to call it: letters, digits, - and _.")],
-    label: Annotated[str | None, typer.Option(help="The column of classes.")] = None,
+    label: Annotated[
+        list[str] | None, typer.Option(help="The column of classes or amounts; repeat it for several amounts.")
+    ] = None,
+    task: Annotated[str | None, typer.Option(help="classification or regression, instead of a guess.")] = None,
     group: Annotated[str | None, typer.Option(help="The column that is never split: person, machine, site.")] = None,
     series: Annotated[str | None, typer.Option(help="The column that changes where a recording ends.")] = None,
     time: Annotated[
@@ -69,10 +72,14 @@ def add(
     refuse_taken(name, path)
     dialect = DialectOptions.typed(encoding, delimiter, decimal, thousands, skip, sheet)
     samples = read_samples(path, dialect)
+    names = (label, extra, feature, missing, not_missing, category, date_features, date_format)
+    labels_, extra_, features, missing_, not_missing_, categories, dates, formats = (
+        tuple(dict.fromkeys(some or ())) for some in names
+    )
     options = ImportOptions(
-        *(label, group, series, time, tuple(extra or ()), tuple(feature or ()), tuple(missing or ())),
-        *(tuple(not_missing or ()), sequence, group_from, label_from, labels, _join_or_keep(spellings)),
-        *(tuple(category or ()), tuple(date_features or ()), tuple(date_format or ()), blocks, gap),
+        *(next(iter(labels_), None), labels_[1:], task, group, series, time, extra_, features, missing_),
+        *(not_missing_, sequence, group_from, label_from, labels, spellings),
+        *(categories, dates, formats, blocks, gap),
         dialect=dialect,
     )
     asks = not (yes or dry_run or as_json)
@@ -126,7 +133,7 @@ def update(
         missing=tuple(missing or ()),
         not_missing=tuple(not_missing or ()),
         labels=labels,
-        spellings=_join_or_keep(spellings),
+        spellings=spellings,
         date_formats=tuple(date_format or ()),
         dialect=dialect,
     )
@@ -178,19 +185,11 @@ def plan_dataset(name: str, description: str, options: ImportOptions, samples: l
     from pipeline.import_data.survey import survey_files
 
     options, added = resolve_columns(options, samples)
-    names = {column for column in (options.label, options.group, options.series) if column}
-    surveys = survey_files(
-        samples, names, options.missing_words(), options.time, options.categories, options.date_formats
-    )
+    labels = options.label_columns()
+    names = {*labels, *filter(None, [options.group, options.series])}
+    words = options.missing_words()
+    surveys = survey_files(samples, names, words, options.time, options.categories, options.date_formats, labels)
     return make_plan(name, description, options, surveys, added)
-
-
-def _join_or_keep(value: str | None) -> str | None:
-    from pipeline.import_data.contents.spellings import CHOICES
-
-    if value not in (None, *CHOICES):
-        raise UserError(f"--spellings {value}: expected {' or '.join(CHOICES)}")
-    return value
 
 
 def _refuse_to_ask(asks: bool) -> None:

@@ -23,9 +23,10 @@ def list_(as_json: Json = False) -> None:
         {
             "name": name,
             "kind": dataset.kind(),
+            "task": dataset.task,
             "rows": dataset.num_samples,
             "features": len(dataset.features),
-            "classes": len(dataset.classes),
+            "classes": len(dataset.classes) or None,
             "group": dataset.group,
             "here": Path(dataset.path).is_dir(),
             "description": dataset.description,

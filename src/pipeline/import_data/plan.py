@@ -5,7 +5,6 @@ Nothing is read or written here; what does not fit is reported all at once.
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -14,17 +13,18 @@ from typing import Any
 from pipeline.contract.catalog import CATALOG_FILE, Dataset, raw_path
 from pipeline.import_data.advice import category_notes, feature_notes, label_notes, set_aside_notes
 from pipeline.import_data.columns import ImportOptions, quoted, refuse, stem
+from pipeline.import_data.contents.amounts import amount_notes, as_amounts, choose_task, target_problems
 from pipeline.import_data.contents.blocks import Blocks, cut_recordings
-from pipeline.import_data.contents.dates import parts_of
 from pipeline.import_data.contents.kinds import Kinds, choose_features, kept_notes
 from pipeline.import_data.contents.spellings import join_names
 from pipeline.import_data.contents.values import MissingWords
+from pipeline.import_data.entry import contract_of
 from pipeline.import_data.reading.dialect import Sample
 from pipeline.import_data.settings import fitting_settings
 from pipeline.import_data.suitability import feature_problems, id_problems, label_problems
 from pipeline.import_data.survey import ColumnSurvey, FileSurvey
 from trackstack import UserError
-from trackstack.core.params import LARGEST, validate
+from trackstack.core.params import validate
 
 
 @dataclass(frozen=True)
@@ -52,6 +52,9 @@ class Plan:
     """Why the files are rewritten while they are copied; empty where they are taken byte for byte."""
     notes: tuple[str, ...]
     class_rows: dict[str, int]
+    """None of a regression."""
+    amounts: dict[str, tuple[float, float]]
+    """Of a regression: the lowest and highest value of each target."""
     missing: MissingWords
     spellings: dict[str, dict[str, str]]
     """For each column of names: the spelling that takes the place of another."""
@@ -79,32 +82,34 @@ def make_plan(
         options: with the names of all columns, as `resolve_columns` returns them.
         added: for each file the columns that are added to it, from `resolve_columns` too.
     """
-    sample, label = surveys[0].sample, options.label or ""
+    sample, labels = surveys[0].sample, options.label_columns()
     columns = _merged(surveys, added)
+    targets = labels if choose_task(options, columns, sample.dialect) == "regression" else []
+    columns |= {name: as_amounts(name, columns[name]) for name in targets}
     ids = [column for column in (options.group, options.series, options.time) if column]
     counters = _counters(options, sample)
     options, kinds = choose_features(options, counters, columns, surveys)
-    spellings, alike = join_names(options, columns)
+    spellings, alike = join_names(options, columns, None if targets else options.label)
     added = [
         {name: spellings.get(name, {}).get(value, value) for name, value in constants.items()} for constants in added
     ]
     cut = cut_recordings(options, surveys, added, spellings, columns)
     options = replace(options, gap=cut.blocks and cut.blocks.gap)
-    problems = (
-        alike
-        + label_problems(label, columns[label])
-        + feature_problems(kinds, options.time, columns, sample, counters)
-        + (cut.problems or id_problems(options, columns))
-    )
+    problems = [
+        *alike,
+        *(target_problems(options, columns, sample) if targets else label_problems(labels[0], columns[labels[0]])),
+        *feature_problems(kinds, [*filter(None, [options.time]), *targets], columns, sample, counters),
+        *(cut.problems or id_problems(options, columns)),
+    ]
     refuse(problems + _name_problems(surveys))
-    used = [columns[column] for column in (*kinds.features, label, *ids)]
+    used = [columns[column] for column in (*kinds.features, *labels, *ids)]
     converted = _why_converted(surveys, used, added, spellings, kinds, cut.blocks)
     samples = [survey.sample for survey in surveys]
-    targets = [_target(sample, converted) for sample in samples]
-    files = tuple(map(PlannedFile, samples, targets, added, cut.rows, cut.recordings))
+    names = [_target(sample, converted) for sample in samples]
+    files = tuple(map(PlannedFile, samples, names, added, cut.rows, cut.recordings))
     set_aside = sum(survey.broken + survey.incomplete for survey in surveys)
     settings = fitting_settings(options, columns, sum(cut.rows) - set_aside, set_aside)
-    contract = _contract(options, kinds, columns, sample.units)
+    contract = contract_of(options, kinds, targets, columns, sample.units)
     entry = _entry(name, description, files, contract) | {"settings": settings}
     if converted:
         entry["recipe"] = options.recipe(sample.dialect)
@@ -115,8 +120,9 @@ def make_plan(
         entry,
         files,
         converted=tuple(converted),
-        notes=tuple(_notes(options, counters, surveys, columns, kinds, folds)),
-        class_rows={class_name: columns[label].values[class_name] for class_name in entry["classes"]},
+        notes=tuple(_notes(options, targets, counters, surveys, columns, kinds, folds)),
+        class_rows={name: columns[labels[0]].values[name] for name in entry.get("classes", ())},
+        amounts={name: (columns[name].low, columns[name].high) for name in targets},
         missing=options.missing_words(),
         spellings=spellings,
         set_aside=set_aside,
@@ -136,8 +142,8 @@ def _entry(name: str, description: str, files: tuple[PlannedFile, ...], contract
 
 def _counters(options: ImportOptions, sample: Sample) -> list[str]:
     """Columns that number the rows or have no name, and that nobody spoke of."""
-    spoken = (options.label, options.group, options.series, options.time, *options.extra, *options.features)
-    spoken = (*spoken, *options.categories, *options.date_features)
+    spoken = (options.group, options.series, options.time, *options.label_columns(), *options.extra)
+    spoken = (*spoken, *options.features, *options.categories, *options.date_features)
     return [
         column
         for number, column in enumerate(sample.header)
@@ -147,6 +153,7 @@ def _counters(options: ImportOptions, sample: Sample) -> list[str]:
 
 def _notes(
     options: ImportOptions,
+    targets: list[str],
     counters: list[str],
     surveys: list[FileSurvey],
     columns: dict[str, ColumnSurvey],
@@ -154,8 +161,10 @@ def _notes(
     folds: int,
 ) -> list[str]:
     """What a person should look at."""
-    sample, label = surveys[0].sample, options.label or ""
+    sample, labels = surveys[0].sample, options.label_columns()
     ids = [column for column in (options.group, options.series, options.time) if column]
+    of_label = amount_notes(options, columns, sample.dialect) if targets else []
+    of_label = of_label or ([] if targets else label_notes(options, columns[labels[0]], folds))
     broken = sum(survey.broken for survey in surveys)
     set_aside = broken + sum(survey.incomplete for survey in surveys)
     return [
@@ -164,42 +173,11 @@ def _notes(
             for column in counters
         ),
         *kept_notes(kinds),
-        *label_notes(options, columns[label], folds),
+        *of_label,
         *category_notes({name: columns[name] for name in kinds.categories}),
         *feature_notes(kinds.numbers(), columns, sample),
-        *set_aside_notes(set_aside, broken, {name: columns[name] for name in (label, *ids)}),
+        *set_aside_notes(set_aside, broken, {name: columns[name] for name in (*labels, *ids)}),
     ]
-
-
-def _feature(name: str, kinds: Kinds, column: ColumnSurvey, units: dict[str, str]) -> dict[str, Any]:
-    feature: dict[str, Any] = {"name": name}
-    if name in kinds.categories:
-        # Next month's table may hold another one.
-        categories = sorted(column.values, key=_numbers_first)
-        return feature | {"kind": "category", "categories": categories, "missing": "mean"}
-    if name in kinds.times:
-        feature |= {"kind": "time", "parts": parts_of(kinds.times[name])}
-    elif name in units:
-        feature["unit"] = units[name]
-    return feature | ({"missing": "mean"} if column.missing else {})
-
-
-def _contract(
-    options: ImportOptions, kinds: Kinds, columns: dict[str, ColumnSurvey], units: dict[str, str]
-) -> dict[str, Any]:
-    """The part of the entry that says how the files are built."""
-    label = options.label or ""
-    contract = {
-        "features": [_feature(name, kinds, columns[name], units) for name in kinds.features],
-        "label": label,
-        "classes": sorted(columns[label].values, key=_numbers_first),
-        "group": options.group,
-        "series": options.series,
-        "time": options.time,
-        "extra": list(options.extra),
-        "types": _types(options, columns),
-    }
-    return {key: value for key, value in contract.items() if value or key in ("features", "label", "classes")}
 
 
 def _name_problems(surveys: list[FileSurvey]) -> list[str]:
@@ -216,18 +194,6 @@ def _merged(surveys: list[FileSurvey], added: list[dict[str, str]]) -> dict[str,
         for name, value in constants.items():
             columns.setdefault(name, ColumnSurvey()).values[value] += survey.rows
     return columns
-
-
-def _types(options: ImportOptions, columns: dict[str, ColumnSurvey]) -> dict[str, str]:
-    """`types` of the catalog, where its defaults do not fit."""
-    types = {}
-    for name in filter(None, (options.group, options.series)):
-        values = columns[name].values
-        if not all(re.fullmatch(r"-?\d{1,18}", value) for value in values):
-            types[name] = "text"
-        elif max(abs(int(value)) for value in values) > LARGEST:
-            types[name] = "int64"
-    return types
 
 
 def _why_converted(
@@ -276,10 +242,6 @@ def _skipped(surveys: list[FileSurvey]) -> str:
 
 def _most_common(values: Counter) -> dict[str, int]:
     return dict(sorted(values.items(), key=lambda item: (-item[1], item[0])))
-
-
-def _numbers_first(text: str) -> tuple:
-    return (0, float(text), text) if re.fullmatch(r"-?\d+(\.\d+)?", text) else (1, 0.0, text)
 
 
 def _target(sample: Sample, converted: object) -> str:

@@ -50,7 +50,11 @@ def show_plan(plan: Plan, move: bool) -> None:
     if plan.incomplete:
         mean = "the mean of the training rows takes their place"
         rows.append(("missing values", f"in {shorten(plan.incomplete)}; {mean}"))
-    rows.append(("label", f"{entry['label']}, {len(counts)} classes: {shorten(counts)}"))
+    if plan.amounts:
+        ranges = [f"{name}, a number from {low:g} to {high:g}" for name, (low, high) in plan.amounts.items()]
+        rows.append(("label", f"{shorten(ranges)} (regression)"))
+    else:
+        rows.append(("label", f"{entry['label']}, {len(counts)} classes: {shorten(counts)}"))
     rows.append(("group", entry.get("group") or no_group))
     rows += [(what, shorten(entry[what])) for what in ("series", "time", "extra") if entry.get(what)]
     if units := [f"{feature['name']} {feature['unit']}" for feature in entry["features"] if feature.get("unit")]:
@@ -101,15 +105,17 @@ def show_removal(removal: Removal, back: str) -> None:
 def show_dataset(kind: str, content: dict[str, Any]) -> None:
     """A catalog entry as a table."""
     features, files, recipe = (content.pop(key, {}) for key in ("features", "files", "recipe"))
+    targets = content.pop("targets", [])
     rows = [["kind", kind]]
     rows += [[key, shorten(value)] for key, value in content.items()]
     rows += [[f"recipe {key}", shorten(value)] for key, value in recipe.items()]
     rows += [
-        ["feature", " ".join(f"{key} {shorten(value)}" if key != "name" else value for key, value in feature.items())]
-        for feature in features[:MAX_SHOWN]
+        [what, " ".join(f"{key} {shorten(value)}" if key != "name" else value for key, value in column.items())]
+        for what, columns in (("target", targets), ("feature", features))
+        for column in columns[:MAX_SHOWN]
     ]
     rows += [["file", f"{file}: {count:,} rows"] for file, count in list(files.items())[:MAX_SHOWN]]
-    for what, values in (("features", features), ("files", files)):
+    for what, values in (("targets", targets), ("features", features), ("files", files)):
         if len(values) > MAX_SHOWN:
             rows.append(["...", f"{len(values) - MAX_SHOWN} more {what}"])
     print_table(["what", "value"], rows)

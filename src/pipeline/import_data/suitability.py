@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pipeline.import_data.columns import ImportOptions, list_some, quoted
 from pipeline.import_data.contents.kinds import Kinds, kept_notes
-from pipeline.import_data.contents.values import NUMBER, mark_problems
+from pipeline.import_data.contents.values import mark_problems
 from pipeline.import_data.reading.dialect import Sample
 from pipeline.import_data.survey import MAX_VALUES, ColumnSurvey
 
@@ -15,14 +15,8 @@ MIN_GROUPS = 3  # train, val, test
 
 
 def label_problems(label: str, column: ColumnSurvey) -> list[str]:
-    """Why a column is no label: a regression target, or too few or too many classes."""
+    """Why a column is no label: too few or too many classes."""
     values = column.values
-    numbers = [float(value.replace(",", ".")) for value in values if NUMBER.fullmatch(value.replace(",", "."))]
-    if len(numbers) == len(values) and not all(number.is_integer() for number in numbers):
-        return [
-            f"{label}: numbers such as {min(values)}, not classes; a regression target is not supported "
-            "(cut it into classes, or choose another --label)"
-        ]
     if len(values) > MAX_CLASSES:
         count = f"more than {MAX_VALUES:,}" if len(values) > MAX_VALUES else f"{len(values):,}"
         return [f"{label}: {count} different values; expected 2 to {MAX_CLASSES} classes"]
@@ -35,12 +29,20 @@ def label_problems(label: str, column: ColumnSurvey) -> list[str]:
 
 
 def feature_problems(
-    kinds: Kinds, time: str | None, columns: dict[str, ColumnSurvey], sample: Sample, counters: list[str]
+    kinds: Kinds,
+    others: list[str],
+    columns: dict[str, ColumnSurvey],
+    sample: Sample,
+    counters: list[str],
 ) -> list[str]:
-    """Why columns are no features: numbers with two readings, numbers with text among them, too many or none."""
+    """Why columns are no features: numbers with two readings, numbers with text among them, too many or none.
+
+    Args:
+        others: the time and targets, numbers of which the first is true as well.
+    """
     problems = list(kinds.problems)
     features = kinds.numbers()
-    numbers = {name: columns[name] for name in [*features, *filter(None, [time])] if name in sample.header}
+    numbers = {name: columns[name] for name in [*features, *others] if name in sample.header}
     if marked := mark_problems(numbers, sample):
         more = f" (and likewise {list_some(list(marked)[1:])})" if len(marked) > 1 else ""
         problems.append(next(iter(marked.values())) + more)

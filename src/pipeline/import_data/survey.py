@@ -76,6 +76,8 @@ class ColumnSurvey:
     """Of such a column: how many rows have each word that stands for a missing value."""
     dates: tuple[str, ...] | None = None
     """Of a column of texts: the formats of dates that fit every value; None where there is no value."""
+    amounts: ColumnSurvey | None = None
+    """Of a label: the same column as one of numbers."""
 
     def has_numbers(self) -> bool:
         """Whether any value is a number."""
@@ -91,6 +93,9 @@ class ColumnSurvey:
         if other.words:
             self.words.update(other.words)
         self.dates = merge_dates(self.dates, other.dates)
+        if other.amounts:
+            self.amounts = self.amounts or ColumnSurvey()
+            self.amounts.merge(other.amounts)
         if other.values and len(self.values) <= MAX_VALUES:
             self.values.update(other.values)
 
@@ -116,6 +121,7 @@ def survey_files(
     time: str | None = None,
     categories: Iterable[str] = (),
     date_formats: tuple[str, ...] = (),
+    labels: Iterable[str] = (),
 ) -> list[FileSurvey]:
     """Read every file.
 
@@ -125,6 +131,7 @@ def survey_files(
         time: the column without whose value a row is incomplete as well.
         categories: columns that are counted like names, and may be missing.
         date_formats: of dates, tried before the usual ones.
+        labels: those of the names that may be amounts.
 
     Raises:
         UserError: a file cannot be read as its sample says.
@@ -140,7 +147,10 @@ def survey_files(
                 rows += block.height
                 found = _survey_block(block, sample, names.union(categories), missing, date_formats)
                 incomplete += _count_incomplete(block, found, names, time, missing)
+                own_labels = [name for name in labels if name in found]
+                amounts = survey_numbers(block, sample, own_labels, missing.numbers)
                 for name, column in found.items():
+                    column.amounts = amounts.get(name)
                     columns[name].merge(column)
             blank = _count_lines(sample) - rows - len(broken)
             surveys.append(FileSurvey(sample, rows, len(broken), incomplete, columns, max(blank, 0)))

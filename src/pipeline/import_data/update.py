@@ -26,13 +26,21 @@ class Changes(NamedTuple):
     changed: list[str]
     same: list[str]
     classes: dict[str, tuple[int, int]]
-    """Rows before and after."""
+    """Rows before and after; none of a regression."""
 
 
 def original_options(dataset: Dataset, given: ImportOptions) -> ImportOptions:
     """The options with which the dataset version was added, and what is given for its new files."""
-    columns = (dataset.label, dataset.group, dataset.series, dataset.time)
-    options = ImportOptions(*columns, tuple(dict.fromkeys((*dataset.extra, *given.extra))))
+    label, *more_labels = [*filter(None, [dataset.label]), *dataset.target_names()]
+    options = ImportOptions(
+        label=label,
+        more_labels=tuple(more_labels),
+        task=dataset.task,
+        group=dataset.group,
+        series=dataset.series,
+        time=dataset.time,
+        extra=tuple(dict.fromkeys((*dataset.extra, *given.extra))),
+    )
     # A class that is called like such a word was kept when it came.
     kept = (*given.not_missing, *(name for name in dataset.classes if name.lower() in MISSING))
     options = replace(options, not_missing=kept, spellings=given.spellings, known_classes=dataset.classes)
@@ -80,7 +88,8 @@ def keep_old_entry(dataset: Dataset, plan: Plan) -> Plan:
     entry = {**old, "num_samples": plan.entry["num_samples"], "files": plan.entry["files"]}
     entry["features"] = [_joined(feature, new[feature["name"]]) for feature in old["features"]]
     # A class that is gone stays: its number is that of the models that were trained on it.
-    entry["classes"] = [*old["classes"], *(name for name in plan.entry["classes"] if name not in dataset.classes)]
+    if dataset.classes:
+        entry["classes"] = [*old["classes"], *(name for name in plan.entry["classes"] if name not in dataset.classes)]
     # Somebody may have edited the rest, and results before and after are to be compared.
     entry["settings"] = {**old["settings"], "parquet": plan.entry["settings"]["parquet"]}
     notes = (*plan.notes, *kept_notes(entry["settings"], plan.entry["settings"]))
@@ -106,10 +115,14 @@ def find_changes(dataset: Dataset, plan: Plan) -> Changes:
     same = [name for name in sorted(planned) if name in present and same_content(planned[name], plan, present[name])]
     plain = DialectOptions("utf-8", ",", ".")
     samples = [read_sample(file, name, plain) for name, file in present.items()]
-    counts = [
-        survey.columns[dataset.label].values
-        for survey in survey_files(samples, {dataset.label}, MissingWords.of(kept=dataset.classes))
-    ]
+    counts = (
+        [
+            survey.columns[dataset.label].values
+            for survey in survey_files(samples, {dataset.label}, MissingWords.of(kept=dataset.classes))
+        ]
+        if dataset.label
+        else []
+    )
     return Changes(
         added=sorted(set(planned) - set(present)),
         removed=sorted(set(present) - set(planned)),
@@ -117,6 +130,6 @@ def find_changes(dataset: Dataset, plan: Plan) -> Changes:
         same=same,
         classes={
             name: (sum(values[name] for values in counts), plan.class_rows.get(name, 0))
-            for name in map(str, plan.entry["classes"])
+            for name in map(str, plan.entry.get("classes", ()))
         },
     )

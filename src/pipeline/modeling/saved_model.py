@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor, nn
 
-from pipeline.modeling.base import MODELS, Shape, build_model
+from pipeline.modeling.base import MODELS, Shape, build_model, num_outputs
 from pipeline.windows.dataset import WindowDataset
 from pipeline.windows.encoding import channel_names
 from trackstack import UserError
@@ -32,7 +32,7 @@ def save_model(folder: Path, model: nn.Module, description: dict[str, Any]) -> N
     """Write weights and description, with a digest of the weights; the folder appears whole or not at all.
 
     Args:
-        description: must hold `model`, `model_params`, `features`, `classes` and `window`.
+        description: must hold `model`, `model_params`, `features`, `classes` or `targets`, and `window`.
     """
     weights = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
     with new_folder(folder) as partial:
@@ -50,7 +50,7 @@ def load_model(folder: Path) -> tuple[nn.Module, dict[str, Any]]:
         description = json.loads((folder / DESCRIPTION_FILE).read_text(encoding="utf-8"))
         name = description["model"]
         model_params = validate(MODELS.module(name).Params, description["model_params"], folder / DESCRIPTION_FILE)
-        shape = Shape(len(channel_names(description["features"])), description["window"], len(description["classes"]))
+        shape = Shape(len(channel_names(description["features"])), description["window"], num_outputs(description))
         model = build_model(name, model_params, shape)
         weights, expected = load((folder / WEIGHTS_FILE).read_bytes()), description["digest"]
         model.load_state_dict(weights)
@@ -98,7 +98,7 @@ def load_with_example(folder: Path) -> tuple[nn.Module, np.ndarray]:
     return model, np.zeros((1, description["window"], len(channel_names(description["features"]))), np.float32)
 
 
-def predict_logits(
+def predict_outputs(
     model: nn.Module,
     windows: WindowDataset,
     device: torch.device,
@@ -106,7 +106,9 @@ def predict_logits(
     ranks: Ranks | None = None,
     pause: Callable[[], None] = lambda: None,
 ) -> tuple[Tensor, Tensor]:
-    """Logits float32 [W, K] and labels int64 [W] of all windows in order, on the CPU; alike in all processes.
+    """The model's outputs float32 [W, K] and the labels of all windows in order, on the CPU; alike in all processes.
+
+    Outputs are logits, or amounts in standard deviations; labels are int64 [W], or amounts in their own units [W, K].
 
     Args:
         precision: float32 or bf16, as the model was trained.
@@ -116,26 +118,35 @@ def predict_logits(
     ranks = ranks or Ranks()
     was_training = model.training
     model.eval()
-    logits_WK = torch.zeros(len(windows), windows.num_classes)
+    outputs_WK = torch.zeros(len(windows), num_outputs(windows.cache.metadata))
     indices = torch.arange(len(windows)).split(INFERENCE_BATCH)
     with torch.inference_mode(), autocast(device, precision):
         for first in range(0, len(indices), ranks.world):
             pause()
             for index_B in indices[first : first + ranks.world][ranks.rank : ranks.rank + 1]:
                 windows_BLC, _ = windows.batch(index_B.to(windows.starts.device))
-                logits_WK[index_B] = model(windows_BLC.to(device)).float().cpu()
-        ranks.sum_(logits_WK)
+                outputs_WK[index_B] = model(windows_BLC.to(device)).float().cpu()
+        ranks.sum_(outputs_WK)
     model.train(was_training)
-    return logits_WK, windows.labels().cpu()
+    return outputs_WK, windows.labels().cpu()
 
 
-def classify_windows(
+def predict_windows(
     model: nn.Module, description: dict[str, Any], windows: WindowDataset, device: torch.device
 ) -> np.ndarray:
-    """Probabilities float64 [W, K] of all windows in order: for `evaluate`, `trackstack predict` and MLflow alike.
+    """Probabilities of the classes, or amounts in their own units, float64 [W, K], of all windows in order.
+
+    For `evaluate`, `trackstack predict` and MLflow alike.
 
     Args:
         description: of the model, as `load_model` gives it.
     """
-    logits_WK, _ = predict_logits(model.to(device), windows, device, description["train"]["precision"])
-    return logits_WK.double().softmax(1).numpy()
+    outputs_WK, _ = predict_outputs(model.to(device), windows, device, description["train"]["precision"])
+    if "targets" not in description:
+        return outputs_WK.double().softmax(1).numpy()
+    return in_own_units(outputs_WK, description["target_mean"], description["target_std"])
+
+
+def in_own_units(outputs_WK: Tensor, mean_K: Sequence[float], std_K: Sequence[float]) -> np.ndarray:
+    """Amounts float64 [W, K] in their own units, of outputs in standard deviations from the training rows' mean."""
+    return outputs_WK.double().numpy() * np.array(std_K, np.float64) + np.array(mean_K, np.float64)

@@ -50,10 +50,10 @@ class Model(nn.Module):
         ]
         self.blocks = nn.Sequential(*blocks)
         self.dropout = nn.Dropout(params.dropout)
-        self.head = nn.Linear(2 * last, shape.classes)
+        self.head = nn.Linear(2 * last, shape.outputs)
 
     def forward(self, windows_BLC: Tensor) -> Tensor:
-        """Logits [B, K] of windows [B, L, C]."""
+        """Outputs [B, K] of windows [B, L, C]."""
         # As images of one line, in the windows' own memory layout (channels last): on a CPU, torch computes these a
         # quarter faster than the same as Conv1d.
         features_BD1L = self.blocks(self.stem(windows_BLC.transpose(1, 2).unsqueeze(2)))

@@ -31,9 +31,9 @@ class Model(nn.Module):
             nn.Linear(params.hidden, params.hidden),
             nn.ReLU(),
             nn.Dropout(params.dropout),
-            nn.Linear(params.hidden, shape.classes),
+            nn.Linear(params.hidden, shape.outputs),
         )
 
     def forward(self, windows_BLC: Tensor) -> Tensor:
-        """Logits [B, K] of windows [B, L, C]."""
+        """Outputs [B, K] of windows [B, L, C]."""
         return self.layers(windows_BLC)

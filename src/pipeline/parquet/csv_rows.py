@@ -169,7 +169,9 @@ def _parse(content: bytes, header: list[str], contract: Contract, *, lenient: bo
     """Typed columns of the lines of a block; lenient: a value that does not parse becomes null."""
     types: dict[str, Any] = {column: TYPES[contract.id_type(column)] for column in contract.id_columns()}
     types |= {feature.name: _parsed_type(feature, lenient) for feature in contract.features}
-    types[contract.label] = pl.String if lenient else pl.Enum(contract.classes)
+    types |= dict.fromkeys(contract.target_names(), pl.Float32)
+    if contract.label:
+        types[contract.label] = pl.String if lenient else pl.Enum(contract.classes)
     schema = {str(number): types[column] for number, column in enumerate(header)}
     quote = '"' if b'"' in content else None
     rows = pl.read_csv(io.BytesIO(content), schema=schema, ignore_errors=lenient, quote_char=quote)
@@ -188,10 +190,13 @@ def _finish(rows: pl.DataFrame, contract: Contract) -> pl.DataFrame:
 
     How many chunks the parser makes depends on the number of its threads, and the order of sums on the chunks.
     """
-    label = pl.col(contract.label).cast(pl.Enum(contract.classes), strict=False).to_physical().cast(pl.Int16)
+    names = [contract.label] if contract.label else []
+    label = [
+        pl.col(name).cast(pl.Enum(contract.classes), strict=False).to_physical().cast(pl.Int16) for name in names
+    ]
     features = [_finished(feature) for feature in contract.features]
     may_be_empty = [pl.col(name).fill_null("") for name in _extra_texts(contract)]
-    return rows.with_columns(label, *features, *may_be_empty).select(contract.columns()).rechunk()
+    return rows.with_columns(*label, *features, *may_be_empty).select(contract.columns()).rechunk()
 
 
 def _finished(feature: Feature) -> pl.Expr:
@@ -215,8 +220,9 @@ def _is_faultless(parsed: ParsedBlock, contract: Contract) -> bool:
             return False
         if moments.count and np.isinf([moments.low, moments.high]).any():
             return False
-    no_numbers = [*contract.id_columns(), *(feature.name for feature in contract.categories()), contract.label]
-    return not parsed.rows.select(pl.any_horizontal(_faults(no_numbers, contract)).any()).item()
+    measured = {feature.name for feature in contract.measured()}
+    others = [name for name in contract.columns() if name not in measured]
+    return not parsed.rows.select(pl.any_horizontal(_faults(others, contract)).any()).item()
 
 
 def _faults(header: list[str], contract: Contract) -> list[pl.Expr]:
@@ -238,10 +244,12 @@ def _fault(column: str, feature: Feature | None, contract: Contract) -> pl.Expr:
         return (~good).fill_null(feature.missing == "reject")
     if column in _extra_texts(contract):
         return pl.lit(False)
-    if column != contract.label and contract.id_type(column) == "text":
-        return (value == "").fill_null(True)
-    if column != contract.label and contract.id_type(column) == "float64":
+    if column == contract.label:
+        return value.is_null()
+    if column in contract.target_names() or contract.id_type(column) == "float64":
         return (~value.is_finite()).fill_null(True)
+    if contract.id_type(column) == "text":
+        return (value == "").fill_null(True)
     return value.is_null()
 
 
@@ -288,11 +296,11 @@ def _explain(block: Block, number: int, column: int, value: str, contract: Contr
         reason = "expected a value"
     elif name == contract.label:
         reason = f"expected one of {', '.join(contract.classes)}"
-    elif name not in features:
+    elif name in contract.id_columns():
         reason = f"expected {contract.id_type(name)}"
-    elif features[name].kind == "category":
+    elif name in features and features[name].kind == "category":
         reason = f"expected one of {', '.join(features[name].categories)}"
-    elif (bounds := features[name].range) is not None:
+    elif name in features and (bounds := features[name].range) is not None:
         reason = f"expected a number from {bounds[0]:g} to {bounds[1]:g}"
     else:
         reason = "expected a finite number"

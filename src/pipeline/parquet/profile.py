@@ -27,7 +27,7 @@ class Profile:
     def __init__(self, contract: Contract):
         self.contract = contract
         self.rows = 0
-        self.columns = {feature.name: Moments() for feature in contract.measured()}
+        self.columns = {name: Moments() for name in contract.amounts()}
         self.categories = {feature.name: dict.fromkeys(feature.categories, 0) for feature in contract.categories()}
         self.classes = Counter(dict.fromkeys(contract.classes, 0))
         self.groups: Counter = Counter()
@@ -44,16 +44,17 @@ class Profile:
         for name, categories in self.categories.items():
             for category, count in rows[name].drop_nulls().alias("category").value_counts(name="rows").iter_rows():
                 categories[category] += count
-        counts = np.bincount(rows[self.contract.label].to_numpy(), minlength=len(self.contract.classes))
-        for name, count in zip(self.contract.classes, counts.tolist(), strict=True):
-            self.classes[name] += count
+        if self.contract.label:
+            counts = np.bincount(rows[self.contract.label].to_numpy(), minlength=len(self.contract.classes))
+            for name, count in zip(self.contract.classes, counts.tolist(), strict=True):
+                self.classes[name] += count
         if self.contract.group:
             for count, group in rows[self.contract.group].rle().struct.unnest().iter_rows():
                 self.groups[group] += count
 
     def as_json(self) -> dict:
-        """Counts, and per feature count, nulls, min, max, mean, standard deviation and quantiles, or the rows of each
-        category."""
+        """Counts, and per feature and target count, nulls, min, max, mean, standard deviation and quantiles, or the
+        rows of each category."""
         quantiles = self._sample.quantiles()
         columns: dict[str, dict] = {
             name: {**column.as_json(), "quantiles": quantiles[name]} for name, column in self.columns.items()
@@ -61,17 +62,18 @@ class Profile:
         for name, categories in self.categories.items():
             count = sum(categories.values())
             columns[name] = {"count": count, "nulls": self.rows - count, "categories": categories}
+        targets = {name: columns[name] for name in self.contract.target_names()}
         return {
             "columns": {name: columns[name] for name in self.contract.feature_names()},
             "quantiles_of_rows": self._sample.num_rows,
-            "classes": dict(self.classes),
+            **({"targets": targets} if targets else {"classes": dict(self.classes)}),
             "groups": {str(group): self.groups[group] for group in sorted(self.groups)},
         }
 
 
 def block_moments(rows: pl.DataFrame, contract: Contract) -> dict[str, Moments]:
-    """The moments of each feature of some rows but for categories; may run in any thread."""
-    return {feature.name: Moments.of(rows[feature.name].to_numpy()) for feature in contract.measured()}
+    """The moments of each feature but for categories, and of each target, of some rows; may run in any thread."""
+    return {name: Moments.of(rows[name].to_numpy()) for name in contract.amounts()}
 
 
 class _Sample:

@@ -66,8 +66,8 @@ def convert(manifest: Manifest, raw: Path, out: Path, params: Params) -> None:
     schema = parquet_schema(manifest.contract)
     profile = Profile(manifest.contract)
     # Of measured values hardly two are equal, and looking for those that are takes longer than parsing.
-    measured = {feature.name for feature in manifest.contract.measured()}
-    few_values = [field.name for field in schema if field.name not in measured]
+    amounts = manifest.contract.amounts()
+    few_values = [field.name for field in schema if field.name not in amounts]
     with new_folder(out) as folder:
         with (
             (folder / REJECTED_FILE).open("w", newline="", encoding="utf-8") as report,
@@ -149,10 +149,11 @@ def _map_in_order(function: Callable, items: Iterator, num_threads: int) -> Iter
 
 
 def parquet_schema(contract: Contract) -> pa.Schema:
-    """Types in the Parquet file: ids as the catalog says, features by their kind, the label's number as int16."""
+    """Types in the Parquet file: ids as the catalog says, features by their kind, float32 amounts, int16 classes."""
     types = {column: ID_TYPES[contract.id_type(column)] for column in contract.id_columns()}
     types |= {feature.name: FEATURE_TYPES[feature.kind] for feature in contract.features}
-    types |= {contract.label: pa.int16(), SEGMENT_COLUMN: pa.int32()}
+    types |= {contract.label: pa.int16()} if contract.label else dict.fromkeys(contract.target_names(), pa.float32())
+    types[SEGMENT_COLUMN] = pa.int32()
     may_be_null = {feature.name for feature in contract.features if feature.missing == "mean"}
     return pa.schema([pa.field(name, of, nullable=name in may_be_null) for name, of in types.items()])
 

@@ -1,4 +1,4 @@
-"""Rows to labels and probabilities: for `trackstack predict`, and for MLflow's pyfunc.
+"""Rows to labels and probabilities, or to amounts: for `trackstack predict`, and for MLflow's pyfunc.
 
 Rows are cut into windows as the tensor cache is: a window never crosses from one group or series to the next. Where
 a table has no such columns, all of it is one recording.
@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from pipeline.modeling.saved_model import classify_windows, load_model
+from pipeline.modeling.saved_model import load_model, predict_windows
 from pipeline.windows.dataset import TensorCache, WindowDataset
 from pipeline.windows.encoding import encode
 from pipeline.windows.slicing import normalise, window_starts
@@ -27,7 +27,7 @@ CLASSIFIER_FOLDER = "classifier"
 
 
 class Classifier:
-    """A model folder, ready to classify rows."""
+    """A model folder, ready for rows."""
 
     def __init__(self, folder: Path):
         self.model, self.description = load_model(folder)
@@ -45,11 +45,18 @@ class Classifier:
         return [name for name in (group, series) if name] if series else []
 
     def probability_columns(self) -> list[str]:
-        """The columns of the result that hold the classes' probabilities."""
-        return [f"p_{name}" for name in self.description["classes"]]
+        """The columns of the result that hold the classes' probabilities; none of a regression."""
+        return [f"p_{name}" for name in self.description.get("classes", ())]
+
+    def predicted_columns(self) -> list[str]:
+        """The columns of the result that hold the class, or the amount of each target."""
+        targets = [target["name"] for target in self.description.get("targets", ())]
+        return [f"predicted_{name}" for name in targets] if len(targets) > 1 else ["predicted"]
 
     def classify(self, columns: Columns, name_row: Callable[[int], str] = "row {}".format) -> dict[str, np.ndarray]:
         """A row per window: group and series where known, its first row, the label, and each class's probability.
+
+        Of a regression the amounts, in their own units, in the place of label and probabilities.
 
         Args:
             columns: equally long; others than the features and keys are not looked at.
@@ -71,13 +78,16 @@ class Classifier:
         starts = self._starts(columns, len(rows_TC))
         mean_C, std_C = (np.array(description[name], np.float32) for name in ("mean", "std"))
         signal = torch.from_numpy(normalise(rows_TC, mean_C, std_C))
-        labels = torch.zeros(len(signal), dtype=torch.int64)  # unknown
+        labels = torch.zeros(len(signal))  # unknown
         splits = {"new": torch.from_numpy(starts)}
         cache = TensorCache(signal, labels, splits, torch.from_numpy(mean_C), torch.from_numpy(std_C), description)
-        probs_WK = classify_windows(self.model, description, WindowDataset(cache, "new"), self.device)
+        found_WK = predict_windows(self.model, description, WindowDataset(cache, "new"), self.device)
         known = {key: np.asarray(columns[key])[starts] for key in self.key_columns() if key in columns}
-        probs = dict(zip(self.probability_columns(), probs_WK.T, strict=True))
-        return known | {"row": starts, "predicted": np.array(description["classes"])[probs_WK.argmax(1)]} | probs
+        known["row"] = starts
+        if "targets" in description:
+            return known | dict(zip(self.predicted_columns(), found_WK.astype(np.float32).T, strict=True))
+        predicted_W = np.array(description["classes"])[found_WK.argmax(1)]
+        return known | {"predicted": predicted_W} | dict(zip(self.probability_columns(), found_WK.T, strict=True))
 
     def predict(self, model_input: Any, params: dict[str, Any] | None = None) -> Any:
         """What MLflow calls: a pandas data frame of rows to one of windows."""

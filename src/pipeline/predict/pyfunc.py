@@ -37,7 +37,8 @@ def serve_rows(exported: Path, folder: Path) -> None:
     features = classifier.description["features"]
     columns = [ColSpec(kinds[feature.get("kind", "number")], feature["name"]) for feature in features]
     probs = [ColSpec(DataType.double, name) for name in classifier.probability_columns()]
-    labels = [ColSpec(DataType.long, "row"), ColSpec(DataType.string, "predicted")]
+    kind = DataType.float if "targets" in classifier.description else DataType.string
+    labels = [ColSpec(DataType.long, "row"), *(ColSpec(kind, name) for name in classifier.predicted_columns())]
     model = Model.load(exported)
     environments = model.flavors[mlflow.pyfunc.FLAVOR_NAME]["env"]
     mlflow.pyfunc.add_to_model(

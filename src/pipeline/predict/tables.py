@@ -73,8 +73,8 @@ def _summary(count: int, rows: Columns, classifier: Classifier) -> str:
 
 
 def as_csv(labels: pl.DataFrame) -> str:
-    """The table as CSV, probabilities to six decimals."""
-    return labels.write_csv(float_precision=6)
+    """The table as CSV, probabilities to six decimals; amounts, which are float32, to the last digit."""
+    return labels.write_csv(float_precision=None if pl.Float32 in labels.dtypes else 6)
 
 
 def _own_model() -> str:

@@ -69,18 +69,37 @@ def find_segments(rows: pq.ParquetFile, contract: Contract) -> Segments:
 def deal_into_folds(segments: Segments, label_T: np.ndarray, folds: int) -> Segments:
     """Make as many groups of recordings, or of rows, as there are folds: shuffled, then dealt out class by class.
 
-    The shuffle is NumPy's legacy one, whose numbers are promised never to change.
+    Without classes they are dealt out from the lowest to the highest, so that each fold has some of every size. The
+    shuffle is NumPy's legacy one, whose numbers are promised never to change.
+
+    Args:
+        segments: whose groups are the recordings or rows.
+        label_T: the class of each row, int [T], or its targets, float32 [T, K], of which the first counts.
+        folds: how many.
     """
     num_parts = len(segments.names)
     if num_parts < folds:
         what = "recordings" if num_parts < len(label_T) else "rows"
         raise UserError(f"params.yaml: tensor_cache.folds is {folds}; expected at most {num_parts}, the {what}")
-    _, first = np.unique(segments.groups, return_index=True)
     shuffled = np.random.RandomState(0).permutation(num_parts)
-    by_class = shuffled[np.argsort(label_T[segments.edges[first]][shuffled], kind="stable")]
+    if label_T.ndim == 1:
+        _, first = np.unique(segments.groups, return_index=True)
+        stratum = label_T[segments.edges[first]]
+    else:
+        stratum = _quantiles(segments, label_T[:, 0], folds)
+    by_stratum = shuffled[np.argsort(stratum[shuffled], kind="stable")]
     fold = np.empty(num_parts, np.int64)
-    fold[by_class] = np.arange(num_parts) % folds
+    fold[by_stratum] = np.arange(num_parts) % folds
     return Segments(segments.edges, fold[segments.groups], list(range(folds)))
+
+
+def _quantiles(segments: Segments, amount_T: np.ndarray, folds: int) -> np.ndarray:
+    """int64 [parts]: the number of each part's quantile, which holds as many parts as there are folds."""
+    group_T = np.repeat(segments.groups, np.diff(segments.edges))
+    mean = np.bincount(group_T, weights=amount_T) / np.bincount(group_T)
+    rank = np.empty(len(mean), np.int64)
+    rank[np.argsort(mean, kind="stable")] = np.arange(len(mean))
+    return rank // folds
 
 
 def split_groups(rows_of_groups: dict, params: Params) -> dict[str, list]:

@@ -2,8 +2,9 @@
 
 The file holds `signal` float32 [T, C], `label` int64 [T], `starts_train|val|test` int64 [W], `mean` and `std` float32
 [C], `segment_edges` int64 [S + 1], `segment_groups` int64 [S], and one JSON value of metadata; `windows/dataset.py`
-opens it. Rows are read and written a row group at a time; only the starts (8 bytes a window) and the segments
-are held in memory.
+opens it. Of a regression `label` is float32 [T, K], in the columns' own units, and `target_mean` and `target_std`
+float32 [K] are those of the training rows. Rows are read and written a row group at a time; only the starts (8 bytes
+a window) and the segments are held in memory.
 """
 
 from __future__ import annotations
@@ -49,11 +50,12 @@ def build(processed: Path, out: Path, params: Params) -> None:
             chosen = segments.are_in(split[name])
             starts[name] = window_starts(segments.edges[:-1][chosen], segments.edges[1:][chosen], window, stride)
         _refuse_empty_splits(starts, split, window)
-        mean_C, std_C = moments(_training_rows(rows, contract, segments, split["train"]))
+        mean_C, std_C = moments(_training_rows(_features(rows, contract), segments, split["train"]))
         num_rows, channels = rows.metadata.num_rows, len(mean_C)
         tensors = {
             "signal": Tensor("F32", (num_rows, channels), _normalised(rows, contract, mean_C, std_C)),
             "label": Tensor("I64", (num_rows,), _labels(rows, contract)),
+            **_targets(rows, contract, segments, split["train"]),
             "mean": Tensor.of(mean_C),
             "std": Tensor.of(std_C),
             "segment_edges": Tensor.of(segments.edges),
@@ -81,6 +83,19 @@ def moments(parts: Iterable[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
     return mean_C.astype(np.float32), std_C.astype(np.float32)
 
 
+def _targets(rows: pq.ParquetFile, contract: Contract, segments: Segments, groups: list) -> dict[str, Tensor]:
+    """What a regression has in the place of, and beside, the numbers of classes."""
+    if contract.task == "classification":
+        return {}
+    mean_K, std_K = moments(_training_rows(_labels(rows, contract), segments, groups))
+    shape = (rows.metadata.num_rows, len(contract.targets))
+    return {
+        "label": Tensor("F32", shape, _labels(rows, contract)),
+        "target_mean": Tensor.of(mean_K),
+        "target_std": Tensor.of(std_K),
+    }
+
+
 def _features(rows: pq.ParquetFile, contract: Contract) -> Iterator[np.ndarray]:
     """Rows float32 [N, C], row group by row group; null is NaN."""
     features = [feature.model_dump(mode="json") for feature in contract.features]
@@ -90,11 +105,14 @@ def _features(rows: pq.ParquetFile, contract: Contract) -> Iterator[np.ndarray]:
         yield encode({name: column.to_numpy() for name, column in columns.items()}, features)
 
 
-def _training_rows(
-    rows: pq.ParquetFile, contract: Contract, segments: Segments, groups: list
-) -> Iterator[np.ndarray]:
+def _numbers(rows: pq.ParquetFile, names: list[str]) -> Iterator[np.ndarray]:
+    for table in row_groups(rows, names):
+        yield np.column_stack([table[name].to_numpy() for name in names])
+
+
+def _training_rows(parts: Iterator[np.ndarray], segments: Segments, groups: list) -> Iterator[np.ndarray]:
     is_training, first = segments.are_in(groups), 0
-    for rows_NC in _features(rows, contract):
+    for rows_NC in parts:
         numbers = np.arange(first, first + len(rows_NC))
         chosen = is_training[np.searchsorted(segments.edges, numbers, side="right") - 1]
         first += len(rows_NC)
@@ -114,6 +132,9 @@ def _normalised(rows: pq.ParquetFile, contract: Contract, mean_C: np.ndarray, st
 
 
 def _labels(rows: pq.ParquetFile, contract: Contract) -> Iterator[np.ndarray]:
+    """Numbers of classes int16 [N], or amounts float32 [N, K], row group by row group."""
+    if contract.label is None:
+        return _numbers(rows, contract.target_names())
     return (table[contract.label].to_numpy() for table in row_groups(rows, [contract.label]))
 
 
@@ -127,11 +148,17 @@ def _metadata_of_data(profile: dict, contract: Contract) -> dict:
         "vectors": [
             {"axes": [channel[name] for name in vector.axes], "kind": vector.kind} for vector in contract.vectors
         ],
-        "classes": list(contract.classes),
+        **_what_is_predicted(contract),
         "group": contract.group,
         "series": contract.series,
         "sample_rate_hz": contract.sample_rate_hz,
     }
+
+
+def _what_is_predicted(contract: Contract) -> dict:
+    if contract.task == "classification":
+        return {"classes": list(contract.classes)}
+    return {"task": contract.task, "targets": [target.model_dump(mode="json") for target in contract.targets]}
 
 
 def _refuse_empty_splits(starts: dict[str, np.ndarray], split: dict[str, list], window: int) -> None:

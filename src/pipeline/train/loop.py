@@ -16,8 +16,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from pipeline.modeling.base import LOSSES, METRICS, Shape, build_model
-from pipeline.modeling.saved_model import load_start_weights, predict_logits
+from pipeline.modeling.amounts import amount_figures
+from pipeline.modeling.base import LOSSES, METRICS, Shape, build_model, num_outputs, tasks_of
+from pipeline.modeling.saved_model import in_own_units, load_start_weights, predict_outputs
 from pipeline.train.augment import Augment
 from pipeline.train.config import TrainingConfig
 from pipeline.train.loader import load, resident
@@ -57,7 +58,10 @@ class Trainer:
         self.params, self.config, self.runtime = config.train, config, runtime
         device = runtime.device
         on_device = resident(cache, device)
-        self.windows = {name: WindowDataset(on_device, name) for name in ("train", "val")}
+        self.windows = {
+            "train": WindowDataset(on_device.with_standard_targets(), "train"),
+            "val": WindowDataset(on_device, "val"),
+        }
         torch.manual_seed(self.params.seed)
         model = build_model(self.params.model, config.model, shape_of(cache))
         if self.params.init_from:
@@ -66,7 +70,7 @@ class Trainer:
         self.model = globalize(model, runtime.ranks).to(device)
         # Not dynamic: what was compiled for a short last batch would serve full ones later, but not after a restart.
         self._forward = torch.compile(self.model, dynamic=False) if self.params.compile else self.model
-        counts_K = class_counts(cache)
+        counts_K = class_counts(cache) if cache.task == "classification" else None
         self.loss = LOSSES.module(self.params.loss).Loss(config.loss, counts_K).to(device)
         self.augment = Augment(cache, self.params.augment, device)
         self.generator = torch.Generator(device)
@@ -121,7 +125,10 @@ class Trainer:
         self._pause()
 
     def train_step(self, windows_BLC: Tensor, labels_B: Tensor, total: int) -> None:
-        """One step on this process's windows float32 [B, L, C] and labels int64 [B] of a batch of `total`."""
+        """One step on this process's windows float32 [B, L, C] and their labels of a batch of `total`.
+
+        Labels are int64 [B], or amounts float32 [B, K] in standard deviations.
+        """
         ranks = self.runtime.ranks
         seed = step_seed(self.params.seed, self.step)
         torch.manual_seed(seed)  # for dropout
@@ -157,20 +164,26 @@ class Trainer:
         self.loss_sum.zero_()
 
     def validate(self) -> Figures:
-        """Cross-entropy, accuracy and the chosen metric of the validation split, if any; alike in all processes."""
-        if not len(self.windows["val"]):
+        """Loss, usual figures and the chosen metric of the validation split, if any; alike in all processes."""
+        windows = self.windows["val"]
+        if not len(windows):
             return {}
-        logits_WK, labels_W = predict_logits(
-            self.model,
-            self.windows["val"],
-            self.runtime.device,
-            self.params.precision,
-            self.runtime.ranks,
-            self._pause,
+        outputs_WK, labels = predict_outputs(
+            self.model, windows, self.runtime.device, self.params.precision, self.runtime.ranks, self._pause
         )
+        cache = windows.cache
+        if cache.task == "classification":
+            figures = split_metrics(outputs_WK, labels, "val")
+        else:
+            std_K = cache.target_std.cpu().numpy()
+            predicted_WK = in_own_units(outputs_WK, cache.target_mean.tolist(), std_K.tolist())
+            outputs_WK = torch.from_numpy(predicted_WK).float()
+            found = amount_figures(predicted_WK, labels.numpy(), std_K)
+            figures = {f"val_{name}": value for name, value in found.items()}
+        if cache.task not in tasks_of(METRICS, self.params.metric):
+            return figures
         metric = METRICS.module(self.params.metric).metric
-        figures = split_metrics(logits_WK, labels_W, "val")
-        return figures | {f"val_{self.params.metric}": metric(self.config.metric, logits_WK, labels_W)}
+        return figures | {f"val_{self.params.metric}": metric(self.config.metric, outputs_WK, labels)}
 
     def _pause(self) -> None:
         """Between two steps: write a checkpoint when it is time, end when it is asked for."""
@@ -219,7 +232,7 @@ def diverged(what: str, lr: float) -> UserError:
 
 def shape_of(cache: TensorCache) -> Shape:
     """The ends of a model for this data."""
-    return Shape(cache.signal.shape[1], cache.metadata["window"], len(cache.metadata["classes"]))
+    return Shape(cache.signal.shape[1], cache.metadata["window"], num_outputs(cache.metadata))
 
 
 def class_counts(cache: TensorCache) -> Tensor:

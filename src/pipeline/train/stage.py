@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from pipeline.modeling.base import LOSSES, METRICS, MODELS
+from pipeline.modeling.base import LOSSES, METRICS, MODELS, refuse_loss_of_other_task, tasks_of
 from pipeline.modeling.data_record import describe_data
 from pipeline.modeling.saved_model import save_model
 from pipeline.train.config import TrainingConfig
@@ -40,6 +40,8 @@ from trackstack.training.distributed import Ranks, join
 SRC = Path(__file__).resolve().parents[2]
 MODEL_LOADER = "pipeline.modeling.saved_model:load_with_example"
 MODEL_EXPORTER = "pipeline.predict.pyfunc:serve_rows"
+CURVES = ("val_loss", "val_accuracy", "val_r2")
+"""What dvc.yaml draws and not all trainings have: DVC complains of a missing table, and not of an empty one."""
 Checkpoint = tuple[int, dict[str, Any]]
 """A step, and the trainer's state after it."""
 
@@ -51,11 +53,12 @@ def train(cache_folder: Path, model_folder: Path, live_folder: Path, config: Tra
     weights. Where several processes are to train, it starts them.
 
     Raises:
-        UserError: no cache, a module that dvc.yaml does not list, no such device, too little memory, or a loss that
-            is not finite.
+        UserError: no cache, a loss for another task, a module that dvc.yaml does not list, no such device, too little
+            memory, or a loss that is not finite.
         Interrupted: a stop was asked for.
     """
     cache = open_cache(cache_folder)
+    refuse_loss_of_other_task(config.train.loss, cache.task, cache.metadata["dataset"])
     if not cache.metadata["split"]["val"]:
         refuse_without_validation(config.train)
     refuse_undeclared_modules()
@@ -98,6 +101,8 @@ def _train_as_first(
     """The process that keeps the record and writes the outputs."""
     run, device = checkpoints.run, runtime.versions["device"]
     print(f"run {run}: {config.train.model}, {_sizes(cache)}, on {device}", flush=True)
+    if cache.task not in (tasks := tasks_of(METRICS, config.train.metric)):
+        print(f"metric {config.train.metric} is left out: it is for {' and '.join(tasks)}", flush=True)
     checkpoint = checkpoints.load()
     changes = _changed_versions(checkpoint[1]["versions"], runtime.versions) if checkpoint else None
     start = _start_record(cache, config, runtime, run, changes)
@@ -155,8 +160,11 @@ def run_id(cache: TensorCache, config: TrainingConfig) -> str:
 
 def describe(cache: TensorCache, config: TrainingConfig, run: str, kept: Figures) -> dict[str, Any]:
     """What `model.json` says beside the weights."""
-    about = ("dataset", "features", "classes", "group", "series", "sample_rate_hz", "window", "stride")
+    predicted = ("task", "targets") if cache.task == "regression" else ("classes",)
+    about = ("dataset", "features", *predicted, "group", "series", "sample_rate_hz", "window", "stride")
     data = {key: cache.metadata[key] for key in about}
+    if cache.task == "regression":
+        data |= {"target_mean": cache.target_mean.tolist(), "target_std": cache.target_std.tolist()}
     sections = {name: section for name, section in config.as_json().items() if name != "models"}
     return {
         "run": run,
@@ -221,6 +229,10 @@ def _live(folder: Path) -> Iterator[OnEpoch]:
             live.next_step()
 
         yield on_epoch
+    for name in CURVES:
+        table = folder / "plots" / "metrics" / f"{name}.tsv"
+        if not table.exists():
+            table.write_text(f"step\t{name}\n", encoding="utf-8")
 
 
 def _sizes(cache: TensorCache) -> str:

@@ -23,7 +23,7 @@ class TensorCache:
     signal: Tensor
     """float32 [T, C], normalised."""
     label: Tensor
-    """int64 [T], the number of a class."""
+    """int64 [T], the number of a class; of a regression float32 [T, K], the amounts in their own units."""
     starts: dict[str, Tensor]
     """Per split: int64 [W], first rows of its windows."""
     mean: Tensor
@@ -31,12 +31,27 @@ class TensorCache:
     std: Tensor
     """float32 [C]."""
     metadata: dict[str, Any]
-    """dataset, features, vectors, classes, group, groups, series, window, stride, split, sample_rate_hz, digest, and
-    digests of its sources."""
+    """dataset, features, vectors, classes (of a regression task and targets), group, groups, series, window, stride,
+    split, sample_rate_hz, digest, and digests of its sources."""
     segment_edges: Tensor = field(default_factory=lambda: torch.zeros(1, dtype=torch.int64))
     """int64 [S + 1]: segment i, neighbours of one group and series, has the rows from edges[i] up to edges[i + 1]."""
     segment_groups: Tensor = field(default_factory=lambda: torch.zeros(0, dtype=torch.int64))
     """int64 [S]: the number of a segment's group in the metadata's `groups`."""
+    target_mean: Tensor = field(default_factory=lambda: torch.zeros(0))
+    """float32 [K], of the training rows' amounts; none of a classification."""
+    target_std: Tensor = field(default_factory=lambda: torch.zeros(0))
+    """float32 [K]."""
+
+    @property
+    def task(self) -> str:
+        """classification or regression."""
+        return self.metadata.get("task", "classification")
+
+    def with_standard_targets(self) -> TensorCache:
+        """The same cache with amounts in standard deviations from the training rows' mean; itself without amounts."""
+        if self.task == "classification":
+            return self
+        return replace(self, label=(self.label - self.target_mean) / self.target_std)
 
     def to(self, device: torch.device) -> TensorCache:
         """The same cache with its tensors on a device; itself where they are there already."""
@@ -49,6 +64,8 @@ class TensorCache:
             starts={name: starts.to(device) for name, starts in self.starts.items()},
             mean=self.mean.to(device),
             std=self.std.to(device),
+            target_mean=self.target_mean.to(device),
+            target_std=self.target_std.to(device),
         )
 
 
@@ -59,6 +76,7 @@ def open_cache(folder: Path) -> TensorCache:
         with safe_open(path, framework="pt") as file:
             metadata = json.loads(file.metadata()[METADATA_KEY])
             tensor = file.get_tensor
+            more = ("target_mean", "target_std") if "targets" in metadata else ()
             return TensorCache(
                 signal=tensor("signal"),
                 label=tensor("label"),
@@ -68,6 +86,7 @@ def open_cache(folder: Path) -> TensorCache:
                 metadata=metadata,
                 segment_edges=tensor("segment_edges"),
                 segment_groups=tensor("segment_groups"),
+                **{name: tensor(name) for name in more},
             )
     except FileNotFoundError:
         raise UserError(f"{path}: no such file; type: dvc repro tensor_cache") from None
@@ -92,18 +111,13 @@ class WindowDataset(torch.utils.data.Dataset):
         return len(self.starts)
 
     def batch(self, index_B: Tensor) -> tuple[Tensor, Tensor]:
-        """Windows float32 [B, L, C] and labels int64 [B]; a window's label is that of its middle row."""
+        """Windows float32 [B, L, C], and the labels of their middle rows: int64 [B], or float32 [B, K]."""
         starts_B = self.starts.index_select(0, index_B)
         windows = self._windows.index_select(0, starts_B)
         return windows.view(-1, self.window, self.channels), self._labels.index_select(0, starts_B)
 
-    @property
-    def num_classes(self) -> int:
-        """Of the whole data, not of this split alone."""
-        return len(self.cache.metadata["classes"])
-
     def labels(self) -> Tensor:
-        """Labels int64 [W] of all windows, in order."""
+        """Labels of all windows, in order: int64 [W], or float32 [W, K]."""
         return self._labels.index_select(0, self.starts)
 
     def segments(self) -> Tensor:

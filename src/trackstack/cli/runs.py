@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from trackstack import UserError
 from trackstack.cli.printing import Json, RunKey, number, print_json, print_table, seconds, state, when
 
-USUAL_METRICS = ("val_accuracy", "test_accuracy")
+USUAL_METRICS = ("val_accuracy", "test_accuracy", "val_r2", "test_r2")
 """What a list shows of runs that have them; of others it shows the first metrics."""
 commands = typer.Typer()
 runs = typer.Typer(no_args_is_help=True, help="Look at recorded runs.")
@@ -73,14 +73,18 @@ def compare(
         list[str] | None, typer.Argument(metavar="RUN...", help="Two runs or more; with --plot all, by default.")
     ] = None,
     plot: Annotated[Path | None, typer.Option(help="Draw them into this file: .png, .svg or .pdf.")] = None,
-    metric: Annotated[str, typer.Option(help="What to draw.")] = "val_accuracy",
+    metric: Annotated[
+        str | None, typer.Option(help="What to draw; val_accuracy, val_r2 or the first that there is.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Parameters, data, source files and figures in which runs differ."""
     from trackstack.records.query import compare_runs, list_runs
     from trackstack.tracking.environment import home
 
-    every = [row["run"] for row in list_runs(home()) if metric in row["metrics"]] if plot and not keys else []
+    recorded = list_runs(home())
+    metric = metric or _usual(recorded, "val_")
+    every = [row["run"] for row in recorded if metric in row["metrics"]] if plot and not keys else []
     rows = compare_runs(home(), keys or every)
     if plot:
         from trackstack.records.plots import plot_comparison
@@ -96,15 +100,19 @@ def compare(
 
 @runs.command()
 def folds(
-    metric: Annotated[str, typer.Option(help="What to sum up.")] = "test_accuracy",
+    metric: Annotated[
+        str | None, typer.Option(help="What to sum up; test_accuracy, test_r2 or the first that there is.")
+    ] = None,
     fold: Annotated[str, typer.Option(help="The parameter that names what was tested on.")] = "tensor_cache.test",
     seed: Annotated[str, typer.Option(help="The parameter that holds the seed.")] = "train.seed",
     as_json: Json = False,
 ) -> None:
-    """Cross-validation: mean and spread over folds and seeds, and the accuracy of each group."""
+    """Cross-validation: mean and spread over folds and seeds, and the accuracy or error of each group."""
     from trackstack.records.folds import cross_validations
+    from trackstack.records.query import list_runs
     from trackstack.tracking.environment import home
 
+    metric = metric or _usual(list_runs(home()), "test_")
     results = cross_validations(home(), metric, fold, seed)
     if as_json:
         print_json(results)
@@ -121,8 +129,13 @@ def folds(
         spreads = {"folds": result["spread_folds"], "seeds": result["spread_seeds"]}
         typer.echo("; ".join(f"spread over {of}: {number(value)}" for of, value in spreads.items() if value))
         print_table(["tested on", metric], [[groups, number(value)] for groups, value in result["folds"].items()])
-        rows = [[name, number(group["accuracy"]), group["windows"]] for name, group in result["groups"].items()]
-        print_table(["group", "accuracy", "windows"], rows)
+        if groups := result["groups"]:
+            figures = [name for name in next(iter(groups.values())) if name != "windows"]
+            rows = [
+                [name, *(number(group[figure]) for figure in figures), group["windows"]]
+                for name, group in groups.items()
+            ]
+            print_table(["group", *figures, "windows"], rows)
 
 
 @runs.command()
@@ -151,3 +164,10 @@ def sql(
         print_json([dict(zip(header, row, strict=True)) for row in rows])
     else:
         print_table(header, rows)
+
+
+def _usual(recorded: list[dict[str, Any]], split: str) -> str:
+    """The usual metric of a split that a run has; of runs without one the first metric of any."""
+    names = dict.fromkeys(name for row in recorded for name in row["metrics"])
+    usual = [name for name in USUAL_METRICS if name.startswith(split)]
+    return next((name for name in [*(name for name in usual if name in names), *names]), usual[0])

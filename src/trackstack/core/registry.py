@@ -28,8 +28,15 @@ class Registry:
 
     def names(self) -> list[str]:
         """The files of the package, without those whose name begins with `_`."""
-        folder = Path(importlib.import_module(self.package).__path__[0])
-        return sorted(file.stem for file in folder.glob("[!_]*.py"))
+        return sorted(file.stem for file in self._folder().glob("[!_]*.py"))
+
+    def file(self, name: str) -> Path:
+        """The file of a name."""
+        self.refuse_unknown(name)
+        return self._folder() / f"{name}.py"
+
+    def _folder(self) -> Path:
+        return Path(importlib.import_module(self.package).__path__[0])
 
     def refuse_unknown(self, name: str) -> None:
         """UserError for a name that is no file of the package."""

@@ -24,8 +24,8 @@ class Fold(NamedTuple):
     seed: int
     value: float
     """Of the metric."""
-    per_group: dict[str, tuple[float, int]]
-    """Accuracy and number of windows; empty when they were not recorded."""
+    per_group: dict[str, dict[str, float]]
+    """The columns of its table, such as accuracy and windows; empty when they were not recorded."""
 
 
 def cross_validations(
@@ -59,13 +59,13 @@ def cross_validations(
 
 
 def summarise_folds(folds: list[Fold]) -> dict[str, Any]:
-    """Mean over seeds of the mean over folds, how far folds and seeds lie apart, and each group's accuracy."""
+    """Mean over seeds of the mean over folds, how far folds and seeds lie apart, and each group's figures."""
     by_fold, by_seed, by_group = defaultdict(list), defaultdict(list), defaultdict(list)
     for fold in folds:
         by_fold[fold.groups].append(fold.value)
         by_seed[fold.seed].append(fold.value)
-        for group, (accuracy, windows) in fold.per_group.items():
-            by_group[group].append((accuracy, windows))
+        for group, figures in fold.per_group.items():
+            by_group[group].append(figures)
     complete = {seed: values for seed, values in by_seed.items() if len(values) == len(by_fold)}
     means = [float(np.mean(values)) for values in complete.values()]
     return {
@@ -75,16 +75,17 @@ def summarise_folds(folds: list[Fold]) -> dict[str, Any]:
         "spread_folds": float(np.std([np.mean(values) for values in by_fold.values()], ddof=1)),
         "spread_seeds": float(np.std(means, ddof=1)) if len(means) > 1 else None,
         "groups": {
-            group: {"accuracy": float(np.mean([a for a, _ in values])), "windows": values[0][1]}
-            for group, values in sorted(by_group.items(), key=lambda item: (len(item[0]), item[0]))
+            group: {name: float(np.mean([row[name] for row in rows])) for name in rows[0] if name != "windows"}
+            | {"windows": int(rows[0]["windows"])}
+            for group, rows in sorted(by_group.items(), key=lambda item: (len(item[0]), item[0]))
         },
     }
 
 
-def _per_group(series: Series) -> dict[str, tuple[float, int]]:
+def _per_group(series: Series) -> dict[str, dict[str, float]]:
     for artifact in series.artifacts:
         path = series.folder / artifact["path"]
         if path.name == PER_GROUP_FILE and path.exists():
             with path.open(newline="", encoding="utf-8") as file:
-                return {row["group"]: (float(row["accuracy"]), int(row["windows"])) for row in csv.DictReader(file)}
+                return {row.pop("group"): {name: float(row[name]) for name in row} for row in csv.DictReader(file)}
     return {}

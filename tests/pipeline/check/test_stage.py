@@ -34,3 +34,14 @@ def test_what_it_looks_at_is_what_dvc_yaml_lists(tmp_path, monkeypatch):
     params = Parameters(GOOD)
     check_choices(params)
     assert params.used == {"dataset", "train.model", "train.loss", "train.metric"}
+
+
+def test_a_loss_for_another_task_than_the_datasets_is_refused(tmp_path, monkeypatch):
+    write_reference(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError) as caught:
+        check_choices(Parameters({**GOOD, "train": GOOD["train"] | {"loss": "huber"}}))
+    assert str(caught.value) == (
+        "params.yaml: train.loss is 'huber', which is for regression; the task of sensor_v2 is classification: expected "
+        "focal or likelihood; type: dvc exp run -S train.loss=likelihood"
+    )

@@ -4,9 +4,10 @@ import copy
 
 import pytest
 import yaml
+from support.conversion import entry
 from support.projects import TINY_ENTRY
 
-from pipeline.contract.catalog import Dataset, load_catalog, load_dataset, refuse_changed_entry
+from pipeline.contract.catalog import Contract, Dataset, load_catalog, load_dataset, refuse_changed_entry
 from trackstack import UserError
 
 
@@ -39,6 +40,20 @@ def test_a_feature_of_numbers_is_written_without_what_only_other_kinds_have():
     assert type(contract).model_validate(contract.model_dump(mode="json")) == contract
 
 
+def test_a_regression_has_targets_in_the_place_of_label_and_classes():
+    dataset = entry(10, targets=[{"name": "kg", "unit": "kg"}, {"name": "label"}])
+    assert (dataset.task, dataset.target_names()) == ("regression", ["kg", "label"])
+    assert dataset.columns()[-2:] == ["kg", "label"]
+    assert not {"label", "classes"} & dataset.contract().model_dump().keys()
+    assert Contract.model_validate(dataset.contract().model_dump()) == dataset.contract()
+
+
+def test_digests_of_a_classification_do_not_know_of_targets(write):
+    dataset = load_dataset("tiny", write())
+    assert dataset.task == "classification"
+    assert "targets" not in dataset.contract().model_dump()
+
+
 COLOR = {"name": "ay", "kind": "category", "categories": [1, "red"]}
 STAMP = {"name": "az", "kind": "time", "parts": ["hour", "days"]}
 
@@ -46,6 +61,12 @@ STAMP = {"name": "az", "kind": "time", "parts": ["hour", "days"]}
 @pytest.mark.parametrize(
     ("changes", "expected"),
     [
+        (
+            {"targets": [{"name": "kg"}]},
+            "has targets, and label or classes as well; expected targets alone, or label",
+        ),
+        ({"label": None}, "datasets.tiny: expected label and classes, or targets"),
+        ({"label": None, "targets": []}, "datasets.tiny.targets is []; Tuple should have at least 1 item"),
         ({"labels": "x"}, "datasets.tiny.labels is unknown; allowed here: features, label"),
         ({"path": "/tmp/x"}, "datasets.tiny.path is '/tmp/x'; expected 'data/raw/tiny'"),
         ({"path": ""}, "datasets.tiny.path is ''; expected 'data/raw/tiny'"),

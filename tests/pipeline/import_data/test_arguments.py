@@ -14,7 +14,7 @@ FOLDERS = {
     "import_data/reading": [("catalog", "add"), ("catalog", "update"), ("predict",)],
     "predict": [("predict",)],
 }
-ONLY_ADD = {"columns.py", "commands.py", "advice.py", "suitability.py", "plan.py", "options.py"}
+ONLY_ADD = {"columns.py", "commands.py", "advice.py", "suitability.py", "plan.py", "arguments.py"}
 """Their words are about columns that `update` takes from the entry."""
 
 

@@ -50,7 +50,7 @@ def test_a_table_becomes_a_dataset_version_and_next_month_another(checkout, repo
         ("a,a,y\n1,2,u\n", (), "{}, line 1: a column is there twice: a"),
         (f"a,b,c\n{ROWS}", (), "{}: which column is the label? --label NAME, one of a, b, c"),
         (f"a,b,y\n{ROWS}", ("--label", "q"), "--label q: no such column; there are a, b, y"),
-        (f"a,b,y\n{ROWS}", ("--label", "a"), "a: numbers such as 0.5, not classes; a regression target is not"),
+        ("a,y\n1,2.5\n2,2.5\n", (), "y: 2.5 in every row; expected amounts that differ"),
         ("a,y\n1,u\n2,u\n", (), "y: one class, u; expected 2 to 100"),
         ("a,y\n" + "".join(f"1,c{n}\n" for n in range(101)), (), "y: 101 different values; expected 2 to 100"),
         ("a,b,y\n1,2,u\nbad,2,v\n", (), "a: 'bad' among numbers, in {}, line 3; if it means missing: --missing bad"),

@@ -13,7 +13,7 @@ from pipeline.import_data.plan import make_plan
 from pipeline.import_data.reading.dialect import DialectOptions, read_sample
 from pipeline.import_data.survey import survey_files
 from pipeline.ingest.manifest import build_manifest
-from pipeline.modeling.saved_model import predict_logits
+from pipeline.modeling.saved_model import predict_outputs
 from pipeline.parquet.params import Params as ParquetParams
 from pipeline.parquet.stage import convert
 from pipeline.tensor_cache.params import Params as TensorCacheParams
@@ -46,7 +46,7 @@ def test_a_model_beats_the_majority_class_on_a_table_that_nobody_tuned_for(name,
     cache = open_cache(tmp_path / "cache")
     model, _ = Trainer(cache, TrainingConfig.choose(params), Runtime()).fit()
     test = WindowDataset(cache, "test")
-    logits, labels = predict_logits(model, test, test.starts.device, "float32")
+    logits, labels = predict_outputs(model, test, test.starts.device, "float32")
     majority = labels.bincount().max().item() / len(labels)
     accuracy = (logits.argmax(1) == labels).double().mean().item()
     assert accuracy >= 0.85 > majority + 0.15

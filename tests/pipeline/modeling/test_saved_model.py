@@ -8,7 +8,7 @@ import torch
 
 from pipeline.evaluate.params import Params
 from pipeline.evaluate.stage import evaluate
-from pipeline.modeling.saved_model import load_model, predict_logits
+from pipeline.modeling.saved_model import load_model, predict_outputs
 from pipeline.predict.tables import predict
 from pipeline.train.loop import split_metrics
 from pipeline.windows.dataset import WindowDataset, open_cache
@@ -25,7 +25,7 @@ def folder(tiny_project, tmp_path):
 def test_a_saved_model_predicts_what_the_trained_one_did(tiny_project):
     model, description = load_model(tiny_project / "results/model")
     windows = WindowDataset(open_cache(tiny_project / "data/cache"), "val")
-    metrics = split_metrics(*predict_logits(model, windows, torch.device("cpu"), "float32"), "val")
+    metrics = split_metrics(*predict_outputs(model, windows, torch.device("cpu"), "float32"), "val")
     # This process neither pins the instruction set nor the threads: the last bits may differ.
     assert metrics == pytest.approx({name: description["kept"][name] for name in metrics}, rel=1e-5)
 

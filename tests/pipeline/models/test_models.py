@@ -22,7 +22,7 @@ def test_params_yaml_has_a_section_for_every_model():
 def test_a_model_gives_one_logit_per_class(name, shape):
     model = build_model(name, MODELS.params(name, PARAMS), shape)
     logits = model(torch.randn(5, shape.window, shape.channels))
-    assert logits.shape == (5, shape.classes)
+    assert logits.shape == (5, shape.outputs)
     assert logits.isfinite().all()
 
 

@@ -264,3 +264,32 @@ def test_a_block_of_bare_line_ends_is_cut_so_that_memory_stays_bounded(tmp_path,
     assert [block.first_line for block in blocks] == [2, 1002, 2002, 3002, 4002, 5002]
     convert(manifest, raw, tmp_path / "out", Params(compression="zstd", max_rejected=9999))
     assert [int(row[1]) for row in rejected(tmp_path / "out")] == list(range(3, 5503))
+
+
+def test_a_row_without_a_finite_target_is_set_aside_and_amounts_are_described(tmp_path):
+    lines = [
+        "1,1,0.5,1,2,7.5",
+        "1,1,0.5,1,2,",
+        "1,1,0.5,1,2,nan",
+        "1,1,0.5,1,2,inf",
+        "1,1,0.5,1,2,heavy",
+        "1,1,0,1,2,8.5",
+    ]
+    raw = write_csv(tmp_path / "raw", *lines, header="recording,subject,ax,ay,az,kg")
+    rows = convert_folder(raw, tmp_path / "out", MANY_REJECTED, targets=[{"name": "kg"}])
+    assert rows["kg"].to_list() == [7.5, 8.5]
+    assert rows.schema["kg"] == pl.Float32
+    assert [row[1:] for row in rejected(tmp_path / "out")] == [
+        ["3", "kg", "", "expected a value"],
+        ["4", "kg", "nan", "expected a finite number"],
+        ["5", "kg", "inf", "expected a finite number"],
+        ["6", "kg", "heavy", "expected a finite number"],
+    ]
+    profile = json.loads((tmp_path / "out/profile.json").read_text())
+    assert {name: profile["targets"]["kg"][name] for name in ("count", "mean", "std")} == {
+        "count": 2,
+        "mean": 8,
+        "std": 0.5,
+    }
+    assert "kg" not in profile["columns"]
+    assert "classes" not in profile

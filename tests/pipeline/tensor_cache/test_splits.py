@@ -11,7 +11,7 @@ from support.projects import TINY_ENTRY
 
 from pipeline.contract.catalog import Dataset
 from pipeline.tensor_cache.params import Params
-from pipeline.tensor_cache.splits import find_segments, split_groups
+from pipeline.tensor_cache.splits import Segments, deal_into_folds, find_segments, split_groups
 
 
 @given(st.lists(st.integers(1, 50), min_size=3, max_size=30), st.integers(3, 6))
@@ -64,3 +64,24 @@ def test_a_segment_ends_where_group_or_series_changes_or_rows_are_no_neighbours(
     assert segments.edges.tolist() == edges
     assert segments.rows_of_groups() == {"x": 3, "y": 2}
     assert segments.are_in(["y"]).tolist() == [edge >= 3 for edge in edges[:-1]]
+
+
+@pytest.mark.parametrize("num_rows", [50, 53])
+def test_each_fold_gets_low_and_high_amounts_the_same_every_time(num_rows):
+    amounts = np.random.default_rng(0).lognormal(size=(num_rows, 2)).astype(np.float32)
+    segments = Segments(np.arange(num_rows + 1), np.arange(num_rows), range(num_rows))
+    folds = deal_into_folds(segments, amounts, 5).groups
+    assert (folds == deal_into_folds(segments, amounts, 5).groups).all()
+    ranks = amounts[:, 0].argsort().argsort()
+    for fold in range(5):
+        in_fold = np.sort(ranks[folds == fold])
+        assert len(in_fold) in (num_rows // 5, num_rows // 5 + 1)
+        assert (in_fold[:10] // 5 == np.arange(10)).all(), "one of each five neighbours"
+
+
+def test_recordings_are_dealt_out_by_the_mean_of_their_amount():
+    amounts = np.repeat([[5.0], [1.0], [4.0], [2.0], [3.0], [6.0]], 4, axis=0).astype(np.float32)
+    amounts[::4] = 0  # each begins at rest
+    segments = Segments(np.arange(0, 25, 4), np.arange(6), range(6))
+    folds = deal_into_folds(segments, amounts, 3).groups
+    assert sorted(folds[[1, 3, 4]]) == sorted(folds[[0, 2, 5]]) == [0, 1, 2]

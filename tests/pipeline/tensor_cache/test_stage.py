@@ -240,3 +240,28 @@ def test_categories_and_times_are_channels_and_what_is_missing_is_their_mean(tmp
     assert cache.signal[::2, :2].eq(0).all(), "an empty field is the mean of either channel"
     assert cache.metadata["features"][0]["categories"] == ["red", "blue"]
     assert cache.metadata["features"][2] == {"name": "az", "unit": "", "range": None, "missing": "reject"}
+
+
+def test_amounts_keep_their_units_and_those_of_the_middle_row_belong_to_a_window(tmp_path):
+    write_tiny_recordings(tmp_path / "raw")
+    targets = [{"name": "az", "unit": "g"}, {"name": "ay"}]
+    convert_folder(
+        tmp_path / "raw", tmp_path / "processed", features=[{"name": "ax"}], targets=targets, extra=["label"]
+    )
+    build(tmp_path / "processed", tmp_path / "cache", PARAMS)
+    cache = open_cache(tmp_path / "cache")
+    assert (cache.task, cache.metadata["targets"]) == (
+        "regression",
+        [{"name": "az", "unit": "g"}, {"name": "ay", "unit": ""}],
+    )
+    assert "classes" not in cache.metadata
+    rows = pl.read_parquet(tmp_path / "processed/rows.parquet")
+    raw_TK = rows.select("az", "ay").to_numpy()
+    assert (cache.label.numpy() == raw_TK).all()
+    training = rows["subject"].is_in(cache.metadata["split"]["train"]).to_numpy()
+    np.testing.assert_allclose(cache.target_mean, raw_TK[training].mean(0), rtol=1e-5)
+    np.testing.assert_allclose(cache.target_std, raw_TK[training].std(0), rtol=1e-5)
+    _, labels = WindowDataset(cache, "val").batch(torch.tensor([1]))
+    assert (labels[0].numpy() == raw_TK[cache.starts["val"][1] + 10]).all()
+    standard_TK = cache.with_standard_targets().label[torch.from_numpy(training)]
+    assert standard_TK.mean(0).abs().max() < 1e-5

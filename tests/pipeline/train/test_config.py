@@ -25,7 +25,7 @@ def test_its_json_chooses_the_same_again(choose):
 
 def test_a_choice_that_does_not_exist_is_one_line(choose):
     with pytest.raises(
-        UserError, match=r"^params\.yaml: train\.loss is 'hinge'; expected one of cross_entropy, focal "
+        UserError, match=r"^params\.yaml: train\.loss is 'hinge'; expected one of focal, huber, likelihood "
     ):
         choose(loss="hinge")
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from pipeline.modeling.saved_model import predict_logits, save_model
+from pipeline.modeling.saved_model import predict_outputs, save_model
 from pipeline.train.loop import Runtime, Trainer, class_counts, out_of_patience, split_metrics
 from pipeline.train.stage import describe
 from pipeline.windows.dataset import WindowDataset
@@ -21,7 +21,7 @@ def fit(cache, config):
 
 
 def val_metrics(model, cache):
-    return split_metrics(*predict_logits(model, WindowDataset(cache, "val"), torch.device("cpu"), "float32"), "val")
+    return split_metrics(*predict_outputs(model, WindowDataset(cache, "val"), torch.device("cpu"), "float32"), "val")
 
 
 @pytest.fixture(scope="module")

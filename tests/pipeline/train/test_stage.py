@@ -99,7 +99,7 @@ class Params(Section):
 class Model(nn.Module):
     def __init__(self, params, shape):
         super().__init__()
-        self.layers = nn.Sequential(nn.Flatten(), nn.Linear(shape.window * shape.channels, shape.classes))
+        self.layers = nn.Sequential(nn.Flatten(), nn.Linear(shape.window * shape.channels, shape.outputs))
 
     def forward(self, windows_BLC):
         logits_BK = self.layers(windows_BLC)

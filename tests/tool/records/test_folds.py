@@ -78,3 +78,16 @@ def test_fold_and_seed_may_have_any_names(home):
     names = ["--metric", "accuracy", "--fold", "split", "--seed", "random_state"]
     result = json.loads(CliRunner().invoke(app, ["runs", "folds", *names, "--json"]).stdout)
     assert result[0]["folds"] == pytest.approx({"north": 0.8, "south": 0.9})
+
+
+def test_of_amounts_the_usual_figure_and_the_groups_own_are_shown(home):
+    for split, r2 in (("north", 0.25), ("south", 0.75)):
+        with trackstack.start_run("amounts", {"tensor_cache": {"test": split}, "train": {"seed": 0}}) as run:
+            run.log({"test_mae": 3.0, "test_r2": r2}, step=0)
+            table = run.folder.parent / "per_group.csv"
+            table.write_text(f"group,mae,windows\n{split},{r2},7\n")
+            run.log_artifact(table, kind="plot")
+    shown = CliRunner().invoke(app, ["runs", "folds"]).stdout
+    assert "test_r2 0.5 over 2 folds" in shown
+    groups = [["group", "mae", "windows"], ["north", "0.25", "7"], ["south", "0.75", "7"]]
+    assert [line.split() for line in shown.splitlines()[-3:]] == groups

@@ -37,7 +37,7 @@ def choose_features(
 ) -> tuple[ImportOptions, Kinds]:
     """What each column becomes, and the options as if a person had said all of it."""
     extra = (*options.extra, *counters)
-    spoken = (options.group, options.series, options.time, options.label, *extra)
+    spoken = (options.group, options.series, options.time, *options.label_columns(), *extra)
     unspoken = [column for column in surveys[0].sample.header if column not in spoken]
     kinds = sort_columns(unspoken, options, columns, sum(survey.rows for survey in surveys))
     options = replace(

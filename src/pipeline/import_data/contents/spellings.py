@@ -71,19 +71,20 @@ def join_spellings(values: Counter, others: dict[str, str]) -> Counter:
 
 
 def join_names(
-    options: ImportOptions, columns: dict[str, ColumnSurvey]
+    options: ImportOptions, columns: dict[str, ColumnSurvey], label: str | None
 ) -> tuple[dict[str, dict[str, str]], list[str]]:
     """Which spelling takes the place of which, and a line for each column in which nobody said so.
 
     Args:
         columns: get the joined counts.
+        label: the column of classes, if there is one.
     """
     spellings: dict[str, dict[str, str]] = {}
     problems = []
     # Recordings that are files have the files' names: they are apart.
-    names = [options.label, options.group, None if options.sequence else options.series, *options.categories]
+    names = [label, options.group, None if options.sequence else options.series, *options.categories]
     known = dict(options.known_categories)
-    known[options.label or ""] = options.known_classes
+    known[label or ""] = options.known_classes
     for name in filter(None, names):
         values = columns[name].values
         others = other_spellings(values, known.get(name, ()))
