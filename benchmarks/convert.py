@@ -42,7 +42,8 @@ def write_file(path: Path, number: int, rows: int = ROWS, bad_every: int = 0) ->
 
 def manifest_of(raw: Path, rows: int) -> str:
     """What `ingest` writes; it is not timed here."""
-    from pipeline.contract.catalog import USUAL_SETTINGS, Dataset
+    from pipeline.contract.catalog import Dataset
+    from pipeline.contract.settings import USUAL_SETTINGS
     from pipeline.ingest.manifest import build_manifest
 
     entry = {"path": "data/raw/x", "description": "synthetic", "num_samples": rows, "label": "label"}

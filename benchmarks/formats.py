@@ -19,8 +19,9 @@ import pandas as pd
 import torch
 from measuring import alternate, best, in_child, machine, print_table, ratio, timed
 
-from pipeline.contract.catalog import USUAL_SETTINGS, Dataset
+from pipeline.contract.catalog import Dataset
 from pipeline.contract.layout import ROWS_FILE
+from pipeline.contract.settings import USUAL_SETTINGS
 from pipeline.ingest.manifest import build_manifest
 from pipeline.parquet.params import Params as ParquetParams
 from pipeline.parquet.stage import convert as to_parquet

@@ -27,7 +27,8 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "src"))
 
 from pipeline.check.everything import check_params
-from pipeline.contract.catalog import USUAL_SETTINGS, Dataset, load_catalog
+from pipeline.contract.catalog import Dataset, load_catalog
+from pipeline.contract.settings import USUAL_SETTINGS
 from pipeline.ingest.manifest import build_manifest
 from pipeline.parquet.params import Params
 from pipeline.parquet.stage import convert

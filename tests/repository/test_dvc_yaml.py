@@ -9,7 +9,7 @@ import pytest
 import yaml
 from support.projects import ROOT, edit_yaml, run_in
 
-from pipeline.contract.catalog import Settings
+from pipeline.contract.settings import Settings
 from pipeline.modeling.base import LOSSES, METRICS, MODELS
 from trackstack.core.code_deps import changes_no_output, imported_sources
 from trackstack.core.dvc_yaml import stage_definition

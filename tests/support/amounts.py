@@ -68,6 +68,6 @@ def through_all_stages(folder: Path, targets: tuple[dict, ...] = (PRICE,), **cha
     train(houses.cache, houses.model, houses.live, choose(**changes))
     evaluate(
         *(houses.cache, houses.model, houses.live, houses.processed / "profile.json", houses.evaluation),
-        EvaluateParams(calibration_bins=10, threads=1),
+        EvaluateParams(calibration_bins=10, baselines=True, threads=1),
     )
     return houses

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
 
 from pipeline.evaluate.baselines import baselines
-from pipeline.evaluate.figures import measure
+from pipeline.evaluate.figures import Evaluation, measure
 from pipeline.evaluate.params import Params
 from pipeline.evaluate.regression import measure_amounts
 from pipeline.evaluate.report import write_report
 from pipeline.evaluate.tables import write_tables
 from pipeline.modeling.data_record import describe_data
 from pipeline.modeling.saved_model import load_model, predict_windows
-from pipeline.windows.dataset import WindowDataset, open_cache
+from pipeline.windows.dataset import TensorCache, WindowDataset, open_cache
 from trackstack import UserError
 from trackstack.core.files import new_folder, write_json
 from trackstack.tracking.run import series_of_model, start_run
@@ -57,18 +61,8 @@ def evaluate(
         extra_tags={"model_name": description["model"]},
         device=describe_device(device),
     ) as record:
-        windows = WindowDataset(cache, split)
-        is_regression = cache.task == "regression"
-        evaluation = (measure_amounts if is_regression else measure)(
-            windows,
-            predict_windows(model, description, windows, device),
-            params,
-            split=split,
-            model=description,
-            live=live,
-            profile=json.loads(profile.read_text(encoding="utf-8")),
-            beside=baselines(WindowDataset(cache, "train"), windows, cache.task) if params.baselines else [],
-        )
+        about = {"live": live, "profile": json.loads(profile.read_text(encoding="utf-8"))}
+        evaluation = _measure(cache, split, model, description, params, device, about)
         metrics = {f"{split}_{name}": value for name, value in evaluation.metrics.items()}
         with new_folder(out) as folder:
             write_json(folder / "metrics.json", metrics)
@@ -76,9 +70,26 @@ def evaluate(
             write_report(folder / "report.html", evaluation)
         record.log(metrics, step=description["kept"]["epoch"])
         # Of a plot with this name TensorBoard gets a confusion matrix.
-        record.log_artifact(out / "predictions.csv", kind="file" if is_regression else "plot")
+        record.log_artifact(out / "predictions.csv", kind="file" if cache.task == "regression" else "plot")
         record.log_artifact(out / "per_group.csv", kind="plot")
         record.log_artifact(out / "report.html", kind="report")
     figures = metrics | {baseline.name: baseline.first for baseline in evaluation.beside}
     for name, value in figures.items():
         print(f"{name:26s} {value:,}" if isinstance(value, int) else f"{name:26s} {value:.4f}")
+
+
+def _measure(
+    cache: TensorCache,
+    split: str,
+    model: nn.Module,
+    description: dict[str, Any],
+    params: Params,
+    device: torch.device,
+    about: dict[str, Any],
+) -> Evaluation:
+    """All figures of a split; `about` is what the report shows beside them."""
+    windows = WindowDataset(cache, split)
+    beside = baselines(WindowDataset(cache, "train"), windows, cache.task) if params.baselines else []
+    predicted = predict_windows(model, description, windows, device)
+    measure_task = measure_amounts if cache.task == "regression" else measure
+    return measure_task(windows, predicted, params, split=split, model=description, beside=beside, **about)

@@ -9,7 +9,8 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, get_args
 
-from pipeline.contract.catalog import ImportRecipe, Task
+from pipeline.contract.catalog import ImportRecipe
+from pipeline.contract.columns import Task
 from pipeline.import_data.contents.spellings import CHOICES
 from pipeline.import_data.contents.values import MissingWords
 from pipeline.import_data.reading.dialect import Dialect, DialectOptions, Sample, find_differences

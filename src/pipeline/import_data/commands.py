@@ -66,12 +66,10 @@ def add(
     """Make a dataset version of own CSV files: a copy under DVC, and an entry in the catalog."""
     from pipeline.contract.catalog import refuse_bad_name, refuse_taken
     from pipeline.import_data.columns import ImportOptions
-    from pipeline.import_data.reading.dialect import DialectOptions, read_samples
+    from pipeline.import_data.reading.dialect import DialectOptions
 
     refuse_bad_name(name)
     refuse_taken(name, path)
-    dialect = DialectOptions.typed(encoding, delimiter, decimal, thousands, skip, sheet)
-    samples = read_samples(path, dialect)
     names = (label, extra, feature, missing, not_missing, category, date_features, date_format)
     labels_, extra_, features, missing_, not_missing_, categories, dates, formats = (
         tuple(dict.fromkeys(some or ())) for some in names
@@ -80,10 +78,26 @@ def add(
         *(next(iter(labels_), None), labels_[1:], task, group, series, time, extra_, features, missing_),
         *(not_missing_, sequence, group_from, label_from, labels, spellings),
         *(categories, dates, formats, blocks, gap),
-        dialect=dialect,
+        dialect=DialectOptions.typed(encoding, delimiter, decimal, thousands, skip, sheet),
     )
+    _add(path, name, description, options, move, yes, dry_run, as_json)
+
+
+def _add(
+    path: str,
+    name: str,
+    description: str,
+    options: ImportOptions,
+    move: bool,
+    yes: bool,
+    dry_run: bool,
+    as_json: bool,
+) -> None:
+    from pipeline.import_data.reading.dialect import read_samples
+
     asks = not (yes or dry_run or as_json)
     _refuse_to_ask(asks)
+    samples = read_samples(path, options.dialect)
     if not as_json:
         show_samples(path, samples)
     if not (options.label or options.label_from or options.labels):

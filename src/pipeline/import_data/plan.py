@@ -14,7 +14,7 @@ from pipeline.contract.catalog import CATALOG_FILE, Dataset, raw_path
 from pipeline.import_data.advice import category_notes, feature_notes, label_notes, set_aside_notes
 from pipeline.import_data.columns import ImportOptions, quoted, refuse, stem
 from pipeline.import_data.contents.amounts import amount_notes, as_amounts, choose_task, target_problems
-from pipeline.import_data.contents.blocks import Blocks, cut_recordings
+from pipeline.import_data.contents.blocks import Blocks, Cut, cut_recordings
 from pipeline.import_data.contents.kinds import Kinds, choose_features, kept_notes
 from pipeline.import_data.contents.spellings import join_names
 from pipeline.import_data.contents.values import MissingWords
@@ -104,9 +104,7 @@ def make_plan(
     refuse(problems + _name_problems(surveys))
     used = [columns[column] for column in (*kinds.features, *labels, *ids)]
     converted = _why_converted(surveys, used, added, spellings, kinds, cut.blocks)
-    samples = [survey.sample for survey in surveys]
-    names = [_target(sample, converted) for sample in samples]
-    files = tuple(map(PlannedFile, samples, names, added, cut.rows, cut.recordings))
+    files = _planned_files(surveys, converted, added, cut)
     set_aside = sum(survey.broken + survey.incomplete for survey in surveys)
     settings = fitting_settings(options, columns, sum(cut.rows) - set_aside, set_aside)
     contract = contract_of(options, kinds, targets, columns, sample.units)
@@ -131,6 +129,14 @@ def make_plan(
         incomplete=tuple(name for name in kinds.features if columns[name].missing),
         blocks=cut.blocks,
     )
+
+
+def _planned_files(
+    surveys: list[FileSurvey], converted: list[str], added: list[dict[str, str]], cut: Cut
+) -> tuple[PlannedFile, ...]:
+    samples = [survey.sample for survey in surveys]
+    names = [_target(sample, converted) for sample in samples]
+    return tuple(map(PlannedFile, samples, names, added, cut.rows, cut.recordings))
 
 
 def _entry(name: str, description: str, files: tuple[PlannedFile, ...], contract: dict[str, Any]) -> dict[str, Any]:

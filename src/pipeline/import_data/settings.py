@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.contract.catalog import USUAL_SETTINGS
+from pipeline.contract.settings import USUAL_SETTINGS
 from pipeline.import_data.columns import ImportOptions
 from pipeline.import_data.survey import ColumnSurvey
 

@@ -15,7 +15,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import polars as pl
 
-from pipeline.contract.catalog import Contract, Feature
+from pipeline.contract.catalog import Contract
+from pipeline.contract.columns import Feature
 from pipeline.contract.moments import Moments
 from pipeline.ingest.csv_lines import (
     LineError,

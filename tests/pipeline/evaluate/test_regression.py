@@ -158,8 +158,8 @@ def test_a_loss_of_the_other_task_is_refused(task, one, folder, tiny_project):
 def test_a_test_in_which_no_row_is_right_has_figures(tiny_project):
     windows = WindowDataset(open_cache(tiny_project / "data/cache"), "test")
     wrong_WK = 1 - np.eye(2)[windows.labels().numpy()]
-    params = Params(calibration_bins=10, threads=1)
-    evaluation = measure(windows, wrong_WK, params, split="test", model={}, live=None, profile={})
+    params = Params(calibration_bins=10, baselines=True, threads=1)
+    evaluation = measure(windows, wrong_WK, params, split="test", model={}, live=None, profile={}, beside=[])
     assert isinstance(evaluation, Classification)
     assert evaluation.metrics["accuracy"] == 0
     assert all(isinstance(row[-1], int) for row in evaluation.per_class)

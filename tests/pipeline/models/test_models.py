@@ -67,7 +67,7 @@ def test_an_even_kernel_is_refused():
 
 def test_of_a_single_row_the_cnn_is_made_of_plain_layers_and_of_a_window_it_is_not():
     def kernels(window):
-        model = MODELS.module("cnn").Model(MODELS.params("cnn", PARAMS), Shape(channels=3, window=window, classes=2))
+        model = MODELS.module("cnn").Model(MODELS.params("cnn", PARAMS), Shape(channels=3, window=window, outputs=2))
         return {module.kernel_size for module in model.modules() if isinstance(module, torch.nn.Conv2d)}
 
     assert kernels(1) == {(1, 1)}

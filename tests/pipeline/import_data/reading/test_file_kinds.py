@@ -57,7 +57,7 @@ def test_the_line_that_refuses_names_what_can_be_typed(refused, tmp_path):
     twice = write(tmp_path / "twice.csv", "y,x,x\na,1,2\nb,2,2\n")
     assert refused(twice)[0].endswith("a column is there twice: x; rename one in that line")
     one = write(tmp_path / "one.csv", "x,y\n" + "".join(f"{at % 7}.5,{at % 2}\n" for at in range(20)))
-    assert refused(one, "--sequence")[0].endswith("cut one long recording into files of some minutes each")
+    assert refused(one, "--sequence")[0].endswith("--blocks 20 cuts one long recording into as many")
 
 
 def test_lines_that_no_guess_finds_are_skipped_on_request_and_by_update_too(added, updated, tmp_path):
