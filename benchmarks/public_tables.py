@@ -133,12 +133,16 @@ def try_table(table: Path, label: str | None) -> Outcome:
     code, message = plan(table, options)
     first = message
     while code == 1 and len(typed) < MAX_TRIES:
-        shown = [option for option in OPTION.findall(message) if option not in typed and " " in option]
+        shown = [option for option in OPTION.findall(message) if option not in typed]
+        shown = [option for option in shown if " " in option or option == "--no-header"]
         if not shown:
             break
-        # All of a list (`--extra a --extra b`), else the first of several ways.
-        same = [option for option in shown if option.split()[0] == shown[0].split()[0]]
-        chosen = same if shown[0].startswith("--extra") else shown[:1]
+        # Of several ways the last, which keeps a column out; all of a list (`--extra a --extra b`).
+        chosen = [option for option in shown if option.split()[0] == shown[-1].split()[0]]
+        if "--no-header" in chosen and table.suffix == ".tsv":
+            options[:] = ["--label", "column_1"]  # where the archives' files have it
+        elif "--no-header" in chosen:
+            options[:] = ["--label", f"column_{message.split('line 1: ')[1].split(': numbers')[0].count(',') + 1}"]
         typed += chosen
         options += [word for option in chosen for word in shlex.split(option)]
         code, message = plan(table, options)

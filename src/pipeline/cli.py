@@ -13,6 +13,7 @@ from pipeline.import_data.arguments import (
     Delimiter,
     Encoding,
     Missing,
+    NoHeader,
     Sheet,
     Skip,
     Thousands,
@@ -51,6 +52,7 @@ def predict(
     encoding: Encoding = None,
     skip: Skip = None,
     sheet: Sheet = None,
+    no_header: NoHeader = False,
     date_format: DateFormat = None,
 ) -> None:
     """Label the rows of a table, or their windows, with the probability of each class; or predict their amounts."""
@@ -61,7 +63,7 @@ def predict(
     from pipeline.predict.tables import as_csv
     from pipeline.predict.tables import predict as label
 
-    dialect = DialectOptions.typed(encoding, delimiter, decimal, thousands, skip, sheet)
+    dialect = DialectOptions.typed(encoding, delimiter, decimal, thousands, skip, sheet, no_header)
     labelled, summary = label(table, model, out, tuple(missing or ()), dialect, tuple(date_format or ()))
     if out is None:
         typer.echo(as_csv(labelled), nl=False)

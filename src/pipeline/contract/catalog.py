@@ -131,6 +131,8 @@ class ImportRecipe(Section):
     """Lines before the header."""
     sheet: str | None = None
     """Of an Excel workbook."""
+    no_header: bool = False
+    """The first line was a row."""
     missing: tuple[str, ...] = ()
     """Words that stood for a missing value, beside the usual ones."""
     group_from: str | None = None

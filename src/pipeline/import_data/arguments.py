@@ -55,3 +55,6 @@ GroupFrom = Annotated[
 ]
 Skip = Annotated[int | None, typer.Option(min=0, help="How many lines come before the header, instead of a guess.")]
 Sheet = Annotated[str | None, typer.Option(help="The sheet of an Excel workbook that has several.")]
+NoHeader = Annotated[
+    bool, typer.Option("--no-header", help="The first line is a row: columns are called column_1, column_2, ...")
+]

@@ -81,7 +81,7 @@ class ImportOptions:
         """What must be known to treat next month's files alike, for the catalog."""
         labels = self.labels and self.labels.as_posix()
         values = asdict(self) | asdict(dialect) | {"labels": labels, "missing": list(self.missing)}
-        values |= {"skip": self.dialect.skip, "sheet": self.dialect.sheet}
+        values |= {"skip": self.dialect.skip, "sheet": self.dialect.sheet, "no_header": self.dialect.no_header}
         values["date_formats"] = list(self.date_formats)
         return {name: values[name] for name in ImportRecipe.model_fields if values[name]}
 

@@ -57,6 +57,7 @@ def add(
     encoding: args.Encoding = None,
     skip: args.Skip = None,
     sheet: args.Sheet = None,
+    no_header: args.NoHeader = False,
     description: Annotated[str, typer.Option(help="A sentence for the catalog.")] = "",
     move: args.Move = False,
     yes: args.Yes = False,
@@ -78,7 +79,7 @@ def add(
         *(next(iter(labels_), None), labels_[1:], task, group, series, time, extra_, features, missing_),
         *(not_missing_, sequence, group_from, label_from, labels, spellings),
         *(categories, dates, formats, blocks, gap),
-        dialect=DialectOptions.typed(encoding, delimiter, decimal, thousands, skip, sheet),
+        dialect=DialectOptions.typed(encoding, delimiter, decimal, thousands, skip, sheet, no_header),
     )
     _add(path, name, description, options, move, yes, dry_run, as_json)
 
@@ -125,6 +126,7 @@ def update(
     encoding: args.Encoding = None,
     skip: args.Skip = None,
     sheet: args.Sheet = None,
+    no_header: args.NoHeader = False,
     move: args.Move = False,
     yes: args.Yes = False,
     dry_run: args.DryRun = False,
@@ -141,7 +143,7 @@ def update(
     dataset = load_dataset(name)
     if not Path(dataset.path).is_dir():
         raise UserError(f"{dataset.path}: not here, so nothing to compare with; type: dvc pull {dataset.path}.dvc")
-    dialect = DialectOptions.typed(encoding, delimiter, decimal, thousands, skip, sheet)
+    dialect = DialectOptions.typed(encoding, delimiter, decimal, thousands, skip, sheet, no_header)
     given = ImportOptions(
         extra=tuple(extra or ()),
         missing=tuple(missing or ()),

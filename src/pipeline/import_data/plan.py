@@ -224,6 +224,7 @@ def _why_converted(
         f"{dialect.encoding} to UTF-8": dialect.encoding not in ("utf-8", "utf-8-sig"),
         "line ends, spaces around names": any(survey.sample.nonstandard_lines for survey in surveys),
         _skipped(surveys): any(survey.sample.skipped for survey in surveys),
+        "a header": not sample.has_header,
         "names for columns that have none": sample.unnamed,
         "spaces, words for missing values, true and false": dialect.decimal == "."
         and any(column.to_convert for column in used),

@@ -56,8 +56,8 @@ def feature_problems(
     if len(mixed) > 1 and units == mixed and all(columns[name].not_number == 1 for name in mixed):
         shown = ", ".join(f"{name} {first[name].strip()}" for name in units[:MAX_UNITS])
         problems.append(
-            f"{sample.file}, line {sample.skipped + 2}: looks like units ({shown}): delete that line; what is in "
-            "data/catalog.yaml as unit afterwards stays"
+            f"{sample.file}, line {sample.lines_above() + 1}: looks like units ({shown}): delete that line; "
+            "what is in data/catalog.yaml as unit afterwards stays"
         )
     elif mixed:
         example = columns[mixed[0]].example

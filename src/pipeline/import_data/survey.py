@@ -163,7 +163,7 @@ def _count_lines(sample: Sample) -> int:
     if sample.kind or not sample.dialect.encoding.startswith("utf-8"):
         return 0
     with open_lines(sample.file) as (stream, _):
-        return count_rows(stream) - sample.skipped - bool(sample.units)
+        return count_rows(stream) + 1 - sample.lines_above()
 
 
 def _survey_block(
@@ -172,7 +172,7 @@ def _survey_block(
     numbers = [name for name in sample.header if name not in names]
     columns = survey_numbers(block, sample, numbers, missing.numbers)
     for name, column in columns.items():
-        if not column.has_numbers():
+        if not column.has_numbers() or 2 * column.not_number > block.height - column.missing:
             _survey_texts(column, block[name], missing, date_formats)
     return columns | {name: _survey_names(block[name], missing.names) for name in sample.header if name in names}
 
@@ -229,7 +229,7 @@ def survey_numbers(
 def _survey_texts(
     column: ColumnSurvey, values: pl.Series, missing: MissingWords, date_formats: tuple[str, ...]
 ) -> None:
-    """Count a block's texts, where it has no numbers, and find the formats of dates that fit all of them."""
+    """Count a block's values, where few are numbers, and find the formats of dates that fit all of them."""
     counts = values.str.strip_chars().alias("value").value_counts(name="rows")
     absent = counts["value"].str.to_lowercase().is_in(missing.names)
     present = counts.filter(~absent)

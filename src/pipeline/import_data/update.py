@@ -67,6 +67,7 @@ def original_options(dataset: Dataset, given: ImportOptions) -> ImportOptions:
             *(dialect.encoding or recipe.encoding, dialect.delimiter or recipe.delimiter, decimal, dialect.thousands),
             skip=recipe.skip if dialect.skip is None else dialect.skip,
             sheet=dialect.sheet or recipe.sheet,
+            no_header=dialect.no_header or recipe.no_header,
         ),
     )
 

@@ -142,12 +142,7 @@ def _read(
             columns[name] = _numbers(rows, name, sample, words.numbers, date_formats if kind == "time" else None)
         else:
             columns[name] = rows[name].str.strip_chars().to_numpy() if name in keys else np.empty(0)
-    return columns, _lines_above(sample), notes
-
-
-def _lines_above(sample: Sample) -> int:
-    """Lines above the first row: those that were skipped, the header, a row of units."""
-    return sample.skipped + 1 + bool(sample.units)
+    return columns, sample.lines_above(), notes
 
 
 def _categories(text: pl.Series, categories: list[str], missing: tuple[str, ...]) -> tuple[np.ndarray, str]:
@@ -178,7 +173,7 @@ def _numbers(
         values, expected = _times(rows, name, sample, words, date_formats), "a date like those in other rows"
     if (faulty := (values.is_null() & text.is_not_null()).arg_true()).len():
         value = rows[name][faulty[0]].strip()
-        line = faulty[0] + _lines_above(sample) + 1
+        line = faulty[0] + sample.lines_above() + 1
         raise UserError(
             f"{sample.file}: line {line}: {name} is {value!r}; expected {expected}, or --missing for such words"
         )

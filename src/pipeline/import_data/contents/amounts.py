@@ -6,7 +6,7 @@ import re
 from dataclasses import replace
 
 from pipeline.import_data.columns import ImportOptions, list_some, quoted
-from pipeline.import_data.contents.values import NUMBER, THOUSANDS, mark_problems
+from pipeline.import_data.contents.values import GROUPED, NUMBER, THOUSANDS, mark_problems
 from pipeline.import_data.reading.dialect import Dialect, Sample
 from pipeline.import_data.survey import ColumnSurvey
 from trackstack import UserError
@@ -16,7 +16,6 @@ MANY_NUMBERS = 20
 FEW_ROWS = 5
 """Rows of each on average, below which they are rare: less than one for each usual fold."""
 MAX_TARGETS = 100
-GROUPED = re.compile(r"[-+]?\d{1,3}([,.\u0027\u2019 \u00a0\u202f]\d{3})+([.,]\d+)?")
 
 
 def choose_task(options: ImportOptions, columns: dict[str, ColumnSurvey], dialect: Dialect) -> str:

@@ -10,9 +10,12 @@ from collections.abc import Iterable
 
 import polars as pl
 
+MONTHS = ("%Y-%m", "%Y/%m")
+"""Of a month its first day is taken."""
 DAYS = ("%Y-%m-%d", "%Y/%m/%d", "%d.%m.%Y", "%d %b %Y", "%d-%b-%Y", "%b %d %Y", "%b %d, %Y", "%d/%m/%Y", "%m/%d/%Y")
 CLOCKS = ("%H:%M", "%H:%M:%S%.f", "%H:%M%#z", "%H:%M:%S%.f%#z", "%I:%M %p", "%I:%M:%S %p")
 FORMATS = (
+    *MONTHS,
     *DAYS,
     *(f"{day} {clock}" for day in DAYS for clock in CLOCKS),
     *(f"{DAYS[0]}T{clock}" for clock in CLOCKS),
@@ -24,6 +27,8 @@ def seconds(text: pl.Expr, date_format: str) -> pl.Expr:
     """float64 seconds since 1970 (UTC) of texts without spaces around them; null where the format does not fit."""
     if "%Y" in date_format:  # 24 would be the year 24
         text = pl.when(text.str.contains(r"\d{4}")).then(text)
+    if date_format in MONTHS:
+        text, date_format = text + " 1", f"{date_format} %d"
     return text.str.strptime(pl.Datetime("us"), date_format, strict=False).dt.timestamp("us") / 1_000_000
 
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from pipeline.import_data.columns import ImportOptions, list_some, quoted
+from pipeline.import_data.contents.values import looks_like_number
 
 if TYPE_CHECKING:
     from pipeline.import_data.survey import ColumnSurvey, FileSurvey
@@ -69,7 +70,7 @@ def sort_columns(names: list[str], options: ImportOptions, columns: Mapping[str,
         elif name in options.date_features:
             kinds.features.append(name)
             _take_dates(name, "--date-features", column, options, kinds)
-        elif column.has_numbers() or column.marks:
+        elif (column.has_numbers() or column.marks) and not _is_mostly_text(column):
             kinds.features.append(name)
         elif (why := _why_kept(name, column, rows)) is None:
             kinds.categories.append(name)
@@ -86,6 +87,12 @@ def sort_columns(names: list[str], options: ImportOptions, columns: Mapping[str,
             f"--date-format {quoted(unused[0])}: no used column has such dates; --time or --date-features names one"
         )
     return kinds
+
+
+def _is_mostly_text(column: ColumnSurvey) -> bool:
+    """Whether most of the values that were counted are words, as codes are: 01J, 0E1, 123."""
+    texts = sum(count for value, count in column.values.items() if not looks_like_number(value))
+    return 2 * texts > column.values.total()
 
 
 def kept_notes(kinds: Kinds) -> list[str]:

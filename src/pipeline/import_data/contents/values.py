@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 MISSING = ("", "nan", "na", "n/a", "null", "none", "?", "-", "--", ".")
 """What stands for a missing value, whatever its case; in a feature the pipeline itself takes the first two."""
 NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?")
+GROUPED = re.compile(r"[-+]?\d{1,3}([,.\u0027\u2019 \u00a0\u202f]\d{3})+([.,]\d+)?")
+"""A number with something between its thousands."""
 THOUSANDS = {",": ",", ".": ".", "'": "'\u2019", " ": " \u00a0\u202f"}
 """What may stand between groups of three digits: as an option, and the letters that it stands for."""
 KINDS = ("thousands", "either", "decimal")
@@ -54,6 +56,11 @@ class MissingWords(NamedTuple):
         words = tuple(dict.fromkeys((*MISSING, *(word.strip().lower() for word in more))))
         names = {word.strip().lower() for word in kept} - {""}
         return cls(words, tuple(word for word in words if word not in names))
+
+
+def looks_like_number(value: str) -> bool:
+    """Whether a value is a number, whatever its marks mean."""
+    return bool(NUMBER.fullmatch(value.replace(",", ".")) or GROUPED.fullmatch(value))
 
 
 def is_missing(column: str, words: tuple[str, ...]) -> pl.Expr:

@@ -53,7 +53,7 @@ def read_blocks(
                 read_options=pa.csv.ReadOptions(
                     block_size=READ_BYTES,
                     column_names=columns,
-                    skip_rows=1 + sample.skipped + bool(sample.units),
+                    skip_rows=sample.lines_above(),
                     encoding=sample.dialect.encoding,
                     use_threads=False,  # a broken line keeps its number
                 ),

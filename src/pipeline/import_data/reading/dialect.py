@@ -59,6 +59,8 @@ class DialectOptions:
     """Lines before the header."""
     sheet: str | None = None
     """Of an Excel workbook."""
+    no_header: bool = False
+    """The first line is a row: the columns are called column_1, column_2, ..."""
 
     @classmethod
     def typed(
@@ -69,6 +71,7 @@ class DialectOptions:
         thousands: str | None,
         skip: int | None = None,
         sheet: str | None = None,
+        no_header: bool = False,
     ) -> DialectOptions:
         """From options of a command; UserError for what they cannot be."""
         delimiter = "\t" if delimiter in ("\\t", "tab") else delimiter
@@ -82,7 +85,7 @@ class DialectOptions:
                 raise UserError(f"{option} {value}: expected {expected}")
         if thousands and thousands == decimal:
             raise UserError(f"--thousands {thousands} --decimal {decimal}: expected two different marks")
-        return cls(encoding, delimiter, decimal, thousands, skip, sheet)
+        return cls(encoding, delimiter, decimal, thousands, skip, sheet, no_header)
 
 
 @dataclass(frozen=True)
@@ -111,6 +114,11 @@ class Sample:
     sheet: str | None = None
     what: str = ""
     """What is read, where it is no CSV file: for the plan."""
+    has_header: bool = True
+
+    def lines_above(self) -> int:
+        """How many lines stand above the first row."""
+        return self.skipped + self.has_header + bool(self.units)
 
     def counts_rows(self, column: int) -> bool:
         """Whether a column numbers the rows: as a feature it would tell the order of the file."""
@@ -151,6 +159,8 @@ def read_sample(file: Path, name: str, given: DialectOptions, size: int = SAMPLE
         return _sample_table(file, name, "spaces", given)
     delimiter = given.delimiter or named or _delimiter(lines, file)
     header, rows = _cut(lines, delimiter, file)
+    if given.no_header:
+        header, rows = [f"column_{number}" for number in range(1, len(header) + 1)], [header, *rows]
     dropped = empty_at_end(header, rows)
     header, rows = (
         header[: len(header) - dropped],
@@ -160,26 +170,16 @@ def read_sample(file: Path, name: str, given: DialectOptions, size: int = SAMPLE
     unnamed = tuple(name for name, column in zip(header, written, strict=True) if not column.strip())
     refuse_no_header(file, header, rows)
     rows = [row for row in rows if len(row) == len(header)]
-    units = find_units(header, rows)
+    units = {} if given.no_header else find_units(header, rows)
     rows = rows[1:] if units else rows
     other = {",": ".", ".": ","}.get(given.thousands or "")
     dialect = Dialect(encoding, delimiter, given.decimal or other or guess_decimal(rows), given.thousands or "")
     nonstandard_lines = "\r" in text.replace("\r\n", "") or (written != header and not unnamed)
     return Sample(
-        *(
-            file,
-            name,
-            dialect,
-            header,
-            rows,
-            bool(given.decimal),
-            unnamed,
-            nonstandard_lines,
-            skipped,
-            dropped,
-            units,
-        ),
+        *(file, name, dialect, header, rows, bool(given.decimal), unnamed, nonstandard_lines),
+        *(skipped, dropped, units),
         what=f"the table of {file.name}" if is_archive(file) else "",
+        has_header=not given.no_header,
     )
 
 

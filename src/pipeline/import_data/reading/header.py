@@ -12,7 +12,10 @@ def refuse_no_header(file: Path, header: list[str], rows: list[list[str]]) -> No
     """UserError for numbers in the place of names, a name that is there twice, or a header alone."""
     numbers = [column for column in header if NUMBER.fullmatch(column.replace(",", "."))]
     if len(numbers) > len(header) / 2 and not _is_index(header) and not _names_text(header, rows):
-        raise UserError(f"{file}, line 1: {', '.join(header[:4])}: numbers where the names of columns are expected")
+        raise UserError(
+            f"{file}, line 1: {', '.join(header[:4])}: numbers where the names of columns are expected; if that "
+            "line is a row: --no-header calls the columns column_1, column_2, ..."
+        )
     if not rows:
         raise UserError(f"{file}: a header and no row")
     if twice := sorted({column for column in header if header.count(column) > 1}):
