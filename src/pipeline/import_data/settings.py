@@ -11,8 +11,9 @@ from pipeline.contract.settings import USUAL_SETTINGS
 from pipeline.import_data.columns import ImportOptions
 from pipeline.import_data.survey import ColumnSurvey
 
-STEPS = 1000
-"""That many steps train a small table; a large one takes more in its fewest epochs."""
+STEPS, STEPS_OF_ROWS = 1000, 400
+"""That many steps train on few windows; rows of a table need fewer, and more make the network learn their noise. What
+is larger takes more in its fewest epochs."""
 MOST_EPOCHS = 200
 SMALLEST_BATCH = 16
 BATCHES_PER_EPOCH = 32
@@ -45,7 +46,7 @@ def fitting_settings(
     return {
         "parquet": {"max_rejected": rejected},
         "tensor_cache": {"folds": folds, "window": window, "stride": stride},
-        "train": _batches(windows * (folds - 2) // folds),
+        "train": _batches(windows * (folds - 2) // folds, STEPS if options.series else STEPS_OF_ROWS),
     }
 
 
@@ -70,11 +71,11 @@ def kept_notes(kept: Mapping[str, Any], fitting: Mapping[str, Any]) -> list[str]
     return [f"settings that stay: {', '.join(differing)}; they are in data/catalog.yaml"] if differing else []
 
 
-def _batches(windows: int) -> dict[str, int]:
+def _batches(windows: int, steps: int) -> dict[str, int]:
     """Batch size and epochs for so many training windows."""
     usual = USUAL_SETTINGS["train"]
     batch = SMALLEST_BATCH
     while batch < usual["batch_size"] and windows > batch * BATCHES_PER_EPOCH:
         batch *= 2
-    epochs = round(STEPS / max(1, windows / batch))
+    epochs = round(steps / max(1, windows / batch))
     return {"batch_size": batch, "epochs": min(MOST_EPOCHS, max(usual["epochs"], epochs))}

@@ -50,10 +50,18 @@ def test_settings_come_from_the_dataset_alone(planned, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("windows", "batch", "epochs"), [(7, 16, 200), (90, 16, 178), (600, 32, 53), (2000, 64, 32), (10**6, 64, 20)]
+    ("windows", "steps", "batch", "epochs"),
+    [
+        (7, 400, 16, 200),
+        (90, 400, 16, 71),
+        (90, 1000, 16, 178),
+        (600, 1000, 32, 53),
+        (2000, 400, 64, 20),
+        (10**6, 1000, 64, 20),
+    ],
 )
-def test_a_small_table_gets_as_many_steps_as_it_needs(windows, batch, epochs):
-    assert _batches(windows) == {"batch_size": batch, "epochs": epochs}
+def test_little_data_gets_as_many_steps_as_it_needs(windows, steps, batch, epochs):
+    assert _batches(windows, steps) == {"batch_size": batch, "epochs": epochs}
 
 
 def test_rows_that_only_the_pipeline_refuses_are_allowed_for_as_well(added, tmp_path):

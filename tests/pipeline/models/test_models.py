@@ -65,10 +65,16 @@ def test_an_even_kernel_is_refused():
         MODELS.params("cnn", params)
 
 
-def test_of_a_single_row_the_cnn_is_made_of_plain_layers_and_of_a_window_it_is_not():
-    def kernels(window):
-        model = MODELS.module("cnn").Model(MODELS.params("cnn", PARAMS), Shape(channels=3, window=window, outputs=2))
-        return {module.kernel_size for module in model.modules() if isinstance(module, torch.nn.Conv2d)}
-
-    assert kernels(1) == {(1, 1)}
-    assert kernels(2) == {(1, 1), (1, 5), (1, 9)}
+def test_of_a_single_row_the_cnn_begins_as_a_linear_model_and_learns_what_is_none():
+    torch.manual_seed(0)
+    model = MODELS.module("cnn").Model(MODELS.params("cnn", PARAMS), Shape(channels=2, window=1, outputs=1))
+    rows_B1C = torch.randn(256, 1, 2)
+    torch.testing.assert_close(model(rows_B1C), model.linear(rows_B1C[:, 0]))
+    assert not [module for module in model.modules() if isinstance(module, torch.nn.Conv2d)]
+    product_B1 = rows_B1C[:, 0].prod(1, keepdim=True)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=0.01)
+    for _ in range(300):
+        optimizer.zero_grad()
+        (model.eval()(rows_B1C) - product_B1).square().mean().backward()
+        optimizer.step()
+    assert (model(rows_B1C) - product_B1).square().mean() < 0.1 * product_B1.square().mean()
