@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -41,3 +42,37 @@ def write_recordings(folder: Path, rows: int = 40) -> None:
         for label in ("walk", "run"):
             lines = "".join(f"{number}.25,{number % 5}\n" for number in range(rows))
             write(folder / person / f"{label}_1.csv", "x,z\n" + lines)
+
+
+FORMATS = "http://schemas.openxmlformats.org"
+MAIN, OFFICE = f"{FORMATS}/spreadsheetml/2006/main", f"{FORMATS}/officeDocument/2006/relationships"
+
+
+def write_workbook(path: Path, **sheets: list[list]) -> None:
+    """An Excel workbook: rows of texts and numbers by the names of its sheets."""
+    names = "".join(f'<sheet name="{name}" sheetId="{at}" r:id="r{at}"/>' for at, name in enumerate(sheets, 1))
+    places = {f"worksheets/sheet{at}.xml": "worksheet" for at in range(1, len(sheets) + 1)}
+    parts = {
+        "[Content_Types].xml": f'<Types xmlns="{FORMATS}/package/2006/content-types"/>',
+        "_rels/.rels": _relations({"xl/workbook.xml": "officeDocument"}),
+        "xl/workbook.xml": f'<workbook xmlns="{MAIN}" xmlns:r="{OFFICE}"><sheets>{names}</sheets></workbook>',
+        "xl/_rels/workbook.xml.rels": _relations(places),
+    }
+    for place, rows in zip(places, sheets.values(), strict=True):
+        lines = "".join(f"<row>{''.join(map(_cell, row))}</row>" for row in rows)
+        parts[f"xl/{place}"] = f'<worksheet xmlns="{MAIN}"><sheetData>{lines}</sheetData></worksheet>'
+    with zipfile.ZipFile(path, "w") as archive:
+        for part, content in parts.items():
+            archive.writestr(part, content)
+
+
+def _relations(places: dict[str, str]) -> str:
+    entries = "".join(
+        f'<Relationship Id="r{at}" Type="{OFFICE}/{kind}" Target="{place}"/>'
+        for at, (place, kind) in enumerate(places.items(), 1)
+    )
+    return f'<Relationships xmlns="{FORMATS}/package/2006/relationships">{entries}</Relationships>'
+
+
+def _cell(value: str | float) -> str:
+    return f'<c t="inlineStr"><is><t>{value}</t></is></c>' if isinstance(value, str) else f"<c><v>{value}</v></c>"

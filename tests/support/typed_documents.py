@@ -20,7 +20,7 @@ from support.projects import (
     stages_run,
     write_tiny_recordings,
 )
-from support.tables import table
+from support.tables import table, write_workbook
 
 DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 # What a test cannot type, and why. An entry that no document needs any more fails.
@@ -137,4 +137,7 @@ def write_own_files(folder: Path) -> None:
         f"{('calm', 'rough')[row // 500 % 2]}"
         for row in range(20_000)
     ]
+    fruit = [[("ripe", "green")[row % 2], 40 + row % 7 + 30 * (row % 2), 1.5 + row % 5] for row in range(120)]
+    head = [["state", "length", "mass"], ["", "mm", "g"]]
+    write_workbook(folder / "fruit.xlsx", Data=head + fruit, Notes=[["weighed in May"]])
     (folder / "pump.csv").write_text("\n".join(["stamp,pressure,state", *pump]) + "\n")

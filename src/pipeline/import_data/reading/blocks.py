@@ -41,7 +41,8 @@ def read_blocks(
 
     if sample.kind:
         frame, _ = read_table(sample.file, sample.kind, sample.sheet)
-        yield from frame.rename(dict(zip(frame.columns, sample.header, strict=True))).iter_slices(TABLE_ROWS)
+        named = frame.rename(dict(zip(frame.columns, sample.header, strict=True)))
+        yield from named.slice(bool(sample.units)).iter_slices(TABLE_ROWS)
         show(sample.file.stat().st_size)
         return
     ends = [f" {number}" for number in range(sample.dropped)]

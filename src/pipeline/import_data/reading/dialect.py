@@ -212,9 +212,12 @@ def _sample_table(file: Path, name: str, kind: str, given: DialectOptions) -> Sa
     unnamed = {column: f"column_{number}" for number, column in enumerate(frame.columns, 1) if _is_unnamed(column)}
     header = [unnamed.get(column, column.strip()) for column in frame.columns]
     rows = [list(row) for row in frame.head(TABLE_ROWS).iter_rows()]
+    units = find_units(header, rows)
+    rows = rows[1:] if units else rows
     dialect = Dialect("utf-8", ",", given.decimal or guess_decimal(rows), given.thousands or "")
     return Sample(
         *(file, name, dialect, header, rows, bool(given.decimal), tuple(unnamed.values())),
+        units=units,
         kind=kind,
         sheet=given.sheet,
         what=what,

@@ -5,7 +5,7 @@ import zipfile
 import fastexcel
 import polars as pl
 import pytest
-from support.tables import write
+from support.tables import write, write_workbook
 
 from pipeline.import_data.reading.dialect import DialectOptions, read_sample
 from pipeline.import_data.reading.tables import read_table
@@ -54,9 +54,7 @@ def test_doubles_and_times_are_written_so_that_they_read_back(tmp_path):
 
 def test_of_several_sheets_one_must_be_named(refused, tmp_path):
     path = tmp_path / "t.xlsx"
-    with zipfile.ZipFile(path, "w") as archive:
-        for part, content in WORKBOOK.items():
-            archive.writestr(part, content)
+    write_workbook(path, Data=[["y", "x"], ["a", 1.5], ["b", 2.5]], Notes=[["made by hand"]])
     assert fastexcel.read_excel(path).sheet_names == ["Data", "Notes"]
     assert refused(path, "--label", "y") == [f"{path}: 2 sheets; say which: --sheet NAME, one of 'Data', 'Notes'"]
     assert refused(path, "--label", "y", "--sheet", "data") == [
@@ -76,32 +74,3 @@ def test_what_cannot_be_a_table_is_refused_in_a_line(refused, tmp_path):
         archive.writestr("a.csv", TEXT)
         archive.writestr("b.csv", TEXT)
     assert "a zip archive of 2 files; expected one table" in refused(tmp_path / "t.zip", "--label", "y")[0]
-
-
-def sheet(rows):
-    cells = "".join(
-        "<row>"
-        + "".join(
-            f"<c><v>{v}</v></c>" if isinstance(v, float) else f'<c t="inlineStr"><is><t>{v}</t></is></c>' for v in row
-        )
-        + "</row>"
-        for row in rows
-    )
-    return f'<worksheet xmlns="{MAIN}"><sheetData>{cells}</sheetData></worksheet>'
-
-
-MAIN = "http://schemas.openxmlformats.org/spreadsheetml/2006/main"
-OFFICE = "http://schemas.openxmlformats.org/officeDocument/2006/relationships"
-PACKAGE = "http://schemas.openxmlformats.org/package/2006/relationships"
-WORKBOOK = {
-    "[Content_Types].xml": '<Types xmlns="http://schemas.openxmlformats.org/package/2006/content-types"/>',
-    "_rels/.rels": f'<Relationships xmlns="{PACKAGE}"><Relationship Id="r0" Type="{OFFICE}/officeDocument" '
-    'Target="xl/workbook.xml"/></Relationships>',
-    "xl/workbook.xml": f'<workbook xmlns="{MAIN}" xmlns:r="{OFFICE}"><sheets><sheet name="Data" sheetId="1" r:id="r1"/>'
-    '<sheet name="Notes" sheetId="2" r:id="r2"/></sheets></workbook>',
-    "xl/_rels/workbook.xml.rels": f'<Relationships xmlns="{PACKAGE}"><Relationship Id="r1" Type="{OFFICE}/worksheet" '
-    f'Target="worksheets/sheet1.xml"/><Relationship Id="r2" Type="{OFFICE}/worksheet" Target="worksheets/sheet2.xml"/>'
-    "</Relationships>",
-    "xl/worksheets/sheet1.xml": sheet([["y", "x"], ["a", 1.5], ["b", 2.5]]),
-    "xl/worksheets/sheet2.xml": sheet([["made by hand"]]),
-}
