@@ -92,8 +92,8 @@ def test_train_and_evaluate_report_into_one_run_that_can_be_promoted(executed_tw
 
 
 def test_another_checkout_makes_the_same_bytes_and_its_run_has_the_report(executed_twice, tiny_project):
-    for file in sorted((tiny_project / "results/evaluation").iterdir()):
-        assert (executed_twice / "results/evaluation" / file.name).read_bytes() == file.read_bytes(), file.name
+    for file in sorted((tiny_project / "results/evaluation").rglob("*.*")):
+        assert (executed_twice / file.relative_to(tiny_project)).read_bytes() == file.read_bytes(), file.name
     names = {path.name for path in executed_twice.glob("runs/*/artifacts/*/*") if path.name != "model"}
     assert names == {"per_group.csv", "predictions.csv", "report.html"}
 

@@ -5,6 +5,7 @@ Those of amounts are in `regression`.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -78,7 +79,8 @@ def summarise(actual_W: np.ndarray, probs_WK: np.ndarray, bins: list[tuple]) -> 
     """
     numbers = np.arange(probs_WK.shape[1])
     predicted_W = probs_WK.argmax(1)
-    error = sum(abs(confidence - accuracy) * count for confidence, accuracy, count in bins) / len(actual_W)
+    # Since Python 3.12 the built-in sum rounds in another way.
+    error = math.fsum(abs(confidence - accuracy) * count for confidence, accuracy, count in bins) / len(actual_W)
     return {
         "accuracy": float(accuracy_score(actual_W, predicted_W)),
         "macro_f1": float(f1_score(actual_W, predicted_W, labels=numbers, average="macro", zero_division=0)),

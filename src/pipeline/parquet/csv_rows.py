@@ -27,6 +27,7 @@ from pipeline.ingest.csv_lines import (
     split_fields,
     with_unix_ends,
 )
+from pipeline.parquet.faults import explain, extra_texts, faults
 from pipeline.parquet.profile import block_moments
 
 MAX_SHOWN = 80
@@ -123,7 +124,7 @@ def _parse_with_faults(block: Block, content: bytes, contract: Contract) -> Pars
     rows = _finish(parsed, contract)
     columns = _first_faulty_columns(rows, parsed, block.header, contract, fields)
     for index, column in columns.items():
-        rejected.append(_explain(block, int(numbers[index]), column, fields(index)[column], contract))
+        rejected.append(_rejected(block, int(numbers[index]), column, fields(index)[column], contract))
     rejected.sort(key=lambda row: row.line)
     good = np.ones(rows.height, bool)
     good[list(columns)] = False
@@ -153,8 +154,8 @@ def _first_faulty_columns(
     fields: Callable[[int], list[str]],
 ) -> dict[int, int]:
     """For each row with a fault, by its index: the first column that has one."""
-    faults = enumerate(_faults(header, contract))
-    first = pl.min_horizontal(pl.when(fault).then(pl.lit(column, pl.Int32)) for column, fault in faults)
+    numbered = enumerate(faults(header, contract))
+    first = pl.min_horizontal(pl.when(fault).then(pl.lit(column, pl.Int32)) for column, fault in numbered)
     by_row = enumerate(rows.select(first.alias("column"))["column"].to_list())
     columns = {index: column for index, column in by_row if column is not None}
     for feature in contract.measured():
@@ -196,7 +197,7 @@ def _finish(rows: pl.DataFrame, contract: Contract) -> pl.DataFrame:
         pl.col(name).cast(pl.Enum(contract.classes), strict=False).to_physical().cast(pl.Int16) for name in names
     ]
     features = [_finished(feature) for feature in contract.features]
-    may_be_empty = [pl.col(name).fill_null("") for name in _extra_texts(contract)]
+    may_be_empty = [pl.col(name).fill_null("") for name in extra_texts(contract)]
     return rows.with_columns(*label, *features, *may_be_empty).select(contract.columns()).rechunk()
 
 
@@ -207,12 +208,8 @@ def _finished(feature: Feature) -> pl.Expr:
     return value.fill_nan(None) if feature.missing == "mean" else value
 
 
-def _extra_texts(contract: Contract) -> list[str]:
-    return [name for name in contract.extra if contract.id_type(name) == "text"]
-
-
 def _is_faultless(parsed: ParsedBlock, contract: Contract) -> bool:
-    """Whether no row has a fault: the same answer as from `_faults`, from extremes that are needed anyway."""
+    """Whether no row has a fault: the same answer as from `faults`, from extremes that are needed anyway."""
     for feature in contract.measured():
         moments, (low, high) = parsed.moments[feature.name], feature.range or (-np.inf, np.inf)
         if moments.nulls and feature.missing == "reject":
@@ -223,41 +220,13 @@ def _is_faultless(parsed: ParsedBlock, contract: Contract) -> bool:
             return False
     measured = {feature.name for feature in contract.measured()}
     others = [name for name in contract.columns() if name not in measured]
-    return not parsed.rows.select(pl.any_horizontal(_faults(others, contract)).any()).item()
-
-
-def _faults(header: list[str], contract: Contract) -> list[pl.Expr]:
-    """For each column of a file: where its value breaks the contract; null is a missing value."""
-    features = {feature.name: feature for feature in contract.features}
-    return [_fault(column, features.get(column), contract) for column in header]
-
-
-def _fault(column: str, feature: Feature | None, contract: Contract) -> pl.Expr:
-    value = pl.col(column)
-    if feature is not None and feature.kind == "category":
-        return value.is_null() & pl.lit(feature.missing == "reject")
-    if feature is not None:
-        good = value.is_finite()
-        if feature.range is not None:
-            # In the precision of the values: 0.1 lies within 0.1 to 1.
-            low, high = (pl.lit(bound, pl.Float32) for bound in feature.range)
-            good &= value.is_between(low, high)
-        return (~good).fill_null(feature.missing == "reject")
-    if column in _extra_texts(contract):
-        return pl.lit(False)
-    if column == contract.label:
-        return value.is_null()
-    if column in contract.target_names() or contract.id_type(column) == "float64":
-        return (~value.is_finite()).fill_null(True)
-    if contract.id_type(column) == "text":
-        return (value == "").fill_null(True)
-    return value.is_null()
+    return not parsed.rows.select(pl.any_horizontal(faults(others, contract)).any()).item()
 
 
 def _may_lack_a_field(block: Block, content: bytes, rows: pl.DataFrame, contract: Contract) -> bool:
     """Whether a missing last value may be a missing field: the parser makes null of both."""
     last = block.header[-1]
-    if last in _extra_texts(contract):
+    if last in extra_texts(contract):
         missing = (rows[last] == "").any()
     else:
         missing = last in contract.feature_names() and rows[last].null_count() > 0
@@ -289,20 +258,7 @@ def _normal_line(line: bytes, num_fields: int) -> bytes:
     return join_fields(fields) if b'"' in line else line
 
 
-def _explain(block: Block, number: int, column: int, value: str, contract: Contract) -> Rejected:
-    """Say what is wrong with a value of a faulty row."""
+def _rejected(block: Block, number: int, column: int, value: str, contract: Contract) -> Rejected:
     name = block.header[column]
-    features = {feature.name: feature for feature in contract.features}
-    if not value.strip():
-        reason = "expected a value"
-    elif name == contract.label:
-        reason = f"expected one of {', '.join(contract.classes)}"
-    elif name in contract.id_columns():
-        reason = f"expected {contract.id_type(name)}"
-    elif name in features and features[name].kind == "category":
-        reason = f"expected one of {', '.join(features[name].categories)}"
-    elif name in features and (bounds := features[name].range) is not None:
-        reason = f"expected a number from {bounds[0]:g} to {bounds[1]:g}"
-    else:
-        reason = "expected a finite number"
+    reason = explain(name, value, contract)
     return Rejected(block.file.name, block.first_line + number, name, value[:MAX_SHOWN], reason)

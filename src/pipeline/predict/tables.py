@@ -60,7 +60,9 @@ def predict(
         raise UserError(f"{table}: {error}") from None
     if out is not None:
         partial = out.with_name(f".{out.name}.partial")
-        labels.write_parquet(partial) if out.suffix == ".parquet" else partial.write_text(as_csv(labels))
+        labels.write_parquet(partial) if out.suffix == ".parquet" else partial.write_text(
+            as_csv(labels), encoding="utf-8"
+        )
         partial.replace(out)
     return labels, "; ".join([_summary(len(labels), rows, classifier), *notes, *classifier.unknown_notes(rows)])
 
