@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
 import yaml
 from support.projects import (
@@ -28,6 +29,10 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # before torch starts its t
 os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 # Before any test imports MLflow, which reads it then; see `SETTINGS` in tracking/sinks/mlflow_sink.py.
 os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "CRITICAL")
+
+# Machines are shared: how long an example takes says nothing of the code.
+hypothesis.settings.register_profile("shared machine", deadline=None)
+hypothesis.settings.load_profile("shared machine")
 
 
 @pytest.fixture(scope="session")
