@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pipeline.import_data.plan import Plan
     from pipeline.import_data.reading.dialect import Sample
 
-catalog = typer.Typer(no_args_is_help=True, help="Dataset versions: add own CSV files, look at what there is.")
+catalog = typer.Typer(no_args_is_help=True, help="Dataset versions: add own files, look at what there is.")
 catalog.add_typer(looking)
 
 
@@ -64,7 +64,7 @@ def add(
     dry_run: args.DryRun = False,
     as_json: Json = False,
 ) -> None:
-    """Make a dataset version of own CSV files: a copy under DVC, and an entry in the catalog."""
+    """Make a dataset version of own files: a copy under DVC, and an entry in the catalog."""
     from pipeline.contract.catalog import refuse_bad_name, refuse_taken
     from pipeline.import_data.columns import ImportOptions
     from pipeline.import_data.reading.dialect import DialectOptions
