@@ -39,7 +39,7 @@ def check(as_json: Json = False) -> None:
 
 @app.command()
 def predict(
-    table: Annotated[Path, typer.Argument(metavar="CSV", help="With the columns that the model was trained on.")],
+    table: Annotated[Path, typer.Argument(metavar="TABLE", help="With the columns that the model was trained on.")],
     model: Annotated[
         str | None,
         typer.Option(help="A model folder, or an MLflow URI such as models:/cnn/1; by default dvc.yaml's model."),

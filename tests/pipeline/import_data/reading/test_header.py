@@ -4,6 +4,8 @@ from pathlib import Path
 
 from support.tables import write
 
+from pipeline.import_data.reading.dialect import DialectOptions
+
 ROWS = "".join(f"{'ab'[number % 2]},{number % 7}.5,{number % 5}.25\n" for number in range(40))
 NUMBERS = "".join(f"{number % 2},{number % 7}.5,{number % 5}.25\n" for number in range(40))
 
@@ -22,8 +24,6 @@ def test_numbers_in_the_first_line_are_refused_until_it_is_called_a_row(refused,
 
 
 def test_every_line_becomes_a_row_below_a_header_and_next_months_file_likewise(added, checked, updated, tmp_path):
-    from pipeline.import_data.reading.dialect import DialectOptions
-
     path = write(tmp_path / "own.csv", ROWS)
     added(path, label="column_1", dialect=DialectOptions(no_header=True))
     assert Path("data/raw/mine/own.csv").read_text() == "column_1,column_2,column_3\n" + ROWS
