@@ -110,7 +110,8 @@ def write_recordings(folder: Path) -> None:
 
 
 def write_own_files(folder: Path) -> None:
-    """What docs/own-data.md begins with."""
+    """What docs/own-data.md begins with: the files, and as many epochs as each dataset's entry says."""
+    edit_yaml(folder / "params.yaml", {"train": {"epochs": None, "batch_size": None}})
     path, _ = table("european_wine", folder)
     text = path.read_bytes().replace(b"Raum;", b"Verkostung;", 1)
     (folder / "december").mkdir()
