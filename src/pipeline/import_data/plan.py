@@ -88,7 +88,8 @@ def make_plan(
     columns |= {name: as_amounts(name, columns[name]) for name in targets}
     ids = [column for column in (options.group, options.series, options.time) if column]
     counters = _counters(options, sample)
-    options, kinds = choose_features(options, counters, columns, surveys)
+    options, kinds = choose_features(options, counters, columns, surveys, is_regression=bool(targets))
+    counters = [name for name in counters if name not in kinds.features]
     spellings, alike = join_names(options, columns, None if targets else options.label)
     added = [
         {name: spellings.get(name, {}).get(value, value) for name, value in constants.items()} for constants in added

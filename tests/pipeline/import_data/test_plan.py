@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from support.projects import ROOT
+from support.projects import edit_yaml
 from support.tables import table
 
 from pipeline.contract.catalog import Dataset
@@ -23,6 +23,11 @@ from pipeline.train.loop import Runtime, Trainer
 from pipeline.windows.dataset import WindowDataset, open_cache
 from trackstack.core.params import Parameters
 
+OF_THE_DATASET = {
+    "tensor_cache": {"window": None, "stride": None, "folds": None},
+    "train": {"epochs": None, "batch_size": None},
+}
+
 
 @pytest.mark.parametrize("name", ["iris", "wine", "breast_cancer", "european_wine"])
 def test_a_model_beats_the_majority_class_on_a_table_that_nobody_tuned_for(name, planned, tmp_path):
@@ -33,7 +38,8 @@ def test_a_model_beats_the_majority_class_on_a_table_that_nobody_tuned_for(name,
     entry = Dataset.model_validate(plan["entry"])
     samples = [read_sample(path, path.name, DialectOptions())]
     options = ImportOptions(entry.label, extra=entry.extra, missing=entry.recipe.missing if entry.recipe else ())
-    params = Parameters.load(ROOT / "params.yaml")
+    edit_yaml(Path("params.yaml"), OF_THE_DATASET)
+    params = Parameters.load(Path("params.yaml"))
     raw = tmp_path / "raw"
     raw.mkdir()
     surveys = survey_files(samples, {entry.label}, options.missing_words())

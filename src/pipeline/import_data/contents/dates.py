@@ -10,9 +10,11 @@ from collections.abc import Iterable
 
 import polars as pl
 
-MONTHS = ("%Y-%m", "%Y/%m")
+MONTHS = ("%Y-%m", "%Y/%m", "%Y %B", "%B %Y", "%B-%Y")
 """Of a month its first day is taken."""
-DAYS = ("%Y-%m-%d", "%Y/%m/%d", "%d.%m.%Y", "%d %b %Y", "%d-%b-%Y", "%b %d %Y", "%b %d, %Y", "%d/%m/%Y", "%m/%d/%Y")
+NAMED = ("%d %B %Y", "%d-%B-%Y", "%B %d %Y", "%B %d, %Y", "%B-%d-%Y")
+"""A month's name may be whole or its first three letters."""
+DAYS = ("%Y-%m-%d", "%Y/%m/%d", "%d.%m.%Y", *NAMED, "%d/%m/%Y", "%m/%d/%Y")
 CLOCKS = ("%H:%M", "%H:%M:%S%.f", "%H:%M%#z", "%H:%M:%S%.f%#z", "%I:%M %p", "%I:%M:%S %p")
 FORMATS = (
     *MONTHS,
@@ -20,16 +22,17 @@ FORMATS = (
     *(f"{day} {clock}" for day in DAYS for clock in CLOCKS),
     *(f"{DAYS[0]}T{clock}" for clock in CLOCKS),
 )
+FIRST_YEAR = 1000
 CLOCK_PARTS = ("hour", "weekday", "month", "days")
 
 
 def seconds(text: pl.Expr, date_format: str) -> pl.Expr:
     """float64 seconds since 1970 (UTC) of texts without spaces around them; null where the format does not fit."""
-    if "%Y" in date_format:  # 24 would be the year 24
-        text = pl.when(text.str.contains(r"\d{4}")).then(text)
     if date_format in MONTHS:
         text, date_format = text + " 1", f"{date_format} %d"
-    return text.str.strptime(pl.Datetime("us"), date_format, strict=False).dt.timestamp("us") / 1_000_000
+    times = text.str.strptime(pl.Datetime("us"), date_format, strict=False)
+    # 24 would be the year 24, and `February 2024` the 20th of a February in that year.
+    return pl.when(times.dt.year() >= FIRST_YEAR).then(times.dt.timestamp("us") / 1_000_000)
 
 
 def seconds_text(text: pl.Expr, date_format: str) -> pl.Expr:

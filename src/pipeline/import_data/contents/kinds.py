@@ -27,6 +27,8 @@ class Kinds(NamedTuple):
     kept: dict[str, list[str]]
     """Columns that become extra, by what is said of them."""
     problems: list[str]
+    only: tuple[str, ...] = ()
+    """The features, where they are taken since there is nothing else to learn from."""
 
     def numbers(self) -> list[str]:
         """The features that are neither categories nor times."""
@@ -34,13 +36,26 @@ class Kinds(NamedTuple):
 
 
 def choose_features(
-    options: ImportOptions, counters: list[str], columns: dict[str, ColumnSurvey], surveys: list[FileSurvey]
+    options: ImportOptions,
+    counters: list[str],
+    columns: dict[str, ColumnSurvey],
+    surveys: list[FileSurvey],
+    is_regression: bool,
 ) -> tuple[ImportOptions, Kinds]:
     """What each column becomes, and the options as if a person had said all of it."""
+    sample = surveys[0].sample
     extra = (*options.extra, *counters)
     spoken = (options.group, options.series, options.time, *options.label_columns(), *extra)
-    unspoken = [column for column in surveys[0].sample.header if column not in spoken]
-    kinds = sort_columns(unspoken, options, columns, sum(survey.rows for survey in surveys))
+    unspoken = [column for column in sample.header if column not in spoken]
+    rows = sum(survey.rows for survey in surveys)
+    kinds = sort_columns(unspoken, options, columns, rows)
+    if is_regression and not (kinds.features or kinds.problems):
+        # Amounts over time, as measured once a year: the years are what there is to learn from.
+        years = [name for name in counters if name not in sample.unnamed]
+        dates = [name for name in kinds.kept.get(DATES, ()) if len(columns[name].dates or ()) == 1]
+        extra = tuple(name for name in extra if name not in years)
+        dated = replace(options, date_features=(*options.date_features, *dates))
+        kinds = sort_columns([*unspoken, *years], dated, columns, rows)._replace(only=(*years, *dates))
     options = replace(
         options,
         extra=(*extra, *(column for names in kinds.kept.values() for column in names)),
@@ -97,7 +112,9 @@ def _is_mostly_text(column: ColumnSurvey) -> bool:
 
 def kept_notes(kinds: Kinds) -> list[str]:
     """A line for each reason why columns are kept and not trained on."""
-    return [f"{list_some(names)}: {why.format(options=_options(why, names))}" for why, names in kinds.kept.items()]
+    kept = [f"{list_some(names)}: {why.format(options=_options(why, names))}" for why, names in kinds.kept.items()]
+    only = f"{list_some(kinds.only)}: in the order of the rows, as times are; trained on, since there is nothing else"
+    return [only, *kept] if kinds.only else kept
 
 
 def _options(why: str, names: list[str]) -> str:

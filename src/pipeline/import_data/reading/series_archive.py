@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import re
 from itertools import zip_longest
 from pathlib import Path
 
 import polars as pl
 
-SERIES_COLUMN, LABEL_COLUMN = "recording", "label"
+SERIES_COLUMN, LABEL_COLUMN, TIME_COLUMN = "recording", "label", "time"
+COLON = re.compile(r":(?![^()]*\))")
+"""Not those of a time of day: a step with a time stamp stands in parentheses."""
+STAMPED = re.compile(r"\(([^(),]+),([^(),]*)\)")
 
 
 def read_series_archive(file: Path) -> pl.DataFrame:
     """A row per time step: the case as a recording, a column for each dimension, the label where cases have one.
 
-    Cases may differ in length. ValueError names the line that is not as expected.
+    Cases may differ in length; time stamps become the column `time`. ValueError names the line that is at fault.
     """
     tags: dict[str, str] = {}
     columns: dict[str, list[str]] = {}
@@ -26,16 +30,17 @@ def read_series_archive(file: Path) -> pl.DataFrame:
             tag, _, value = text.partition(" ")
             tags[tag.lower()] = value.strip().lower()
             in_data = tag.lower() == "@data"
-            if in_data and tags.get("@timestamps") == "true":
-                raise ValueError("@timeStamps true; expected series without time stamps")
             continue
         number += 1
-        parts = text.split(":")
+        parts = COLON.split(text)
         label = parts.pop().strip() if _has_label(tags) else None
         if not parts:
             raise ValueError(f"line {line_number}: no series before the label")
-        steps = list(zip_longest(*(part.split(",") for part in parts), fillvalue=""))
+        times, dimensions = _series(parts, line_number, stamped=tags.get("@timestamps") == "true")
+        steps = list(zip_longest(*dimensions, fillvalue=""))
         values = dict(zip(_names(len(parts)), zip(*steps, strict=True), strict=True))
+        if times is not None:
+            values[TIME_COLUMN] = times
         values[SERIES_COLUMN] = (f"{file.stem}_{number}",) * len(steps)
         if label is not None:
             values[LABEL_COLUMN] = (label,) * len(steps)
@@ -46,6 +51,19 @@ def read_series_archive(file: Path) -> pl.DataFrame:
     if not number:
         raise ValueError("no case after @data")
     return pl.DataFrame(columns)
+
+
+def _series(parts: list[str], line_number: int, *, stamped: bool) -> tuple[tuple[str, ...] | None, list[list[str]]]:
+    """The time stamps, which all dimensions share, and the values of each dimension."""
+    if not stamped:
+        return None, [part.split(",") for part in parts]
+    pairs = [STAMPED.findall(part) for part in parts]
+    if any(STAMPED.sub("", part).strip(", ") or not found for part, found in zip(parts, pairs, strict=True)):
+        raise ValueError(f"line {line_number}: expected (time stamp,value),(time stamp,value) in each dimension")
+    times = {tuple(time.strip() for time, _ in found) for found in pairs}
+    if len(times) > 1:
+        raise ValueError(f"line {line_number}: dimensions with other time stamps; expected the same for all")
+    return times.pop(), [[value for _, value in found] for found in pairs]
 
 
 def _has_label(tags: dict[str, str]) -> bool:

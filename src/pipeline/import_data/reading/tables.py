@@ -7,6 +7,7 @@ missing value as an empty field. So all that comes after treats them as the fiel
 from __future__ import annotations
 
 import json
+import re
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -121,7 +122,12 @@ def _read_arff(file: Path) -> pl.DataFrame:
 
     try:
         with file.open(encoding="utf-8", errors="strict") as stream:
-            content = arff.load(stream)
+            text = stream.read()
+        if re.search(r"(?im)^@attribute\s.*\srelational\s*$", text):
+            raise ValueError(
+                "an attribute is relational, a table in each field; take the .ts file of the same archive"
+            )
+        content = arff.loads(text)
     except arff.ArffException as error:
         raise ValueError(str(error)) from None
     names = [name for name, _ in content["attributes"]]

@@ -28,7 +28,11 @@ NOON = datetime(2024, 1, 31, 12, tzinfo=UTC).timestamp()
         ("01/31/2024 12:00:00 PM", NOON),
         ("Jan 31 2024", NOON - 43200),
         ("31-Jan-2024", NOON - 43200),
+        ("January 31, 2024", NOON - 43200),
+        ("Jan-31-2024", NOON - 43200),
         ("2024-02", NOON + 43200),
+        ("2024 Feb", NOON + 43200),
+        ("February 2024", NOON + 43200),
     ],
 )
 def test_a_common_date_has_one_format(text, expected):

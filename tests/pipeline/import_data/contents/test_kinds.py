@@ -134,3 +134,28 @@ def test_codes_of_which_some_look_like_numbers_are_text(planned, tmp_path):
         write(tmp_path / "few.csv", "kind,x,y\n" + rows([f'"{one}"' for one in remarks], MEASURED, LABELS))
     )
     assert plan["categories"] == {"kind": {"due": 80, "1,200 paid": 30, "1,200": 10}}
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "kind"),
+    [
+        ("year", [str(1900 + number) for number in range(120)], None),
+        ("month", [f"{1990 + number // 12}-{number % 12 + 1:02}" for number in range(120)], "time"),
+    ],
+)
+def test_amounts_over_time_are_trained_on_the_time_where_there_is_nothing_else(
+    name, values, kind, planned, added, checked, updated, tmp_path
+):
+    path = write(tmp_path / "nile.csv", f"{name},volume\n" + rows(values, MEASURED))
+    plan = planned(path, "--label", "volume")
+    (feature,) = plan["entry"]["features"]
+    assert (feature["name"], feature.get("kind")) == (name, kind)
+    assert f"{name}: in the order of the rows, as times are; trained on, since there is nothing else" in plan["notes"]
+    added(path, "volume")
+    assert checked() == ["mine: 120 rows, 0 rejected"]
+    assert "Nothing to do" in updated(path)[1]
+
+
+def test_of_classes_in_the_order_of_the_rows_the_time_would_tell_the_answer(refused, tmp_path):
+    path = write(tmp_path / "sorted.csv", "time,y\n" + rows(range(120), sorted(LABELS)))
+    assert "0 features; expected 1 to 1,000" in refused(path, "--label", "y")[0]

@@ -74,3 +74,19 @@ def test_what_cannot_be_a_table_is_refused_in_a_line(refused, tmp_path):
         archive.writestr("a.csv", TEXT)
         archive.writestr("b.csv", TEXT)
     assert "a zip archive of 2 files; expected one table" in refused(tmp_path / "t.zip", "--label", "y")[0]
+    path = write(
+        tmp_path / "t.arff", "@relation r\n@attribute all relational\n@attribute x numeric\n@end all\n@data\n"
+    )
+    assert "an attribute is relational, a table in each field" in refused(path, "--label", "y")[0]
+
+
+def test_an_archive_in_an_archive_is_read_and_one_more_is_refused(added, refused, tmp_path):
+    path = write(tmp_path / "t.csv", TEXT)
+    for name in ("t.csv.zip", "again/t.csv.zip", "once more/t.csv.zip"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        with zipfile.ZipFile(tmp_path / name, "w") as archive:
+            archive.write(path, path.name)
+        path = tmp_path / name
+    assert "a zip archive of t.csv.zip; unpack it" in refused(path, "--label", "y")[0]
+    added(tmp_path / "again/t.csv.zip")
+    assert (tmp_path / "a checkout/data/raw/mine/t.csv").read_text() == TEXT
