@@ -89,7 +89,6 @@ def make_plan(
     ids = [column for column in (options.group, options.series, options.time) if column]
     counters = _counters(options, sample)
     options, kinds = choose_features(options, counters, columns, surveys, is_regression=bool(targets))
-    counters = [name for name in counters if name not in kinds.features]
     spellings, alike = join_names(options, columns, None if targets else options.label)
     added = [
         {name: spellings.get(name, {}).get(value, value) for name, value in constants.items()} for constants in added
@@ -178,6 +177,7 @@ def _notes(
         *(
             f"{column}: numbers the rows or has no name; kept as extra; --feature {quoted(column)} trains on it"
             for column in counters
+            if column not in kinds.features
         ),
         *kept_notes(kinds),
         *of_label,

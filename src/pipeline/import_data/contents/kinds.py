@@ -113,7 +113,7 @@ def _is_mostly_text(column: ColumnSurvey) -> bool:
 def kept_notes(kinds: Kinds) -> list[str]:
     """A line for each reason why columns are kept and not trained on."""
     kept = [f"{list_some(names)}: {why.format(options=_options(why, names))}" for why, names in kinds.kept.items()]
-    only = f"{list_some(kinds.only)}: in the order of the rows, as times are; trained on, since there is nothing else"
+    only = f"{list_some(list(kinds.only))}: in the order of the rows; trained on, since there is nothing else"
     return [only, *kept] if kinds.only else kept
 
 

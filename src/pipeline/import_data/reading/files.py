@@ -7,7 +7,7 @@ import glob
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import IO, BinaryIO, cast
+from typing import BinaryIO, cast
 
 from pipeline.import_data.reading import tables
 from pipeline.ingest.csv_lines import open_csv
@@ -45,30 +45,19 @@ def open_lines(file: Path) -> Iterator[tuple[BinaryIO, Callable[[], int]]]:
         with open_csv(file) as (stream, on_disk):
             yield stream, lambda: on_disk.num_bytes
         return
-    with file.open("rb") as on_disk, contextlib.ExitStack() as opened:
-        member = opened.enter_context(_open_only(file, on_disk))
-        if member.name.endswith(".zip"):  # some archives hold another one
-            member = opened.enter_context(_open_only(file, member))
-        yield cast(BinaryIO, member), on_disk.tell
-
-
-def _open_only(file: Path, stream: IO[bytes]) -> zipfile.ZipExtFile:
-    """The only member of an archive; `file` is for messages."""
-    try:
-        archive = zipfile.ZipFile(stream)
-    except zipfile.BadZipFile as error:
-        raise UserError(f"{file}: cannot be unpacked: {error}") from None
-    names = [name for name in archive.namelist() if not name.endswith("/") and not name.startswith("__MACOSX/")]
-    if len(names) != 1:
-        raise UserError(
-            f"{file}: a zip archive of {len(names)} files; expected one table; unpack it and add the folder: "
-            f"python -m zipfile -e '{file}' '{file.with_suffix('')}'"
-        )
-    if names[0].endswith(tables.SUFFIXES) or (names[0].endswith(".zip") and isinstance(stream, zipfile.ZipExtFile)):
-        raise UserError(
-            f"{file}: a zip archive of {names[0]}; unpack it: python -m zipfile -e '{file}' '{file.parent}'"
-        )
-    return cast(zipfile.ZipExtFile, archive.open(names[0]))
+    with zipfile.ZipFile(file) as archive:
+        names = [name for name in archive.namelist() if not name.endswith("/") and not name.startswith("__MACOSX/")]
+        unpack = f"python -m zipfile -e '{file}' '{file.with_name(file.name.partition('.')[0])}'"
+        if len(names) != 1:
+            raise UserError(
+                f"{file}: a zip archive of {len(names)} files; expected one table; unpack it and add the folder: "
+                f"{unpack}"
+            )
+        with cast(zipfile.ZipExtFile, archive.open(names[0])) as member:
+            # By its bytes: some archives call the CSV file in them `.csv.zip`.
+            if names[0].endswith(tables.SUFFIXES) or member.peek(4).startswith(b"PK\x03\x04"):
+                raise UserError(f"{file}: a zip archive of {names[0]}; unpack it: {unpack}")
+            yield cast(BinaryIO, member), lambda: archive.fp.tell() if archive.fp else 0
 
 
 def is_archive(file: Path) -> bool:

@@ -150,7 +150,7 @@ def test_amounts_over_time_are_trained_on_the_time_where_there_is_nothing_else(
     plan = planned(path, "--label", "volume")
     (feature,) = plan["entry"]["features"]
     assert (feature["name"], feature.get("kind")) == (name, kind)
-    assert f"{name}: in the order of the rows, as times are; trained on, since there is nothing else" in plan["notes"]
+    assert f"{name}: in the order of the rows; trained on, since there is nothing else" in plan["notes"]
     added(path, "volume")
     assert checked() == ["mine: 120 rows, 0 rejected"]
     assert "Nothing to do" in updated(path)[1]

@@ -5,6 +5,7 @@ import zipfile
 import fastexcel
 import polars as pl
 import pytest
+from support.projects import run_in
 from support.tables import write, write_workbook
 
 from pipeline.import_data.reading.dialect import DialectOptions, read_sample
@@ -80,13 +81,14 @@ def test_what_cannot_be_a_table_is_refused_in_a_line(refused, tmp_path):
     assert "an attribute is relational, a table in each field" in refused(path, "--label", "y")[0]
 
 
-def test_an_archive_in_an_archive_is_read_and_one_more_is_refused(added, refused, tmp_path):
-    path = write(tmp_path / "t.csv", TEXT)
-    for name in ("t.csv.zip", "again/t.csv.zip", "once more/t.csv.zip"):
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        with zipfile.ZipFile(tmp_path / name, "w") as archive:
-            archive.write(path, path.name)
-        path = tmp_path / name
-    assert "a zip archive of t.csv.zip; unpack it" in refused(path, "--label", "y")[0]
+def test_a_member_is_known_by_its_bytes_and_an_archive_in_an_archive_is_refused(added, refused, tmp_path):
+    with zipfile.ZipFile(tmp_path / "t.csv.zip", "w") as archive:
+        archive.writestr("t.csv.zip", TEXT)
+    path = tmp_path / "again.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.write(tmp_path / "t.csv.zip", "t.csv.zip")
+    unpack = f"python -m zipfile -e '{path}' '{tmp_path / 'again'}'"
+    assert refused(path, "--label", "y") == [f"{path}: a zip archive of t.csv.zip; unpack it: {unpack}"]
+    run_in(tmp_path, unpack)
     added(tmp_path / "again/t.csv.zip")
     assert (tmp_path / "a checkout/data/raw/mine/t.csv").read_text() == TEXT
