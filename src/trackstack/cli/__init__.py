@@ -15,7 +15,7 @@ from typer.core import TyperGroup
 
 from trackstack import UserError, describe_error
 from trackstack.cli import cluster, record, runs, setup, ui
-from trackstack.system.git import forget_outer_repository
+from trackstack.system.programs import begin_process
 from trackstack.system.project import load_hook
 
 PANELS = {"Runs": (runs, record), "Pipeline and sweeps": (cluster,), "Machine and pages": (setup, ui)}
@@ -28,7 +28,7 @@ class Commands(TyperGroup):
 
     def invoke(self, context: Any) -> Any:
         """Run the command that was typed."""
-        forget_outer_repository()
+        begin_process()
         _run_own_code()  # before the command is looked up: an older installation may not know it
         # Importing torch or MLflow makes millions of objects that stay, and looking through them for garbage again
         # and again is a fifth of the time.

@@ -9,13 +9,13 @@ from __future__ import annotations
 import contextlib
 import re
 import shutil
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 from trackstack import UserError
 from trackstack.system.git import git, try_git
+from trackstack.system.programs import run_program
 
 DVC = [sys.executable, "-P", "-m", "dvc"]
 EXPERIMENT = [sys.executable, "-P", "-m", "trackstack.cluster.experiment"]
@@ -109,7 +109,7 @@ def write_local_config(origin: Path, clone: Path, cache: Path) -> None:
 
 def cache_folder(origin: Path) -> Path:
     """Where the checkout's DVC keeps its cache."""
-    done = subprocess.run([*DVC, "cache", "dir"], cwd=origin, capture_output=True, text=True, check=False)
+    done = run_program([*DVC, "cache", "dir"], cwd=origin)
     if done.returncode:
         raise UserError(f"{origin}: dvc cache dir: {' '.join(done.stderr.split())[:200]}")
     return Path(origin, done.stdout.strip()).resolve()

@@ -22,7 +22,9 @@ from packaging.requirements import InvalidRequirement, Requirement
 from trackstack import UserError
 from trackstack.cluster.clones import cache_folder
 from trackstack.system import slurm
-from trackstack.tracking.environment import destinations, home, without_password
+from trackstack.system.programs import run_program
+from trackstack.system.redaction import without_password
+from trackstack.tracking.environment import destinations, home
 
 NETWORK = ("nfs", "nfs4", "gpfs", "lustre", "beegfs", "ceph", "panfs", "cifs", "smb3", "fuse.glusterfs", "wekafs")
 CHECKPOINT_SECONDS = 10
@@ -241,7 +243,7 @@ def _gpu() -> Iterator[Finding]:
         yield Finding("GPU", "warn", "no NVIDIA driver on this machine", todo)
         return
     command = [sys.executable, "-c", GPU_KERNEL] if importlib.util.find_spec("torch") else GPU_NAMES
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=180)
+    done = run_program(command, timeout=180)
     answer = (done.stdout or done.stderr).strip().splitlines() or ["no answer"]
     todo = f"another CUDA build of torch: TORCH_BUILD in {slurm.SITE}, then make venv"
     yield _finding("GPU", done.returncode == 0, answer[-1], todo)

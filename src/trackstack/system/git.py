@@ -82,11 +82,19 @@ def try_git(folder: Path, *arguments: str, env: dict[str, str] | None = None, st
         return None
 
 
+def user_name() -> str:
+    """Who runs this; the number of a person that the machine has no name for, as in a container."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return f"uid{os.getuid()}"
+
+
 def _environment() -> dict[str, str]:
     """Of this process, without variables that name a repository, and with `SETTINGS`."""
     kept = {name: value for name, value in os.environ.items() if name not in OUTER_VARIABLES}
     # A commit needs somebody: this address holds where git knows no other.
-    kept.setdefault("EMAIL", f"{getpass.getuser()}@localhost")
+    kept.setdefault("EMAIL", f"{user_name()}@localhost")
     first = int(kept.get("GIT_CONFIG_COUNT") or 0)
     for number, (key, value) in enumerate(SETTINGS.items(), first):
         kept |= {f"GIT_CONFIG_KEY_{number}": key, f"GIT_CONFIG_VALUE_{number}": value}
