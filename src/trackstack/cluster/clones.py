@@ -16,6 +16,7 @@ from pathlib import Path
 from trackstack import UserError
 from trackstack.system.git import git, try_git
 from trackstack.system.programs import run_program
+from trackstack.system.project import refuse_unusable_folder
 
 DVC = [sys.executable, "-P", "-m", "dvc"]
 EXPERIMENT = [sys.executable, "-P", "-m", "trackstack.cluster.experiment"]
@@ -54,6 +55,7 @@ def make_clone(origin: Path, commit: str, folder: Path, cache: Path) -> Path:
     Raises:
         UserError: `origin` is not the root of a DVC repository in git.
     """
+    refuse_unusable_folder(folder)
     subfolder = folder_in_git(origin)
     top = git(origin, "rev-parse", "--show-toplevel")
     shutil.rmtree(folder, ignore_errors=True)
@@ -71,6 +73,7 @@ def make_clone(origin: Path, commit: str, folder: Path, cache: Path) -> Path:
 
 def folder_in_git(root: Path) -> Path:
     """Where in its git repository a DVC repository lies; UserError unless this is the root of one, in git."""
+    refuse_unusable_folder(root)
     if not (root / ".dvc").is_dir():
         raise UserError(f"{root}: no DVC repository; run this where .dvc lies, or make one: dvc init")
     return Path(git(root, "rev-parse", "--show-prefix"))

@@ -31,7 +31,7 @@ from trackstack.core.params import load_yaml
 from trackstack.system import slurm
 from trackstack.system.git import git
 from trackstack.system.programs import begin_process, run_program
-from trackstack.system.project import check_project
+from trackstack.system.project import check_project, refuse_unusable_folder
 from trackstack.system.redaction import redact_uris
 from trackstack.tracking.environment import home
 
@@ -141,6 +141,7 @@ def main(arguments: list[str]) -> int:
     work = repro_pinned if "--pinned" in arguments else repro
     rest = [argument for argument in arguments if argument != "--pinned"]
     try:
+        refuse_unusable_folder(Path.cwd())
         print_beginning()
         with Supervisor() as supervisor:
             result = supervisor.carry_out(lambda: work(supervisor, rest))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import getpass
 import os
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -39,10 +40,13 @@ SETTINGS = {
 edit, and other line ends are other files."""
 
 
+forgotten: list[str] = []
+"""The variables that `forget_outer_repository` has found, for the doctor to name."""
+
+
 def forget_outer_repository() -> None:
     """Take out of this process's environment, and so out of that of all it starts, which repository git works on."""
-    for name in OUTER_VARIABLES:
-        os.environ.pop(name, None)
+    forgotten.extend(name for name in OUTER_VARIABLES if os.environ.pop(name, None) is not None)
 
 
 def git(folder: Path, *arguments: str, env: dict[str, str] | None = None, stdin: str = "") -> str:
@@ -80,6 +84,17 @@ def try_git(folder: Path, *arguments: str, env: dict[str, str] | None = None, st
         return git(folder, *arguments, env=env, stdin=stdin)
     except UserError:
         return None
+
+
+def is_in_git(folder: Path) -> bool:
+    """Whether a folder lies in a git repository; UserError where there is no git to ask."""
+    try:
+        git(folder, "rev-parse", "--git-dir")
+    except UserError:
+        if shutil.which("git") is None:
+            raise
+        return False
+    return True
 
 
 def user_name() -> str:

@@ -33,6 +33,10 @@ HINTS = {
 }
 
 
+class NoClusterError(UserError):
+    """Slurm's commands are here, and no cluster answers them."""
+
+
 def sbatch_command(script: str, arguments: Iterable[str] = (), **options: str | int | bool) -> list[str]:
     """The command line of a submission; `job_name="x"` becomes `--job-name=x`, True a flag."""
     flags = [
@@ -189,5 +193,7 @@ def run(command: list[str], environment: dict[str, str] | None = None) -> str:
     if done.returncode:
         reason = "; ".join(line.split(": ", 2)[-1] for line in done.stderr.strip().splitlines()) or "failed"
         hint = next((hint for part, hint in HINTS.items() if part in reason.lower()), None)
+        if hint == NO_CLUSTER:
+            raise NoClusterError(f"{command[0]}: {reason.rpartition('; ')[2]}; {hint}")
         raise UserError(f"{command[0]} refused: {reason}" + (f"; {hint}" if hint else ""))
     return done.stdout
