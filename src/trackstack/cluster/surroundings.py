@@ -26,7 +26,10 @@ PIP_VARIABLES = ("PIP_USER", "PIP_TARGET", "PIP_PREFIX", "PIP_ROOT", "PIP_NO_DEP
 USUAL_UMASKS = (0o002, 0o007, 0o022, 0o027)
 PATIENCE = 180
 VERSIONS = {"git": ["git", "--version"], "sbatch": ["sbatch", "--version"], "scontrol": ["scontrol", "ping"]}
-MODULES = {"dvc": ["-m", "dvc", "--version"], "torch": ["-c", "import torch; print(torch.__version__)"]}
+MODULES = {
+    "dvc": "import dvc.repo, dvc.rwlock, dvc.stage; print(dvc.__version__)",
+    "torch": "import torch; print(torch.__version__)",
+}
 """Imported where they are used: a package that is installed and does not start is the usual trouble of a machine."""
 
 
@@ -45,9 +48,9 @@ def surroundings() -> Iterator[Finding]:
 def programs() -> Iterator[Finding]:
     """Each program that we start says its version, in a process of its own: what is installed need not run."""
     yield _runs("git", VERSIONS["git"], "install it, or load its module (module load git)")
-    for name, arguments in MODULES.items():
+    for name, code in MODULES.items():
         if name == "dvc" or importlib.util.find_spec(name):
-            yield _runs(name, [sys.executable, "-P", *arguments], f"does python -P {arguments[0]} ... start by hand?")
+            yield _runs(name, [sys.executable, "-P", "-c", code], f"type: python -P -c 'import {name}'")
     for name in ("sbatch", "scontrol"):
         if shutil.which("sbatch"):
             todo = "without a cluster: dvc repro, trackstack sweep --local, trackstack ui --local"
