@@ -15,7 +15,7 @@ from typer.core import TyperGroup
 
 from trackstack import UserError, describe_error
 from trackstack.cli import cluster, record, runs, setup, ui
-from trackstack.system.programs import begin_process
+from trackstack.system.programs import PERSONS_PYTHONPATH, begin_process
 from trackstack.system.project import load_hook
 
 PANELS = {"Runs": (runs, record), "Pipeline and sweeps": (cluster,), "Machine and pages": (setup, ui)}
@@ -86,7 +86,8 @@ def _run_own_code() -> None:
     """In a checkout of trackstack, go on with its own code: one environment may serve several clones."""
     own = Path("src/trackstack").resolve()
     if own.is_dir() and own != Path(__file__).resolve().parents[1]:
-        environment = {**os.environ, "PYTHONPATH": str(own.parent)}
+        before = {PERSONS_PYTHONPATH: os.environ.get("PYTHONPATH", "")}
+        environment = {**os.environ, **before, "PYTHONPATH": str(own.parent)}
         os.execve(sys.executable, [sys.executable, "-P", "-m", "trackstack.cli", *sys.argv[1:]], environment)
 
 

@@ -18,7 +18,7 @@ from pathlib import Path
 from trackstack.cluster.findings import Finding, finding
 from trackstack.system import git as git_module
 from trackstack.system.git import is_in_git, try_git
-from trackstack.system.programs import run_program
+from trackstack.system.programs import PERSONS_PYTHONPATH, run_program
 from trackstack.system.project import unusable_folder
 from trackstack.system.slurm import OUTER_JOB
 
@@ -59,7 +59,7 @@ def programs() -> Iterator[Finding]:
 
 def _runs(name: str, command: list[str], todo: str, otherwise: str = "fail") -> Finding:
     try:
-        done = run_program(command, timeout=PATIENCE)
+        done = run_program(command, env={**os.environ, "PYTHONPATH": _persons_python_path()}, timeout=PATIENCE)
     except (OSError, subprocess.TimeoutExpired) as error:
         why = "not found" if isinstance(error, FileNotFoundError) else "does not answer"
         return Finding(name, otherwise, f"{command[0]}: {why}", todo)
@@ -70,12 +70,16 @@ def _runs(name: str, command: list[str], todo: str, otherwise: str = "fail") -> 
 def _python_path() -> Iterator[Finding]:
     """Folders of another Python, which many modules of clusters set; our own `src/` is there on purpose."""
     own = Path(__file__).resolve().parents[2]
-    folders = [Path(entry) for entry in os.environ.get("PYTHONPATH", "").split(os.pathsep) if entry]
+    folders = [Path(entry) for entry in _persons_python_path().split(os.pathsep) if entry]
     foreign = [folder for folder in folders if folder.resolve() != own]
     if foreign:
         hidden = sorted({name for folder in foreign for name in _modules(folder)} & _installed_modules())
         found = f"{os.pathsep.join(map(str, foreign))}" + (f" hides {', '.join(hidden[:5])}" if hidden else "")
         yield Finding("PYTHONPATH", "fail" if hidden else "warn", found, "unset PYTHONPATH; its packages come first")
+
+
+def _persons_python_path() -> str:
+    return os.environ.get(PERSONS_PYTHONPATH) or os.environ.get("PYTHONPATH", "")
 
 
 def _user_site() -> Iterator[Finding]:

@@ -13,6 +13,10 @@ BYTES_SURVIVE = "surrogateescape"
 """How we decode: names of files are bytes, and what is no UTF-8 comes out as it went in."""
 
 
+PERSONS_PYTHONPATH = "TRACKSTACK_PERSONS_PYTHONPATH"
+"""What PYTHONPATH was before a checkout's own code took its place: for the doctor to look at."""
+
+
 def run_program(
     command: Sequence[str],
     cwd: Path | None = None,
