@@ -123,7 +123,8 @@ def _other_python() -> Iterator[Finding]:
 def _pip() -> Iterator[Finding]:
     """Settings by which pip installs elsewhere; `make venv` overrules them, a `pip install` by hand does not."""
     found = [f"{name}={value}" for name in PIP_VARIABLES if (value := os.environ.get(name))]
-    listing = run_program([sys.executable, "-P", "-m", "pip", "config", "list"], timeout=PATIENCE)
+    environment = {**os.environ, "PIP_USER": "0"}  # else it would list the user's file alone
+    listing = run_program([sys.executable, "-P", "-m", "pip", "config", "list"], env=environment, timeout=PATIENCE)
     keys = tuple(f".{name.removeprefix('PIP_').lower().replace('_', '-')}=" for name in PIP_VARIABLES)
     found += [line for line in listing.stdout.splitlines() if any(k in line for k in keys) and ":env:" not in line]
     if found := [entry for entry in found if entry.partition("=")[2].strip("'") not in ("0", "false", "no", "off")]:
