@@ -8,10 +8,14 @@ export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # The environment alone: no packages of a cluster's module or of the person's own.
 export PIP_USER := 0
+export PIP_NO_DEPS := 0
+export PIP_TARGET :=
+export PIP_PREFIX :=
+export PIP_ROOT :=
 unexport PYTHONPATH PYTHONHOME
 
 .DEFAULT_GOAL := help
-.PHONY: help venv data check repro test test-fast ui bench lint format reference lock clean
+.PHONY: help venv install data check repro test test-fast ui bench lint format reference lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' Makefile
@@ -65,11 +69,21 @@ $(VENV)/.installed: requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("make: Python >= 3.11 is needed, not " + sys.version.split()[0] + "; try: make PYTHON=python3.12")'
 	@[ -z "$(TORCH_BUILD)" ] || [ -n "$(TORCH_WHEELS)" ] || { echo "make: this cluster's GPUs need torch's $(TORCH_BUILD) \
 	  build; set TORCH_WHEELS to the address that PyTorch's installation page gives, without $(TORCH_BUILD)" >&2; exit 1; }
-	@echo "Installing the packages of requirements.lock into $(VENV): a minute or two"
-	@$(PYTHON) -m venv $(VENV)
-	@python -m pip install --quiet --requirement requirements.lock $(TORCH_INDEX)
-	@python -m pip install --quiet --no-deps --editable .
-	@touch $@
+	@mkdir -p $(VENV); $(if $(ALONE),$(ALONE) --nonblock true || echo "Waiting for another make venv to end";) \
+	  $(ALONE) $(MAKE) --no-print-directory install
+
+# Two at once would write into each other's files; the second one waits, and then finds all done.
+ALONE := $(if $(shell command -v flock),flock $(VENV)/.lock)
+
+install:
+	@[ -e $(VENV)/.installed ] && [ $(VENV)/.installed -nt requirements.lock ] && [ $(VENV)/.installed -nt pyproject.toml ] || { \
+	  echo "Installing the packages of requirements.lock into $(VENV): a minute or two"; \
+	  $(PYTHON) -m venv $(VENV) && \
+	  { ! python -m pip config list | grep -E '(global|install)\.(target|prefix|root)=' || \
+	    { echo "make: pip would install elsewhere; type: pip config unset, and the name above" >&2; false; }; } && \
+	  python -m pip install --quiet --requirement requirements.lock $(TORCH_INDEX) && \
+	  python -m pip install --quiet --no-deps --editable . && \
+	  touch $(VENV)/.installed; }
 
 # What does not belong in the lock: a CPU build's suffix, index addresses, trackstack, CUDA libraries (torch pins them).
 lock: venv ## resolve requirements.lock anew from pyproject.toml

@@ -35,6 +35,11 @@ hypothesis.settings.register_profile("shared machine", deadline=None)
 hypothesis.settings.load_profile("shared machine")
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Besides a diagonal of the table in `repository/test_hostile.py`, all of it."""
+    parser.addoption("--matrix", action="store_true", help="every command under every hostile setting: an hour")
+
+
 @pytest.fixture(scope="session")
 def tiny_project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A reproduced and committed project on tiny data; shared, so only to be read. See `project`."""

@@ -26,8 +26,12 @@ class UserError(Exception):
 
 
 def describe_error(error: Exception) -> str:
-    """The text of an error; for a file that cannot be read or written, its name and why."""
-    return f"{error.filename}: {error.strerror}" if isinstance(error, OSError) and error.filename else str(error)
+    """The text of an error, without passwords; for a file that cannot be read or written, its name and why."""
+    from trackstack.system.redaction import redact
+
+    return redact(
+        f"{error.filename}: {error.strerror}" if isinstance(error, OSError) and error.filename else str(error)
+    )
 
 
 def __getattr__(name: str) -> Any:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import io
 import os
 import shutil
-import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -35,6 +34,7 @@ from trackstack import UserError
 from trackstack.core.files import new_folder
 from trackstack.core.params import validate
 from trackstack.core.progress import after, progress
+from trackstack.system.programs import run_program
 
 FLOW = ("classes", "extra", "types", "recipe")
 
@@ -192,7 +192,7 @@ def _count_rows(path: Path) -> int:
 def run_dvc(*arguments: str) -> None:
     """Run a command of DVC; UserError with what it said when it fails."""
     command = [sys.executable, "-P", "-m", "dvc", *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False)
+    done = run_program(command)
     if done.returncode:
         raise UserError(f"dvc {' '.join(arguments)}: {' '.join(done.stderr.split())[:300]}")
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import subprocess
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,6 +12,7 @@ from pipeline.contract.catalog import CATALOG_FILE, Dataset, chosen_dataset, loa
 from pipeline.import_data.apply import run_dvc
 from trackstack import UserError
 from trackstack.core.params import Parameters
+from trackstack.system.git import try_git
 
 
 class Removal(NamedTuple):
@@ -71,6 +71,4 @@ def _with_comment(lines: list[str], begin: int) -> int:
 
 
 def _is_in_git(dataset: Dataset) -> bool:
-    command = ["git", "status", "--porcelain", "--", str(CATALOG_FILE), f"{dataset.path}.dvc"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    return done.returncode == 0 and not done.stdout.strip()
+    return try_git(Path(), "status", "--porcelain", "--", str(CATALOG_FILE), f"{dataset.path}.dvc") == ""

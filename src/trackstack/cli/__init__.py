@@ -15,7 +15,7 @@ from typer.core import TyperGroup
 
 from trackstack import UserError, describe_error
 from trackstack.cli import cluster, record, runs, setup, ui
-from trackstack.system.git import forget_outer_repository
+from trackstack.system.programs import PERSONS_PYTHONPATH, begin_process
 from trackstack.system.project import load_hook
 
 PANELS = {"Runs": (runs, record), "Pipeline and sweeps": (cluster,), "Machine and pages": (setup, ui)}
@@ -28,7 +28,7 @@ class Commands(TyperGroup):
 
     def invoke(self, context: Any) -> Any:
         """Run the command that was typed."""
-        forget_outer_repository()
+        begin_process()
         _run_own_code()  # before the command is looked up: an older installation may not know it
         # Importing torch or MLflow makes millions of objects that stay, and looking through them for garbage again
         # and again is a fifth of the time.
@@ -86,7 +86,8 @@ def _run_own_code() -> None:
     """In a checkout of trackstack, go on with its own code: one environment may serve several clones."""
     own = Path("src/trackstack").resolve()
     if own.is_dir() and own != Path(__file__).resolve().parents[1]:
-        environment = {**os.environ, "PYTHONPATH": str(own.parent)}
+        before = {PERSONS_PYTHONPATH: os.environ.get("PYTHONPATH", "")}
+        environment = {**os.environ, **before, "PYTHONPATH": str(own.parent)}
         os.execve(sys.executable, [sys.executable, "-P", "-m", "trackstack.cli", *sys.argv[1:]], environment)
 
 

@@ -10,6 +10,7 @@ import typer
 
 from trackstack import UserError
 from trackstack.cli.printing import Json, print_json, print_table, seconds
+from trackstack.system.redaction import redact_uris
 
 commands = typer.Typer()
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Print what would be submitted, and submit nothing.")]
@@ -82,7 +83,7 @@ def sweep(
         if dry_run:
             local_lines = (f"{trial.name}: {' '.join(trial.overrides)}" for trial in trials)
             lines = local_lines if local else show_sweep(sweep, trials, max_parallel, pack or 1)
-            typer.echo("\n".join(lines))
+            typer.echo(redact_uris("\n".join(lines)))
             return
         resumed = sum(statuses[trial.name].state != "waiting" for trial in trials)
         if trials and local:

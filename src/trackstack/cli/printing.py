@@ -9,6 +9,8 @@ from typing import Annotated, Any
 
 import typer
 
+from trackstack.system.redaction import redact_uris
+
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
 RunKey = Annotated[str, typer.Argument(metavar="RUN", help="A run's id, the beginning of it, or its name.")]
 
@@ -35,7 +37,10 @@ def seconds(value: float | None) -> str:
 
 def print_json(value: Any) -> None:
     """Print a value as JSON."""
-    typer.echo(json.dumps(value, indent=2, ensure_ascii=False))
+    text = redact_uris(json.dumps(value, indent=2, ensure_ascii=False))
+    typer.echo(
+        text.encode("utf-8", "backslashreplace").decode()
+    )  # a byte of a file name that is no text: JSON's escape
 
 
 def print_table(header: list[str], rows: list) -> None:
@@ -45,5 +50,5 @@ def print_table(header: list[str], rows: list) -> None:
 
     table = Table(*header, box=None, header_style="bold", pad_edge=False)
     for row in rows:
-        table.add_row(*["" if value is None else str(value) for value in row])
+        table.add_row(*["" if value is None else redact_uris(str(value)) for value in row])
     Console(width=None if sys.stdout.isatty() else 400, highlight=False, markup=False).print(table)

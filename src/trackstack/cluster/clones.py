@@ -9,13 +9,14 @@ from __future__ import annotations
 import contextlib
 import re
 import shutil
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 from trackstack import UserError
 from trackstack.system.git import git, try_git
+from trackstack.system.programs import run_program
+from trackstack.system.project import refuse_unusable_folder
 
 DVC = [sys.executable, "-P", "-m", "dvc"]
 EXPERIMENT = [sys.executable, "-P", "-m", "trackstack.cluster.experiment"]
@@ -54,6 +55,7 @@ def make_clone(origin: Path, commit: str, folder: Path, cache: Path) -> Path:
     Raises:
         UserError: `origin` is not the root of a DVC repository in git.
     """
+    refuse_unusable_folder(folder)
     subfolder = folder_in_git(origin)
     top = git(origin, "rev-parse", "--show-toplevel")
     shutil.rmtree(folder, ignore_errors=True)
@@ -71,6 +73,7 @@ def make_clone(origin: Path, commit: str, folder: Path, cache: Path) -> Path:
 
 def folder_in_git(root: Path) -> Path:
     """Where in its git repository a DVC repository lies; UserError unless this is the root of one, in git."""
+    refuse_unusable_folder(root)
     if not (root / ".dvc").is_dir():
         raise UserError(f"{root}: no DVC repository; run this where .dvc lies, or make one: dvc init")
     return Path(git(root, "rev-parse", "--show-prefix"))
@@ -109,7 +112,7 @@ def write_local_config(origin: Path, clone: Path, cache: Path) -> None:
 
 def cache_folder(origin: Path) -> Path:
     """Where the checkout's DVC keeps its cache."""
-    done = subprocess.run([*DVC, "cache", "dir"], cwd=origin, capture_output=True, text=True, check=False)
+    done = run_program([*DVC, "cache", "dir"], cwd=origin)
     if done.returncode:
         raise UserError(f"{origin}: dvc cache dir: {' '.join(done.stderr.split())[:200]}")
     return Path(origin, done.stdout.strip()).resolve()

@@ -14,15 +14,17 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import NamedTuple
 
-import psutil
 from packaging.requirements import InvalidRequirement, Requirement
 
 from trackstack import UserError
 from trackstack.cluster.clones import cache_folder
+from trackstack.cluster.findings import Finding, finding
+from trackstack.cluster.surroundings import programs, surroundings
 from trackstack.system import slurm
-from trackstack.tracking.environment import destinations, home, without_password
+from trackstack.system.programs import run_program
+from trackstack.system.redaction import without_password
+from trackstack.tracking.environment import destinations, home
 
 NETWORK = ("nfs", "nfs4", "gpfs", "lustre", "beegfs", "ceph", "panfs", "cifs", "smb3", "fuse.glusterfs", "wekafs")
 CHECKPOINT_SECONDS = 10
@@ -36,30 +38,17 @@ GPU_KERNEL = (
 )
 
 
-class Finding(NamedTuple):
-    """One line of the report."""
-
-    what: str
-    verdict: str
-    """ok, warn or fail."""
-    found: str
-    todo: str = ""
-
-
 def examine() -> Iterator[Finding]:
     """Every finding, the quick ones first. A check that cannot be done is a finding itself, and hides no other."""
-    slurm_checks = (_cluster, _partitions, _submission) if shutil.which("sbatch") else (_no_slurm,)
-    places = (_checkout, _home, _scratch, _cache)
-    for check in (_python, _packages, _back_ends, _mlflow, *slurm_checks, *places, _locks, _internet, _gpu):
+    here = (_python, surroundings, _packages, programs, _back_ends, _mlflow)
+    cluster = (_cluster, _partitions, _submission) if shutil.which("sbatch") else (_no_slurm,)
+    for check in (*here, *cluster, _checkout, _home, _scratch, _cache, _locks, _internet, _gpu):
         try:
             yield from check()
         except Exception as error:  # whatever is wrong with this machine: that is what people ask for
+            verdict = "warn" if isinstance(error, slurm.NoClusterError) else "fail"
             reason = str(error) if isinstance(error, UserError | OSError) else repr(error)
-            yield Finding(check.__name__.strip("_").replace("_", " "), "fail", " ".join(reason.split())[:200])
-
-
-def _finding(what: str, fine: object, found: str, todo: str, otherwise: str = "fail") -> Finding:
-    return Finding(what, "ok" if fine else otherwise, found, todo)
+            yield Finding(check.__name__.strip("_").replace("_", " "), verdict, " ".join(reason.split())[:200])
 
 
 def _python() -> Iterator[Finding]:
@@ -79,7 +68,7 @@ def _packages() -> Iterator[Finding]:
     requirements = list(_requirements(lines))
     differing = [problem for requirement in requirements if (problem := _difference(requirement))]
     found = "; ".join(differing[:5]) or f"{len(requirements)} as in {source}"
-    yield _finding("packages", not differing, found, todo)
+    yield finding("packages", not differing, found, todo)
 
 
 def _requirements(lines: list[str]) -> Iterator[Requirement]:
@@ -107,13 +96,13 @@ def _back_ends() -> Iterator[Finding]:
     missing = [name for name in chosen if _difference(Requirement(name))]
     todo = f"pip install 'trackstack[{','.join(missing)}]', or leave them out of TRACKSTACK_SINKS"
     found = f"{', '.join(missing)}: not installed" if missing else ", ".join(["sqlite", *chosen])
-    yield _finding("back ends", not missing, found, todo, "warn")
+    yield finding("back ends", not missing, found, todo, "warn")
 
 
 def _mlflow() -> Iterator[Finding]:
     if uri := os.environ.get("MLFLOW_TRACKING_URI"):
         todo = "runs go there: unset it to keep them here"
-        yield _finding("MLFLOW_TRACKING_URI", str(home()) in uri, without_password(uri), todo, "warn")
+        yield finding("MLFLOW_TRACKING_URI", str(home()) in uri, without_password(uri), todo, "warn")
 
 
 def _no_slurm() -> Iterator[Finding]:
@@ -126,34 +115,35 @@ def _cluster() -> Iterator[Finding]:
     yield from _job_limits(config)
     account = os.environ.get("SBATCH_ACCOUNT")
     required = "associations" in config.get("AccountingStorageEnforce", "")
-    yield _finding("account", account or not required, account or "none", f"EDIT {slurm.SITE}, then source it")
+    yield finding("account", account or not required, account or "none", f"EDIT {slurm.SITE}, then source it")
 
 
 def _partitions() -> Iterator[Finding]:
     lines = slurm.run(["sinfo", "-h", "-o", "%P|%l|%G"]).splitlines()
     partitions = [" ".join(part for part in line.split("|") if part != "(null)") for line in lines]
-    yield _finding("partitions", partitions, "; ".join(partitions) or "none", "is this a login node?")
+    yield finding("partitions", partitions, "; ".join(partitions) or "none", "is this a login node?")
 
 
 def _submission() -> Iterator[Finding]:
     if not Path(REPRO).exists():
         yield Finding("submission", "warn", f"{REPRO}: no such file", "trackstack init")
         return
+    slurm.config()  # where no cluster answers, that is what to say
     accepted, answer = slurm.would_accept(REPRO)
-    yield _finding("submission", accepted, answer, f"see {slurm.SITE}")
+    yield finding("submission", accepted, answer, f"see {slurm.SITE}")
 
 
 def _job_limits(config: dict[str, str]) -> Iterator[Finding]:
     requeue = config.get("JobRequeue", "unknown")
     todo = "interrupted jobs may have to be submitted again: the same command resumes them"
-    yield _finding("requeue", requeue == "1", f"JobRequeue={requeue}", todo, "warn")
+    yield finding("requeue", requeue == "1", f"JobRequeue={requeue}", todo, "warn")
     wait = config.get("KillWait", "unknown").split()[0]
     long = wait.isdigit() and int(wait) >= CHECKPOINT_SECONDS
     todo = (
         f"a checkpoint may take {CHECKPOINT_SECONDS} s, and a preempted training then goes on from the one before: "
         "TRACKSTACK_CHECKPOINT_SECONDS says how often one is written"
     )
-    yield _finding("kill wait", long, f"{wait} s from TERM to KILL", todo, "warn")
+    yield finding("kill wait", long, f"{wait} s from TERM to KILL", todo, "warn")
     yield Finding("arrays", "ok", f"up to {config.get('MaxArraySize')} tasks; longer sweeps are split")
 
 
@@ -177,7 +167,7 @@ def _cache() -> Iterator[Finding]:
     yield _place("DVC cache", cache)
     links = _links(cache)
     todo = "the cache is copied into each clone: move it"
-    yield _finding("links", links, ", ".join(links) or "copies only", todo, "warn")
+    yield finding("links", links, ", ".join(links) or "copies only", todo, "warn")
 
 
 def _place(name: str, path: Path) -> Finding:
@@ -185,6 +175,8 @@ def _place(name: str, path: Path) -> Finding:
         return Finding(name, "fail", f"{path}: no such folder", f"EDIT {slurm.SITE}, then source it")
     kind, disk, nodes = _file_system(path), shutil.disk_usage(path), os.statvfs(path)
     free, inodes = disk.free / disk.total, nodes.f_favail / nodes.f_files if nodes.f_files else 1
+    if not os.access(path, os.W_OK):
+        return Finding(name, "fail", f"{path}: {kind}, and you may not write there", "chmod, or another folder")
     alone = shutil.which("sbatch") and kind not in NETWORK
     verdict = "fail" if min(free, inodes) < 0.01 else "warn" if alone or min(free, inodes) < 0.05 else "ok"
     todo = "other nodes may not see it: put it on shared storage" if alone else "make room"
@@ -192,6 +184,8 @@ def _place(name: str, path: Path) -> Finding:
 
 
 def _file_system(path: Path) -> str:
+    import psutil
+
     disks = [disk for disk in psutil.disk_partitions(all=True) if path.resolve().is_relative_to(disk.mountpoint)]
     return max(disks, key=lambda disk: len(disk.mountpoint)).fstype if disks else "unknown"
 
@@ -222,7 +216,7 @@ def _locks() -> Iterator[Finding]:
         second = subprocess.run([sys.executable, "-c", TRY_LOCK, file.name], capture_output=True, check=False)
     found = "kept apart" if second.returncode else "two processes got the same lock"
     todo = "keep TRACKSTACK_HOME on a file system with POSIX locks"
-    yield _finding("locks", second.returncode, found, todo)
+    yield finding("locks", second.returncode, found, todo)
 
 
 def _internet() -> Iterator[Finding]:
@@ -241,7 +235,7 @@ def _gpu() -> Iterator[Finding]:
         yield Finding("GPU", "warn", "no NVIDIA driver on this machine", todo)
         return
     command = [sys.executable, "-c", GPU_KERNEL] if importlib.util.find_spec("torch") else GPU_NAMES
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=180)
+    done = run_program(command, timeout=180)
     answer = (done.stdout or done.stderr).strip().splitlines() or ["no answer"]
     todo = f"another CUDA build of torch: TORCH_BUILD in {slurm.SITE}, then make venv"
-    yield _finding("GPU", done.returncode == 0, answer[-1], todo)
+    yield finding("GPU", done.returncode == 0, answer[-1], todo)

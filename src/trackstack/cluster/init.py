@@ -8,10 +8,11 @@ from importlib.resources import files
 from pathlib import Path
 
 from trackstack import UserError
-from trackstack.system.git import try_git
+from trackstack.system.git import is_in_git
+from trackstack.system.project import refuse_unusable_folder
 
 SCRIPTS = ("slurm/repro.sh", "slurm/sweep.sh", "slurm/ui.sh", "slurm/site.env")
-IGNORE_FILES = {".gitignore": "gitignore", ".dvcignore": "dvcignore"}
+IGNORE_FILES = {".gitignore": "gitignore", ".dvcignore": "dvcignore", ".gitattributes": "gitattributes"}
 """The templates whose lines are added to a file, unless it has them."""
 
 
@@ -57,9 +58,10 @@ def _add_lines(path: Path, lines: list[str], dry_run: bool) -> Iterator[str]:
 
 
 def _refuse_other_folders(root: Path) -> None:
+    refuse_unusable_folder(root)
     if not (root / ".dvc").is_dir():
         above = next((folder for folder in root.resolve().parents if (folder / ".dvc/config").is_file()), None)
         instead = f"type: cd {shlex.quote(str(above))}" if above else "type: git init && dvc init"
         raise UserError(f"{root.resolve()}: not the root of a DVC repository; {instead}")
-    if try_git(root, "rev-parse", "--git-dir") is None:
+    if not is_in_git(root):
         raise UserError(f"{root.resolve()}: not in a git repository, which records and sweeps need; type: git init")

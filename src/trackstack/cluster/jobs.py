@@ -29,8 +29,10 @@ from trackstack.cluster.stale_job import mend
 from trackstack.cluster.supervisor import JobResult, Supervisor
 from trackstack.core.params import load_yaml
 from trackstack.system import slurm
-from trackstack.system.git import forget_outer_repository, git
-from trackstack.system.project import check_project
+from trackstack.system.git import git
+from trackstack.system.programs import begin_process, run_program
+from trackstack.system.project import check_project, refuse_unusable_folder
+from trackstack.system.redaction import redact_uris
 from trackstack.tracking.environment import home
 
 
@@ -95,10 +97,9 @@ def pull_raw_data(root: Path) -> None:
         folder = (root / pointer).parent / content.get("wdir", ".")
         if all((folder / out["path"]).exists() for out in content.get("outs", [])):
             continue
-        pull = [*DVC, "pull", "--quiet", pointer]
-        done = subprocess.run(pull, cwd=root, capture_output=True, text=True, check=False)
+        done = run_program([*DVC, "pull", "--quiet", pointer], cwd=root)
         if done.returncode:  # perhaps nobody needs it; `check` says when somebody does
-            print(f"{pointer}: {' '.join(done.stderr.split())[:200]}", flush=True)
+            print(redact_uris(f"{pointer}: {' '.join(done.stderr.split())[:200]}"), flush=True)
 
 
 def print_beginning() -> None:
@@ -113,7 +114,7 @@ def print_beginning() -> None:
 
 def _device() -> str:
     if shutil.which("nvidia-smi") and os.environ.get("CUDA_VISIBLE_DEVICES", "0") != "":
-        done = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, check=False)
+        done = run_program(["nvidia-smi", "-L"])
         if done.returncode == 0 and done.stdout:
             return "; ".join(line.split(" (UUID")[0] for line in done.stdout.strip().splitlines())
     cores = len(os.sched_getaffinity(0))
@@ -136,10 +137,11 @@ def print_end(result: JobResult, metrics: bool = True) -> None:
 
 def main(arguments: list[str]) -> int:
     """Exit code 0 when finished, 75 when interrupted, else 1."""
-    forget_outer_repository()
+    begin_process()
     work = repro_pinned if "--pinned" in arguments else repro
     rest = [argument for argument in arguments if argument != "--pinned"]
     try:
+        refuse_unusable_folder(Path.cwd())
         print_beginning()
         with Supervisor() as supervisor:
             result = supervisor.carry_out(lambda: work(supervisor, rest))

@@ -12,6 +12,7 @@ from typing import Any
 
 from trackstack import UserError
 from trackstack.core.params import PARAMS_FILE
+from trackstack.system.project import refuse_unusable_folder
 
 
 @contextlib.contextmanager
@@ -20,6 +21,7 @@ def open_repo(root: Path) -> Iterator[Any]:
     from dvc.exceptions import DvcException  # a second to import
     from dvc.repo import Repo
 
+    refuse_unusable_folder(root)
     try:
         with contextlib.chdir(root), Repo() as repo:
             yield repo

@@ -40,7 +40,7 @@ def mend() -> Iterator[str]:
         UserError: see `trackstack.cluster.repair.repair`.
     """
     try:
-        note = json.loads(NOTE.read_text())
+        note = json.loads(NOTE.read_bytes())
     except (OSError, ValueError):
         return
     if not _is_dead(note):
@@ -66,7 +66,7 @@ def _is_dead(note: dict[str, Any]) -> bool:
 def _drop_lock_entries(pid: int) -> Iterator[str]:
     """DVC knows process ids only, and on another node the dead one's may be somebody's."""
     try:
-        entries = json.loads(RWLOCK.read_text())
+        entries = json.loads(RWLOCK.read_bytes())
     except (OSError, ValueError):
         return  # nothing there, or cut short, which `repair` sees to
     write = {path: info for path, info in entries.get("write", {}).items() if info["pid"] != pid}

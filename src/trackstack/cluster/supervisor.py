@@ -28,6 +28,8 @@ from trackstack.cluster.stale_job import forget_job, note_job
 from trackstack.core.dvc_yaml import dvc_root
 from trackstack.system import slurm
 from trackstack.system.lease import NOTE_FILE, is_live
+from trackstack.system.programs import BYTES_SURVIVE
+from trackstack.system.redaction import redact_uris
 from trackstack.system.stopping import EXIT_INTERRUPTED
 from trackstack.tracking.environment import home
 
@@ -87,14 +89,14 @@ class Supervisor:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            text=True,
-            errors="replace",
+            encoding="utf-8",
+            errors=BYTES_SURVIVE,
             start_new_session=True,
             preexec_fn=_outlive_signals,
         )
         note_job(cwd, self.job, process.pid)
         last: collections.deque[str] = collections.deque(maxlen=50)
-        for line in process.stdout or ():
+        for line in map(redact_uris, process.stdout or ()):
             print(line, end="", flush=True)
             stages.see(line)
             last.append(line.strip())
@@ -152,7 +154,7 @@ class Supervisor:
 
     def _how_it_ended(self, code: int, last: list[str], stage: str | None) -> JobResult:
         try:
-            recorded = json.loads(self.status_file.read_text())
+            recorded = json.loads(self.status_file.read_bytes())
         except (OSError, ValueError):
             recorded = {}
         run = next((match[1] for line in reversed(last) if (match := RUN_LINE.match(line))), recorded.get("run"))
@@ -190,7 +192,7 @@ def _runs_written_from(checkout: Path) -> list[Path]:
     folders = []
     for file in (home() / "runs").glob(f"*/{NOTE_FILE}"):
         try:
-            writer = json.loads(file.read_text())
+            writer = json.loads(file.read_bytes())
         except (OSError, ValueError):
             continue
         started_here = dvc_root(Path(writer["folder"]).resolve()) == checkout.resolve()

@@ -9,7 +9,6 @@ its owner may enter, and `ssh -L` reaches them through the login node.
 from __future__ import annotations
 
 import contextlib
-import getpass
 import importlib.util
 import json
 import os
@@ -27,6 +26,8 @@ from typing import Any
 from trackstack import UserError, describe_error
 from trackstack.core.files import write_json
 from trackstack.system import slurm
+from trackstack.system.git import user_name
+from trackstack.system.programs import begin_process
 from trackstack.tracking.environment import destinations, home
 
 SCRIPT = Path("slurm/ui.sh")
@@ -110,7 +111,7 @@ def serve_in_job() -> None:
 
 def socket_folder(job: str) -> Path:
     """Where the sockets of a job lie; UserError when their names would be too long for a Unix socket."""
-    folder = Path(os.environ.get("TRACKSTACK_UI_DIR", "/tmp"), f"ts-{getpass.getuser()}-{job}")
+    folder = Path(os.environ.get("TRACKSTACK_UI_DIR", "/tmp"), f"ts-{user_name()}-{job}")
     longest = max(len(os.fsencode(folder / f"{name}.sock")) for name in PORTS)
     if longest > LONGEST_SOCKET:
         raise UserError(
@@ -149,7 +150,7 @@ def _submit() -> str:
 
 def jobs() -> list[dict[str, Any]]:
     """The notes of the jobs that serve this home's pages, with `sockets`, or wait to do so."""
-    files = {file: json.loads(file.read_text()) for file in sorted(_notes(home()).glob("*.json"))}
+    files = {file: json.loads(file.read_bytes()) for file in sorted(_notes(home()).glob("*.json"))}
     alive = slurm.active_tasks(note["job"] for note in files.values())
     for file, note in files.items():
         if note["job"] not in alive:  # killed, or cancelled in the queue
@@ -161,7 +162,7 @@ def how_to_connect(note: dict[str, Any]) -> list[str]:
     """What to type on one's own machine, and what to open there."""
     if "sockets" not in note:
         return [f"job {note['job']}: waits for a node; trackstack ui stop takes it out of the queue"]
-    user, login, node = getpass.getuser(), note["login"] or "LOGIN-NODE", note["node"]
+    user, login, node = user_name(), note["login"] or "LOGIN-NODE", note["node"]
     forwards = [f"-L {PORTS[name]}:{shlex.quote(path)}" for name, path in note["sockets"].items()]
     return [
         "On your own machine, and leave it open (LOGIN is the name that you log in with):".replace("LOGIN", login),
@@ -261,6 +262,7 @@ def _free_port(wanted: int) -> int:
 
 
 if __name__ == "__main__":
+    begin_process()
     try:
         serve_tensorboard(*sys.argv[1:]) if sys.argv[1:] else serve_in_job()
     except (UserError, OSError) as error:

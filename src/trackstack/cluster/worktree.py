@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import subprocess
 from pathlib import Path
 
 from trackstack import UserError
 from trackstack.cluster.clones import DVC, cache_folder, write_local_config
 from trackstack.records.query import find_run
 from trackstack.system.git import git, try_git
+from trackstack.system.programs import run_program
 
 
 def checkout_run(key: str, home: Path, root: Path, folder: Path) -> str:
@@ -26,9 +26,7 @@ def checkout_run(key: str, home: Path, root: Path, folder: Path) -> str:
         raise UserError(f"{folder}: is there already; expected a new folder for the worktree")
     git(root, "worktree", "add", "--quiet", "--detach", str(folder.absolute()), commit)
     write_local_config(root, folder, cache_folder(root))
-    done = subprocess.run(
-        [*DVC, "checkout", "--quiet", "--allow-missing"], cwd=folder, capture_output=True, text=True, check=False
-    )
+    done = run_program([*DVC, "checkout", "--quiet", "--allow-missing"], cwd=folder)
     if done.returncode:
         raise UserError(f"{folder}: dvc checkout: {' '.join(done.stderr.split())[:200]}")
     return commit

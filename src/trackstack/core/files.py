@@ -48,5 +48,7 @@ def write_json(path: Path, value: Any) -> None:
     """Write a JSON value for people and for git: indented, in the given order of keys, NaN refused."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.partial")
-    partial.write_text(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
+    text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    # What is no text, as in the name of a file, becomes JSON's own escape, and the same again when it is read.
+    partial.write_text(text, encoding="utf-8", errors="backslashreplace")
     partial.replace(path)

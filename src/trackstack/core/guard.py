@@ -19,6 +19,7 @@ from trackstack.core.digest import digest_file
 from trackstack.core.dvc_yaml import dvc_root, running_stage, stage_definition
 from trackstack.core.params import Parameters
 from trackstack.system.lease import give_back_lease, take_lease
+from trackstack.system.programs import begin_process
 
 LOCKS = Path(".dvc/tmp/trackstack")
 ORPHAN_SECONDS = 20.0
@@ -35,6 +36,7 @@ def stage() -> Iterator[Parameters]:
     when a source file or a parameter that was used changed before the end (DVC hashes dependencies after the command,
     and would record an edit as if it had run), or when a module was imported that is not in the stage's deps.
     """
+    begin_process()
     try:
         _refuse_foreign_code()
         with guarded(Path(sys.argv[0]).stem):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Any
 from trackstack import UserError
 from trackstack.core.dvc_yaml import DVC_LOCK, overlap
 from trackstack.core.files import write_json
-from trackstack.system.git import try_git
+from trackstack.system.git import try_git, user_name
 from trackstack.system.lease import is_live
 from trackstack.tracking.journal import now
 from trackstack.tracking.params import flatten
@@ -96,7 +95,7 @@ def promote_run(home: Path, key: str) -> Path:
             f"{series.key}: was recorded without MLflow, which keeps promoted models; see TRACKSTACK_SINKS"
         )
     if not series.promoted:
-        write_json(series.promotion_file, {"time": now(), "user": getpass.getuser()})
+        write_json(series.promotion_file, {"time": now(), "user": user_name()})
     return series.folder
 
 

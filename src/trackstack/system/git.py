@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import getpass
 import os
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -39,10 +40,13 @@ SETTINGS = {
 edit, and other line ends are other files."""
 
 
+forgotten: list[str] = []
+"""The variables that `forget_outer_repository` has found, for the doctor to name."""
+
+
 def forget_outer_repository() -> None:
     """Take out of this process's environment, and so out of that of all it starts, which repository git works on."""
-    for name in OUTER_VARIABLES:
-        os.environ.pop(name, None)
+    forgotten.extend(name for name in OUTER_VARIABLES if os.environ.pop(name, None) is not None)
 
 
 def git(folder: Path, *arguments: str, env: dict[str, str] | None = None, stdin: str = "") -> str:
@@ -82,11 +86,30 @@ def try_git(folder: Path, *arguments: str, env: dict[str, str] | None = None, st
         return None
 
 
+def is_in_git(folder: Path) -> bool:
+    """Whether a folder lies in a git repository; UserError where there is no git to ask."""
+    try:
+        git(folder, "rev-parse", "--git-dir")
+    except UserError:
+        if shutil.which("git") is None:
+            raise
+        return False
+    return True
+
+
+def user_name() -> str:
+    """Who runs this; the number of a person that the machine has no name for, as in a container."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return f"uid{os.getuid()}"
+
+
 def _environment() -> dict[str, str]:
     """Of this process, without variables that name a repository, and with `SETTINGS`."""
     kept = {name: value for name, value in os.environ.items() if name not in OUTER_VARIABLES}
     # A commit needs somebody: this address holds where git knows no other.
-    kept.setdefault("EMAIL", f"{getpass.getuser()}@localhost")
+    kept.setdefault("EMAIL", f"{user_name()}@localhost")
     first = int(kept.get("GIT_CONFIG_COUNT") or 0)
     for number, (key, value) in enumerate(SETTINGS.items(), first):
         kept |= {f"GIT_CONFIG_KEY_{number}": key, f"GIT_CONFIG_VALUE_{number}": value}

@@ -48,7 +48,7 @@ def is_live(folder: Path) -> bool:
 
 def _holder(folder: Path) -> str:
     try:
-        note = json.loads((folder / NOTE_FILE).read_text())
+        note = json.loads((folder / NOTE_FILE).read_bytes())
     except (OSError, ValueError):
         return "another process"
     job = f", SLURM job {note['job']}" if note["job"] else ""

@@ -49,6 +49,24 @@ def check_project(root: Path = Path()) -> Iterator[str]:
         yield from check()
 
 
+def unusable_folder(folder: Path) -> str | None:
+    """Why DVC cannot work in a folder of this name, and what to do; None where it can."""
+    name = str(folder.absolute())
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return "DVC needs folders whose names are UTF-8; rename it, or work in another one"
+    if "{" in name or "}" in name:
+        return "DVC takes the braces in this path for its own; rename it, or work in another one"
+    return None
+
+
+def refuse_unusable_folder(folder: Path) -> None:
+    """UserError in a folder where DVC fails at its first stage, with a traceback or a single letter."""
+    if why := unusable_folder(folder):
+        raise UserError(f"{folder.absolute()}: {why}")
+
+
 def _table(root: Path) -> dict[str, Any]:
     try:
         content = tomllib.loads((root / PYPROJECT).read_text(encoding="utf-8"))

@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from trackstack import UserError
+from trackstack.system.programs import run_program
 
 SITE = "slurm/site.env"
 GPU_REQUEST = "SBATCH_GPUS_PER_NODE"
@@ -19,13 +20,21 @@ GPU_REQUEST = "SBATCH_GPUS_PER_NODE"
 OUTER_JOB = re.compile(r"SLURM_(?!CONF$|CLUSTERS$|CLUSTER_NAME$)|SRUN_")
 """Variables of the job that this process runs in: sbatch would hand on its CPU binding, memory and the like."""
 KILL_ON_INVALID_DEPENDENCY = "--kill-on-invalid-dep=yes"
+NO_CLUSTER = (
+    "is this a login node of the cluster? Without one: dvc repro, trackstack sweep --local, trackstack ui --local"
+)
 HINTS = {
     "invalid partition": "sinfo lists those there are",
     "invalid account": f"set SBATCH_ACCOUNT, or edit {SITE}",
     "no account": f"set SBATCH_ACCOUNT, or edit {SITE}",
-    "unable to contact": "is this a login node of the cluster?",
+    "unable to contact": NO_CLUSTER,
+    "configuration source": NO_CLUSTER,
     "node configuration is not available": "ask for less; sinfo -o '%P %l %c %m %G' shows what the partitions have",
 }
+
+
+class NoClusterError(UserError):
+    """Slurm's commands are here, and no cluster answers them."""
 
 
 def sbatch_command(script: str, arguments: Iterable[str] = (), **options: str | int | bool) -> list[str]:
@@ -71,7 +80,7 @@ def would_accept(script: str) -> tuple[bool, str]:
     """Whether Slurm would take a job script, and its answer."""
     environment = {name: value for name, value in os.environ.items() if name not in _left_out()}
     command = ["sbatch", "--test-only", script]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment, timeout=120)
+    done = run_program(command, env=environment, timeout=120)
     answer = done.stderr.strip().splitlines() or ["no answer"]
     return done.returncode == 0, answer[-1]
 
@@ -148,8 +157,11 @@ def config() -> dict[str, str]:
 
 
 def largest_array() -> int:
-    """The most tasks that one job array may have here; Slurm's default where there is none."""
-    return 1001 if shutil.which("scontrol") is None else int(config().get("MaxArraySize", 1001))
+    """The most tasks that one job array may have here; Slurm's default where there is no cluster to ask."""
+    try:
+        return int(config().get("MaxArraySize", 1001))
+    except UserError:
+        return 1001
 
 
 def job_name() -> str | None:
@@ -173,7 +185,7 @@ def refuse_without_script(script: Path) -> None:
 def run(command: list[str], environment: dict[str, str] | None = None) -> str:
     """Output of one of Slurm's commands; UserError with its complaint, or where it does not answer."""
     try:
-        done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment, timeout=120)
+        done = run_program(command, env=environment, timeout=120)
     except FileNotFoundError:
         raise UserError(f"{command[0]}: not found, so there is no Slurm here") from None
     except subprocess.TimeoutExpired:
@@ -181,5 +193,7 @@ def run(command: list[str], environment: dict[str, str] | None = None) -> str:
     if done.returncode:
         reason = "; ".join(line.split(": ", 2)[-1] for line in done.stderr.strip().splitlines()) or "failed"
         hint = next((hint for part, hint in HINTS.items() if part in reason.lower()), None)
+        if hint == NO_CLUSTER:
+            raise NoClusterError(f"{command[0]}: {reason.rpartition('; ')[2]}; {hint}")
         raise UserError(f"{command[0]} refused: {reason}" + (f"; {hint}" if hint else ""))
     return done.stdout

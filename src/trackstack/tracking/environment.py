@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import os
 import platform
 import re
@@ -11,14 +10,12 @@ import sys
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit, urlunsplit
 
-from trackstack.system.git import try_git
+from trackstack.system.git import try_git, user_name
+from trackstack.system.redaction import without_password
 from trackstack.tracking.sinks import is_installed
 
 PACKAGES = ("torch", "numpy", "safetensors", "pyarrow", "polars", "scikit-learn", "dvc", "mlflow")
-SECRET_NAME = re.compile(r"(^|[-_])(api)?(key|token|secret|password|passwd|credentials?|auth)([-_]|$)", re.IGNORECASE)
-REDACTED = "[redacted]"
 
 
 def home() -> Path:
@@ -71,7 +68,7 @@ def mlflow_uri(home: Path) -> str:
 def environment(device: str) -> dict[str, Any]:
     """User, host, versions and device of this process."""
     return {
-        "user": getpass.getuser(),
+        "user": user_name(),
         "host": socket.gethostname(),
         "python": platform.python_version(),
         "platform": platform.platform(),
@@ -93,45 +90,6 @@ def tags() -> dict[str, str]:
         "command": " ".join(sys.argv),
     }
     return {name: value for name, value in known.items() if value}
-
-
-def redact(value: Any) -> Any:
-    """The value without what must reach no record: passwords in URLs, and the values of secret variables.
-
-    A variable counts as secret when its name looks like a key, a token or a password; so does a command-line
-    flag of such a name (`--api-key X`, `--api-key=X`).
-    """
-    secrets = [v for name, v in os.environ.items() if SECRET_NAME.search(name) and len(v) >= 8] + _secret_arguments()
-    return _without(value, sorted(secrets, key=len, reverse=True))
-
-
-def _secret_arguments() -> list[str]:
-    secrets = []
-    for flag, following in zip(sys.argv, [*sys.argv[1:], ""], strict=True):
-        name, _, value = flag.partition("=")
-        if name.startswith("-") and SECRET_NAME.search(name):
-            secrets.append(value or following)
-    return [value for value in secrets if value]
-
-
-def _without(value: Any, secrets: list[str]) -> Any:
-    if isinstance(value, dict):
-        return {
-            key: REDACTED if SECRET_NAME.search(str(key)) and isinstance(item, str) else _without(item, secrets)
-            for key, item in value.items()
-        }
-    if isinstance(value, list | tuple):
-        return [_without(item, secrets) for item in value]
-    if isinstance(value, str):
-        for secret in secrets:
-            value = value.replace(secret, REDACTED)
-    return value
-
-
-def without_password(uri: str) -> str:
-    """A URI as it may be shown: user name and password left out."""
-    parts = urlsplit(uri)
-    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2])) if "@" in parts.netloc else uri
 
 
 def _version(package: str) -> str | None:

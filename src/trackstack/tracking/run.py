@@ -18,9 +18,10 @@ from typing import Any
 
 from trackstack.core.digest import digest_file, digest_json, digest_path
 from trackstack.system.lease import give_back_lease, take_lease
+from trackstack.system.redaction import redact
 from trackstack.system.stopping import EXIT_INTERRUPTED
 from trackstack.tracking.child import longest_wait, start_child, wait_for_child
-from trackstack.tracking.environment import destinations, environment, home, redact, tags
+from trackstack.tracking.environment import destinations, environment, home, tags
 from trackstack.tracking.journal import Journal, now
 from trackstack.tracking.monitor import Monitor
 from trackstack.tracking.series import RunFolder

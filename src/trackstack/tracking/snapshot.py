@@ -27,7 +27,8 @@ def keep_source(run: str, home: Path) -> str | None:
     """
     here, ref = Path(), f"refs/trackstack/{run}"
     try:
-        _, top, index = git(here, "rev-parse", "HEAD", "--show-toplevel", "--git-path", "index").splitlines()
+        git(here, "rev-parse", "--verify", "HEAD")
+        top, index = git(here, "rev-parse", "--show-toplevel"), git(here, "rev-parse", "--git-path", "index")
         with tempfile.TemporaryDirectory() as folder:
             tree = _write_tree(Path(top), Path(index).absolute(), Path(folder, "index"))
         commit = git(here, "commit-tree", tree, "-p", "HEAD", "-m", f"Source of run {run}", env=AUTHOR)

@@ -222,7 +222,7 @@ def read_note(folder: Path) -> dict[str, Any]:
     process that delivers, the sink that it is `doing`, and whether it `waits` for its turn there.
     """
     try:
-        return json.loads((folder / SYNC_NOTE).read_text())
+        return json.loads((folder / SYNC_NOTE).read_bytes())
     except (OSError, ValueError):
         return {}
 

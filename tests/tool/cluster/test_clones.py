@@ -5,23 +5,12 @@ import subprocess
 
 import pytest
 from configobj import ConfigObj
+from support.hostile import GIT, git_config
 from support.projects import run_in
 
 from trackstack import UserError
 from trackstack.cluster.clones import make_clone, push_experiment
 from trackstack.system.git import git
-
-SETTINGS = {
-    "signing": "[commit]\ngpgSign = true\n[tag]\ngpgSign = true\n[gpg]\nprogram = /bin/false\n",
-    "hooks": "[core]\nhooksPath = {hooks}\n",
-    "another name for the remote": "[clone]\ndefaultRemoteName = upstream\n",
-    "line ends": "[core]\nautocrlf = true\neol = crlf\n",
-    "a template": "[init]\ntemplateDir = {template}\n",
-    "colours": "[color]\nui = always\n[log]\nshowSignature = true\n",
-    "a commit template": "[commit]\ntemplate = /nowhere\n[push]\nfollowTags = true\n[submodule]\nrecurse = true\n",
-    "files from nowhere": "[protocol.file]\nallow = never\n",
-}
-"""Of a person's git: each alone failed a trial at its end, or changed its files."""
 
 
 @pytest.fixture
@@ -51,17 +40,10 @@ def experiment_of(origin, tmp_path):
     return git(origin, "show", f"refs/exps/{commit[:2]}/{commit[2:]}/trial:./params.yaml")
 
 
-@pytest.mark.parametrize("setting", SETTINGS)
+@pytest.mark.parametrize("setting", GIT)
 def test_no_setting_of_the_persons_git_reaches_a_trial(origin, tmp_path, monkeypatch, setting):
-    hook = "#!/bin/sh\nexit 1\n"
-    for name in ("hooks/pre-push", "hooks/commit-msg", "hooks/post-checkout", "template/hooks/pre-commit"):
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).write_text(hook)
-        (tmp_path / name).chmod(0o755)
-    config = tmp_path / "gitconfig"
-    places = {"hooks": tmp_path / "hooks", "template": tmp_path / "template"}
-    config.write_text("[user]\nname = x\nemail = x@y\n" + SETTINGS[setting].format(**places))
-    monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(config))
+    for name, value in git_config(tmp_path, setting).items():
+        monkeypatch.setenv(name, value)
     assert experiment_of(origin, tmp_path) == "lr: 2\nseed: 0"
 
 

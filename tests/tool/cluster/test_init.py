@@ -39,7 +39,7 @@ def test_it_writes_scripts_and_ignore_lines_once_and_what_runs_leave_is_not_comm
         (repository / name).parent.mkdir(parents=True, exist_ok=True)
         (repository / name).touch()
     committed = run_in(repository, "git add -A && git diff --cached --name-only").stdout.splitlines()
-    assert set(committed) == {".gitignore", ".dvcignore", "logs/.gitkeep", *SCRIPTS}
+    assert set(committed) == {".gitignore", ".gitattributes", ".dvcignore", "logs/.gitkeep", *SCRIPTS}
 
 
 def test_files_of_the_person_are_kept(repository):

@@ -120,13 +120,15 @@ def test_a_failed_run_says_why(tmp_path):
 
 
 def test_secrets_reach_no_record(tmp_path):
-    secret = "s3cr3t-value-of-a-key"
+    secret, password = "s3cr3t-value-of-a-key", "hunter2"
+    name, remote = f"{secret} postgresql://me:{password}@host/db", f"https://me:{password}@example.org/x.git"
     sinks = ",".join(EVERYTHING if importlib.util.find_spec("wandb") else EVERYTHING[:-1])
-    record(tmp_path, sinks, secret, "2", "--api-key", secret, X_API_KEY=secret, MY_PASSWORD=secret)
+    record(tmp_path, sinks, name, "2", remote, "--api-key", secret, X_API_KEY=secret, MY_PASSWORD=secret)
     wait_until_nobody_delivers(tmp_path)
     (tmp_path / "script.py").unlink()
     for file in tmp_path.rglob("*"):
-        assert not file.is_file() or secret.encode() not in file.read_bytes(), file
+        content = file.read_bytes() if file.is_file() else b""
+        assert not [planted for planted in (secret, password) if planted.encode() in content], file
 
 
 def test_a_damaged_journal_is_one_line_and_the_other_runs_are_synced(tmp_path):

@@ -92,7 +92,7 @@ class Sweep:
     def status(self, name: str) -> TrialStatus:
         """How far a trial is, as its task wrote it down."""
         try:
-            return TrialStatus(**json.loads(self._status_file(name).read_text()))
+            return TrialStatus(**json.loads(self._status_file(name).read_bytes()))
         except FileNotFoundError:
             return TrialStatus()
 
@@ -137,7 +137,7 @@ class Sweep:
 
     def tasks(self) -> dict[str, str]:
         """The trials that Slurm has yet to end, each with its array task, and what they share with its job."""
-        submissions = [json.loads(file.read_text()) for file in self.folder.glob("submissions/*.json")]
+        submissions = [json.loads(file.read_bytes()) for file in self.folder.glob("submissions/*.json")]
         groups = {submission["shared"]: [SHARED] for submission in submissions}
         for job, tasks in (array for submission in submissions for array in submission["arrays"].items()):
             groups |= {f"{job}_{index}": names for index, names in enumerate(tasks)}
@@ -153,7 +153,7 @@ class Sweep:
 
 def load_sweep(folder: Path) -> Sweep:
     """Read a sweep that was saved."""
-    content = json.loads((folder / "sweep.json").read_text())
+    content = json.loads((folder / "sweep.json").read_bytes())
     paths = {"folder": folder, "origin": Path(content["origin"]), "cache": Path(content["cache"])}
     return Sweep(**content | paths | {"trials": [Trial(**trial) for trial in content["trials"]]})
 

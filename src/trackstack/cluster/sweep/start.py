@@ -22,6 +22,7 @@ from trackstack.core.files import write_json
 from trackstack.system import slurm
 from trackstack.system.git import git
 from trackstack.system.lease import give_back_lease, take_lease
+from trackstack.system.project import refuse_unusable_folder
 from trackstack.tracking.environment import home
 
 SCRIPT = Path("slurm/sweep.sh")
@@ -35,6 +36,7 @@ def prepare(trials: list[Trial], attempts: int) -> Sweep:
         UserError: uncommitted changes, which the trials would not have, or parameters that no stage follows.
     """
     origin = Path.cwd()
+    refuse_unusable_folder(home())
     subfolder = folder_in_git(origin)
     commit = present_commit(origin)
     refuse_dirty_tree(origin)

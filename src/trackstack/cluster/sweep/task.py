@@ -26,6 +26,8 @@ from trackstack.cluster.sweep import SHARED, Sweep, Trial, TrialStatus, load_swe
 from trackstack.core.dvc_yaml import DVC_YAML
 from trackstack.system import slurm
 from trackstack.system.git import git
+from trackstack.system.programs import begin_process
+from trackstack.system.redaction import redact_uris
 
 
 def reproduce_shared(sweep: Sweep, supervisor: Supervisor) -> JobResult:
@@ -39,7 +41,7 @@ def reproduce_shared(sweep: Sweep, supervisor: Supervisor) -> JobResult:
 
 def run_trial(sweep: Sweep, trial: Trial, supervisor: Supervisor) -> JobResult:
     """Make one experiment in a clone of its own and give it to the checkout."""
-    print(f"trial {trial.name}: {' '.join(trial.overrides)}", flush=True)
+    print(redact_uris(f"trial {trial.name}: {' '.join(trial.overrides)}"), flush=True)
     with pinned_clone(sweep.origin, sweep.commit, sweep.folder / "work" / trial.name, sweep.cache) as clone:
         take_shared_results(sweep.base, clone)
         forget_own_results(sweep.own, clone)
@@ -72,7 +74,7 @@ def forget_own_results(own: Iterable[str], clone: Path) -> None:
     for definitions, names in forgotten.items():
         lock = definitions.with_suffix(".lock")
         if lock.exists():
-            content = yaml.safe_load(lock.read_text())
+            content = yaml.safe_load(lock.read_bytes())
             stages = content.get("stages") or {}
             kept = {name: entry for name, entry in stages.items() if name.partition("@")[0] not in names}
             lock.write_text(yaml.safe_dump(content | {"stages": kept}, sort_keys=False))
@@ -110,6 +112,7 @@ def run_trials(sweep: Sweep, names: list[str], supervisor: Supervisor) -> JobRes
 
 def main(arguments: list[str]) -> int:
     """Exit code 0 when finished, 75 when interrupted, else 1."""
+    begin_process()
     folder, what, *names = arguments
     sweep = load_sweep(Path(folder))
     os.environ |= {"TRACKSTACK_HOME": str(sweep.folder.parents[2]), "TRACKSTACK_SWEEP": sweep.name}
@@ -128,7 +131,7 @@ def _names_of_task(sweep: Sweep) -> list[str]:
     """The trials of this array task, from the note that its submission has left."""
     array, index = os.environ["SLURM_ARRAY_JOB_ID"], int(os.environ["SLURM_ARRAY_TASK_ID"])
     for file in (sweep.folder / "submissions").glob("*.json"):
-        arrays = json.loads(file.read_text())["arrays"]
+        arrays = json.loads(file.read_bytes())["arrays"]
         if array in arrays:
             return arrays[array][index]
     raise UserError(f"{sweep.folder}: no submission of job {array}; {slurm.job_name()} does not know its trials")

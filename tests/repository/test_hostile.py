@@ -1,0 +1,112 @@
+"""Every command under every hostile setting: a diagonal of the table here, all of it with `pytest --matrix`."""
+
+import contextlib
+import os
+import signal
+import subprocess
+
+import pytest
+from support.hostile import REFUSED, SETTINGS, build_line, enter, recorded
+from support.projects import run_in
+from support.shared import built_once
+from support.sweeps import experiments
+
+COMMANDS = {
+    "repro": "dvc repro -q",
+    "exp run": "dvc exp run -q -S lr=2",
+    "queue": "dvc exp run -q --queue -S lr=2 && dvc exp run -q --run-all",
+    "--temp": "dvc exp run -q --temp -S lr=2",
+    "sweep --local": "trackstack sweep -S lr=2 --local",
+    "--pinned": "bash slurm/repro.sh --pinned",
+    "sweep": "trackstack sweep -S lr=2",
+    "submit": "trackstack submit",
+    "predict": "trackstack predict data/raw/tiny/subject_1.csv --out labels.csv",
+    "catalog add": "trackstack catalog add data/raw/tiny/subject_1.csv --name own --label label --yes",
+    "ui": "trackstack ui --local",
+}
+OF_DVC = ("repro", "exp run", "queue", "--temp")
+ON_A_CLUSTER = ("sweep", "submit")
+OF_THE_PIPELINE = ("predict", "catalog add")
+DIAGONAL = [
+    ("repro", "a newline"),
+    ("repro", "no home"),
+    ("exp run", "locale C"),
+    ("--temp", "quotes and $"),
+    ("queue", "#, % and ;"),
+    ("sweep --local", "line ends and colours"),
+    ("sweep --local", "a file that is not UTF-8"),
+    ("sweep --local", "not UTF-8"),
+    ("--pinned", "a folder of a larger repository"),
+    ("--pinned", "GIT_DIR"),
+    ("--pinned", "braces"),
+    ("sweep", "an outer job"),
+    ("submit", "signing and hooks"),
+    ("predict", "another Python's modules"),
+    ("catalog add", "200 characters"),
+    ("ui", "a symlink"),
+]
+
+
+def pytest_generate_tests(metafunc):
+    every = [(command, setting) for command in COMMANDS for setting in SETTINGS]
+    cells = every if metafunc.config.getoption("--matrix") else DIAGONAL
+    if "cell" in metafunc.fixturenames:
+        metafunc.parametrize("cell", cells, ids=[" - ".join(cell) for cell in cells])
+
+
+@pytest.fixture
+def case(request, cell, tmp_path, tmp_path_factory):
+    """A project that the command is about, under the setting."""
+    command, setting = cell
+    if command in OF_DVC and setting in REFUSED:
+        pytest.skip("DVC itself fails; trackstack doctor says why")
+    if command in OF_THE_PIPELINE:
+        return enter(setting, request.getfixturevalue("tiny_project"), tmp_path)
+    found = enter(setting, built_once(tmp_path_factory, "line", build_line), tmp_path)
+    if command in ON_A_CLUSTER:
+        more = request.getfixturevalue("cluster").environment
+        return found._replace(environment=found.environment | {"SLURM_CONF": more["SLURM_CONF"]})
+    return found
+
+
+def test_a_command_works_or_is_refused_by_one_line(cell, case, request):
+    command, setting = cell
+    if command == "ui":
+        assert served(case), "MLflow or TensorBoard answers"
+        return
+    refused = setting in REFUSED and command != "predict"
+    done = run_in(case.folder, COMMANDS[command], expect=None, env=case.environment)
+    output = done.stdout + done.stderr
+    assert "Traceback" not in output, output
+    assert done.returncode == (1 if refused else 0), output
+    if refused:
+        assert "rename it" in done.stderr.splitlines()[-1]
+        assert run_in(case.folder, "git status --porcelain").stdout == "", "nothing is half done"
+        return
+    if command in ON_A_CLUSTER:
+        cluster = request.getfixturevalue("cluster")
+        cluster.until(lambda: not cluster.run(case.folder, "squeue -h").stdout, 120, "the jobs to end")
+    if command not in OF_THE_PIPELINE:
+        assert recorded(case.folder) == 1, output
+        assert len(experiments(case.folder)) == (command not in ("repro", "submit"))
+
+
+def served(case):
+    """Whether the pages come, and that nothing is left of them."""
+    run_in(case.folder, "python train.py 1", env=case.environment | {"TRACKSTACK_SINKS": "mlflow,tensorboard"})
+    process = subprocess.Popen(
+        ["trackstack", "ui", "--local"],
+        cwd=case.folder,
+        env=case.environment | {"BROWSER": "true"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+    try:
+        lines = [process.stdout.readline() for _ in range(2)]
+        return all(": http://127.0.0.1:" in line for line in lines)
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGINT)
+        process.wait(60)
