@@ -4,7 +4,10 @@ with trackstack.start_run("my-model", {"lr": 0.1}) as run:
     run.log({"train_loss": 0.5}, step=0)
 """
 
+import errno
 import importlib
+import os
+from pathlib import Path
 from typing import Any
 
 PUBLIC = {
@@ -27,7 +30,11 @@ class UserError(Exception):
 
 def describe_error(error: Exception) -> str:
     """The text of an error; for a file that cannot be read or written, its name and why."""
-    return f"{error.filename}: {error.strerror}" if isinstance(error, OSError) and error.filename else str(error)
+    if not isinstance(error, OSError):
+        return str(error)
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return f"{error.filename or Path.cwd()}: {os.strerror(error.errno)}; make room, and type the same again"
+    return f"{error.filename}: {error.strerror}" if error.filename else str(error)
 
 
 def __getattr__(name: str) -> Any:

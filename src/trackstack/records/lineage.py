@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from trackstack.core.digest import digest_path
-from trackstack.records.query import find_run
+from trackstack.records.query import find_run, read_run
 from trackstack.system.git import try_git
 from trackstack.tracking.sinks import Series
 
@@ -47,6 +47,8 @@ def lineage(key: str, home: Path, root: Path) -> Iterator[Link]:
     """
     series = find_run(home, key).series
     tags = series.start["tags"]
+    for place, _, reason in (text.partition(": ") for text in read_run(series.folder).damage):
+        yield Link("journal", place, "", reason)
     for record in series.artifacts:
         if record["kind"] == "model":
             yield _kept_model(series, record)
@@ -153,7 +155,10 @@ def _kept_model(series: Series, record: dict[str, Any]) -> Link:
     path = series.folder / record["path"]
     if not path.exists():
         return Link("kept model", str(path), record["digest"], "missing: removed from the run's folder")
-    same = digest_path(path) == record["digest"]
+    try:
+        same = digest_path(path) == record["digest"]
+    except OSError as error:
+        return Link("kept model", str(path), record["digest"], f"cannot be read: {error.strerror}")
     return Link("kept model", str(path), record["digest"], MATCHES if same else "differs: it was edited or damaged")
 
 
