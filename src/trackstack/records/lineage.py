@@ -54,7 +54,11 @@ def lineage(key: str, home: Path, root: Path) -> Iterator[Link]:
             yield _kept_model(series, record)
     items, problem = recorded_items(series.upstream)
     if items:
-        yield from _verified(items, root, tags.get("source") or tags.get("git_commit"))
+        try:
+            yield from list(_verified(items, root, tags.get("source") or tags.get("git_commit")))
+        except Exception as error:  # DVC and its databases raise classes of many packages
+            reason = str(error).strip().partition("\n")[0] or type(error).__name__
+            yield Link("upstream", DVC, "", f"DVC cannot look: {reason}")
     else:
         yield Link("upstream", DVC, "", problem or NOT_RECORDED)
     yield _commit("source", root, tags.get("source"))

@@ -48,7 +48,8 @@ def keep_lease(folder: Path) -> None:
 
 def give_back_lease(folder: Path) -> None:
     """Stop being the writer of the run in `folder`."""
-    (folder / NOTE_FILE).unlink(missing_ok=True)
+    if holds_lock(folder / LOCK_FILE):
+        (folder / NOTE_FILE).unlink(missing_ok=True)
     unlock(folder / LOCK_FILE)
 
 
