@@ -1,9 +1,10 @@
-"""What disks and people do to a file: a byte flipped, an end cut off, no file, a folder in its place, no permission."""
+"""What disks and people do to a file: a byte flipped, an end cut off, no file, a folder in its place, no room."""
 
 from __future__ import annotations
 
 import contextlib
 import os
+import resource
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -60,3 +61,14 @@ def somebody(root: Path) -> Iterator[None]:
         yield
     finally:
         os.seteuid(0)
+
+
+@contextlib.contextmanager
+def no_room(size: int) -> Iterator[None]:
+    """No file of this process may grow beyond so many bytes: a write that does is cut, and the next one fails."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))

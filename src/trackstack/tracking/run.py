@@ -101,7 +101,8 @@ class Run:
         self._write({"type": "end", "time": now(), "status": status, "error": redact(error)})
         if self._unwritten:
             _warn(
-                f"{self._journal.path}: {len(self._unwritten)} records were not kept, the end of the run among them"
+                f"{self._journal.path}: {len(self._unwritten)} records, the end among them, were not kept; "
+                "make room, and run it again"
             )
         try:
             self._journal.close()
