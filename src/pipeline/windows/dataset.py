@@ -89,9 +89,10 @@ def open_cache(folder: Path) -> TensorCache:
                 segment_groups=tensor("segment_groups"),
                 **{name: tensor(name) for name in more},
             )
-    except FileNotFoundError:  # which safetensors also says of one that must not be read
-        reason = "cannot be read" if path.exists() else "no such file"
-        raise UserError(f"{path}: {reason}; type: dvc repro --force tensor_cache") from None
+    except FileNotFoundError:
+        if path.exists():  # safetensors also says it of a file that must not be read
+            raise UserError(f"{path}: cannot be read; type: dvc repro --force tensor_cache") from None
+        raise UserError(f"{path}: no such file; type: dvc repro tensor_cache") from None
     except Exception as error:  # safetensors' own error class derives from Exception alone
         reason = str(error).partition("\n")[0]
         raise UserError(f"{path}: not a tensor cache ({reason}); type: dvc repro --force tensor_cache") from None

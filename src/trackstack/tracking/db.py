@@ -214,7 +214,8 @@ def _errors_in_a_line(file: Path) -> Iterator[None]:
     try:
         yield
     except sqlite3.Error as error:
-        raise UserError(f"{file}: {what_is_wrong(error)}") from error
+        what = f"a folder is in its place; {MEND}" if file.is_dir() else what_is_wrong(error)
+        raise UserError(f"{file}: {what}") from error
 
 
 def what_is_wrong(error: sqlite3.Error | sqlite3.Warning) -> str:
