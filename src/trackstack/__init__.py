@@ -4,7 +4,10 @@ with trackstack.start_run("my-model", {"lr": 0.1}) as run:
     run.log({"train_loss": 0.5}, step=0)
 """
 
+import errno
 import importlib
+import os
+from pathlib import Path
 from typing import Any
 
 PUBLIC = {
@@ -29,9 +32,12 @@ def describe_error(error: Exception) -> str:
     """The text of an error, without passwords; for a file that cannot be read or written, its name and why."""
     from trackstack.system.redaction import redact
 
-    return redact(
-        f"{error.filename}: {error.strerror}" if isinstance(error, OSError) and error.filename else str(error)
-    )
+    text = str(error)
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        text = f"{error.filename or Path.cwd()}: {os.strerror(error.errno)}; make room, and type the same again"
+    elif isinstance(error, OSError) and error.filename:
+        text = f"{error.filename}: {error.strerror}"
+    return redact(text)
 
 
 def __getattr__(name: str) -> Any:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +16,9 @@ from pipeline.evaluate.report import write_report
 from pipeline.evaluate.tables import write_tables
 from pipeline.modeling.data_record import describe_data
 from pipeline.modeling.saved_model import load_model, predict_windows
-from pipeline.windows.dataset import TensorCache, WindowDataset, open_cache
+from pipeline.windows.dataset import TensorCache, WindowDataset, open_cache, refuse_damage
 from trackstack import UserError
-from trackstack.core.files import new_folder, write_json
+from trackstack.core.files import new_folder, read_json, write_json
 from trackstack.tracking.run import series_of_model, start_run
 from trackstack.training.determinism import configure_torch
 from trackstack.training.device import choose_device, describe_device
@@ -46,6 +45,7 @@ def evaluate(
         UserError: no model, no cache, or a model that was trained on another cache.
     """
     cache = open_cache(cache_folder)
+    refuse_damage(cache, cache_folder)
     model, description = load_model(model_folder)
     configure_torch(params.threads, description["train"]["deterministic"])
     device = choose_device()
@@ -61,7 +61,7 @@ def evaluate(
         extra_tags={"model_name": description["model"]},
         device=describe_device(device),
     ) as record:
-        about = {"live": live, "profile": json.loads(profile.read_text(encoding="utf-8"))}
+        about = {"live": live, "profile": read_json(profile, "type: dvc repro --force parquet")}
         evaluation = _measure(cache, split, model, description, params, device, about)
         metrics = {f"{split}_{name}": value for name, value in evaluation.metrics.items()}
         with new_folder(out) as folder:

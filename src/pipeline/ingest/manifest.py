@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import hashlib
+from collections.abc import Iterable
 from pathlib import Path
 
 import xxhash
@@ -46,7 +47,10 @@ class Manifest(BaseModel, frozen=True):
 def read_manifest(path: Path) -> Manifest:
     """Read what `ingest` wrote; UserError when it is missing or something else."""
     try:
-        return Manifest.model_validate_json(path.read_text(encoding="utf-8"))
+        manifest = Manifest.model_validate_json(path.read_text(encoding="utf-8"))
+        if manifest.digest == _digest(manifest.contract, manifest.files):
+            return manifest
+        reason = "it is not what its digest says"
     except OSError as error:
         raise UserError(f"{path}: cannot be read: {error.strerror}; type: dvc repro ingest") from None
     except UnicodeDecodeError as error:
@@ -72,16 +76,19 @@ def build_manifest(name: str, dataset: Dataset, raw: Path) -> Manifest:
             f"{raw}: {num_rows:,} rows in {len(files)} files, expected {dataset.num_samples:,} "
             f"(data/catalog.yaml: datasets.{name}.num_samples); {_keep_or_restore(raw)}"
         )
-    summary = {"contract": contract.model_dump(mode="json"), "files": [file.model_dump() for file in files]}
     return Manifest(
         dataset=name,
         path=dataset.path,
         description=dataset.description,
         num_samples=num_rows,
-        digest=digest_json(summary),
+        digest=_digest(contract, files),
         contract=contract,
         files=tuple(files),
     )
+
+
+def _digest(contract: Contract, files: Iterable[RawFile]) -> str:
+    return digest_json({"contract": contract.model_dump(mode="json"), "files": [file.model_dump() for file in files]})
 
 
 def check_header(file: Path, line: bytes, contract: Contract) -> list[str]:

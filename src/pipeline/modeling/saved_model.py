@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor, nn
 
@@ -18,7 +16,7 @@ from pipeline.windows.dataset import WindowDataset
 from pipeline.windows.encoding import channel_names
 from trackstack import UserError
 from trackstack.core.digest import digest_arrays
-from trackstack.core.files import new_folder, write_json
+from trackstack.core.files import new_folder, read_json, sealed, write_json
 from trackstack.core.params import validate
 from trackstack.training.device import autocast
 from trackstack.training.distributed import Ranks
@@ -29,7 +27,7 @@ INFERENCE_BATCH = 512
 
 
 def save_model(folder: Path, model: nn.Module, description: dict[str, Any]) -> None:
-    """Write weights and description, with a digest of the weights; the folder appears whole or not at all.
+    """Write weights and description, with digests of both; the folder appears whole or not at all.
 
     Args:
         description: must hold `model`, `model_params`, `features`, `classes` or `targets`, and `window`.
@@ -37,7 +35,7 @@ def save_model(folder: Path, model: nn.Module, description: dict[str, Any]) -> N
     weights = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
     with new_folder(folder) as partial:
         (partial / WEIGHTS_FILE).write_bytes(save(weights))
-        write_json(partial / DESCRIPTION_FILE, description | {"digest": digest_weights(weights)})
+        write_json(partial / DESCRIPTION_FILE, sealed(description | {"digest": digest_weights(weights)}))
 
 
 def load_model(folder: Path) -> tuple[nn.Module, dict[str, Any]]:
@@ -46,24 +44,25 @@ def load_model(folder: Path) -> tuple[nn.Module, dict[str, Any]]:
     Raises:
         UserError: the folder is not there or not whole, or its weights are not those of its description.
     """
+    todo = f"type: dvc checkout --force {folder}, or dvc repro"
     try:
-        description = json.loads((folder / DESCRIPTION_FILE).read_text(encoding="utf-8"))
+        description = read_json(folder / DESCRIPTION_FILE, todo)
+        weights = _read_weights(folder / WEIGHTS_FILE, todo)
+        if (actual := digest_weights(weights)) != description["digest"]:
+            raise UserError(
+                f"{folder / WEIGHTS_FILE}: damaged or replaced: the digest of its weights is {actual}, but "
+                f"{DESCRIPTION_FILE} says {description['digest']}; {todo}"
+            )
         name = description["model"]
         model_params = validate(MODELS.module(name).Params, description["model_params"], folder / DESCRIPTION_FILE)
         shape = Shape(len(channel_names(description["features"])), description["window"], num_outputs(description))
         model = build_model(name, model_params, shape)
-        weights, expected = load((folder / WEIGHTS_FILE).read_bytes()), description["digest"]
         model.load_state_dict(weights)
     except FileNotFoundError as error:
-        raise UserError(f"{error.filename}: no such file; type: dvc repro train") from None
-    except (ValueError, KeyError, RuntimeError, SafetensorError) as error:
-        reason = str(error).splitlines()[0]
+        raise UserError(f"{error.filename}: no such file; {todo}") from None
+    except (ArithmeticError, AttributeError, KeyError, RuntimeError, TypeError, ValueError) as error:
+        reason = str(error).partition("\n")[0]
         raise UserError(f"{folder}: not a whole model ({reason}); type: dvc repro --force train") from None
-    if (actual := digest_weights(weights)) != expected:
-        raise UserError(
-            f"{folder / WEIGHTS_FILE}: damaged or replaced: the digest of its weights is {actual}, but "
-            f"{DESCRIPTION_FILE} says {expected}; type: dvc checkout {folder}, or dvc repro --force train"
-        )
     return model.eval(), description
 
 
@@ -75,9 +74,9 @@ def load_start_weights(folder: Path, digest: str, model: nn.Module) -> dict[str,
     """
     path = folder / WEIGHTS_FILE
     try:
-        weights = load(path.read_bytes())
-    except (OSError, SafetensorError) as error:
-        raise UserError(f"params.yaml: train.init_from.folder: {path} cannot be read: {error}") from None
+        weights = _read_weights(path, "params.yaml: train.init_from.folder names it")
+    except FileNotFoundError:
+        raise UserError(f"params.yaml: train.init_from.folder: {path}: no such file") from None
     if (actual := digest_weights(weights)) != digest:
         raise UserError(f"params.yaml: train.init_from.digest is {digest!r}, but {path} has {actual!r}")
     own = model.state_dict()
@@ -85,6 +84,17 @@ def load_start_weights(folder: Path, digest: str, model: nn.Module) -> dict[str,
     if not fitting:
         raise UserError(f"params.yaml: train.init_from: {path} has no weight of the shape that the model needs")
     return fitting
+
+
+def _read_weights(path: Path, todo: str) -> dict[str, Tensor]:
+    try:
+        return load(path.read_bytes())
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read: {error.strerror}; {todo}") from None
+    except Exception as error:  # safetensors' own class derives from Exception, and torch refuses what it let through
+        raise UserError(f"{path}: damaged ({str(error).partition(chr(10))[0]}); {todo}") from None
 
 
 def digest_weights(weights: dict[str, Tensor]) -> str:

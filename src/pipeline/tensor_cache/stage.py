@@ -9,7 +9,6 @@ a window) and the segments are held in memory.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -27,7 +26,8 @@ from pipeline.windows.encoding import channel_names, encode
 from pipeline.windows.layout import CACHE_FILE, SPLITS
 from pipeline.windows.slicing import normalise, window_starts
 from trackstack import UserError
-from trackstack.core.files import new_folder
+from trackstack.core.digest import digest_file
+from trackstack.core.files import new_folder, read_json
 from trackstack.core.progress import progress
 
 
@@ -35,10 +35,9 @@ def build(processed: Path, out: Path, params: Params) -> None:
     """Read the Parquet file of `processed` and write the tensor cache into the folder `out`.
 
     Raises:
-        UserError: too few groups for the folds, or a split with groups but without a single window.
+        UserError: too few groups for the folds, a split with groups but without a single window, or damaged rows.
     """
-    profile = json.loads((processed / PROFILE_FILE).read_text(encoding="utf-8"))
-    contract = Contract.model_validate(profile["contract"])
+    profile, contract = _open(processed)
     with pq.ParquetFile(processed / ROWS_FILE) as rows:
         segments = find_segments(rows, contract)
         if contract.group is None:
@@ -65,6 +64,25 @@ def build(processed: Path, out: Path, params: Params) -> None:
         split_metadata = {"groups": segments.names, "window": window, "stride": stride, "split": split}
         with new_folder(out) as folder:
             write_tensors(folder / CACHE_FILE, tensors, _metadata_of_data(profile, contract) | split_metadata)
+
+
+def _open(processed: Path) -> tuple[dict, Contract]:
+    """The profile of the rows, and their contract; UserError when they are not what `parquet` wrote."""
+    todo = "type: dvc repro --force parquet"
+    try:
+        profile = read_json(processed / PROFILE_FILE, todo)
+        digest, contract = profile["digest"], Contract.model_validate(profile["contract"])
+        actual = digest_file(processed / ROWS_FILE)
+    except FileNotFoundError as error:
+        raise UserError(f"{error.filename}: no such file; {todo}") from None
+    except OSError as error:
+        raise UserError(f"{error.filename}: cannot be read: {error.strerror}; {todo}") from None
+    except (KeyError, ValueError) as error:
+        reason = str(error).partition("\n")[0]
+        raise UserError(f"{processed / PROFILE_FILE}: damaged ({reason}); {todo}") from None
+    if actual != digest:
+        raise UserError(f"{processed / ROWS_FILE}: damaged: it is not what {PROFILE_FILE} says; {todo}")
+    return profile, contract
 
 
 def moments(parts: Iterable[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:

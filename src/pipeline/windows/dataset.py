@@ -13,6 +13,7 @@ from torch import Tensor
 
 from pipeline.windows.layout import CACHE_FILE, SPLITS
 from trackstack import UserError
+from trackstack.core.digest import digest_arrays, digest_json
 from trackstack.core.files import METADATA_KEY
 
 
@@ -89,9 +90,27 @@ def open_cache(folder: Path) -> TensorCache:
                 **{name: tensor(name) for name in more},
             )
     except FileNotFoundError:
+        if path.exists():  # safetensors also says it of a file that must not be read
+            raise UserError(f"{path}: cannot be read; type: dvc repro --force tensor_cache") from None
         raise UserError(f"{path}: no such file; type: dvc repro tensor_cache") from None
     except Exception as error:  # safetensors' own error class derives from Exception alone
-        raise UserError(f"{path}: not a tensor cache ({error}); type: dvc repro --force tensor_cache") from None
+        reason = str(error).partition("\n")[0]
+        raise UserError(f"{path}: not a tensor cache ({reason}); type: dvc repro --force tensor_cache") from None
+
+
+def refuse_damage(cache: TensorCache, folder: Path) -> None:
+    """Read the cache once and compare it with its digest; UserError when it is not what was written."""
+    tensors = {"signal": cache.signal, "label": cache.label, "mean": cache.mean, "std": cache.std}
+    tensors |= {"segment_edges": cache.segment_edges, "segment_groups": cache.segment_groups}
+    tensors |= {f"starts_{name}": starts for name, starts in cache.starts.items()}
+    if cache.task == "regression":
+        tensors |= {"target_mean": cache.target_mean, "target_std": cache.target_std}
+    rest = {name: value for name, value in cache.metadata.items() if name != "digest"}
+    actual = digest_json([rest, digest_arrays({name: tensor.numpy() for name, tensor in tensors.items()})])
+    if actual != cache.metadata.get("digest"):
+        raise UserError(
+            f"{folder / CACHE_FILE}: damaged: it is not what its digest says; type: dvc repro --force tensor_cache"
+        )
 
 
 class WindowDataset(torch.utils.data.Dataset):

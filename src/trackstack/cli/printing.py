@@ -20,9 +20,15 @@ def state(row: dict[str, Any]) -> str:
     return row["status"] + (f", reproduced {row['reproduced']}x" if row["reproduced"] else "")
 
 
-def when(seconds: float) -> str:
-    """A time since 1970, in local time."""
-    return time.strftime("%Y-%m-%d %H:%M", time.localtime(seconds))
+def warn_of_damage(rows: list[dict[str, Any]]) -> None:
+    """A line on stderr for each damaged place in the records of runs."""
+    for text in dict.fromkeys(text for row in rows for text in row["damage"]):
+        typer.echo(f"warning: {text}", err=True)
+
+
+def when(seconds: float | None) -> str:
+    """A time since 1970, in local time; nothing where it is not known."""
+    return "" if seconds is None else time.strftime("%Y-%m-%d %H:%M", time.localtime(seconds))
 
 
 def number(value: float | None) -> str:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from trackstack import UserError
+from trackstack import UserError, describe_error
 from trackstack.cli.printing import Json, RunKey, print_json, print_table
 from trackstack.cli.runs import compare
 
@@ -46,8 +46,8 @@ def sync(
     for folder in folders:
         try:
             problems += [f"{folder.name}: {sink}: {reason}" for sink, reason in sync_run(folder, to).items()]
-        except UserError as error:
-            problems.append(str(error))
+        except (UserError, OSError) as error:
+            problems.append(f"{folder.name}: {describe_error(error)}")
     if as_json:
         print_json({"runs": len(folders), "rebuilt": rebuilt, "problems": problems})
         raise typer.Exit(bool(problems))

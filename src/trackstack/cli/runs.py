@@ -8,7 +8,17 @@ from typing import Annotated, Any
 import typer
 
 from trackstack import UserError
-from trackstack.cli.printing import Json, RunKey, number, print_json, print_table, seconds, state, when
+from trackstack.cli.printing import (
+    Json,
+    RunKey,
+    number,
+    print_json,
+    print_table,
+    seconds,
+    state,
+    warn_of_damage,
+    when,
+)
 
 USUAL_METRICS = ("val_accuracy", "test_accuracy", "val_r2", "test_r2")
 """What a list shows of runs that have them; of others it shows the first metrics."""
@@ -29,6 +39,7 @@ def list_(
     from trackstack.tracking.environment import home
 
     rows = list_runs(home())
+    warn_of_damage(rows)
     if as_json:
         print_json(rows)
         return
@@ -57,6 +68,7 @@ def show(
     if run is None and not (recorded := list_runs(home())):
         raise UserError("no run is recorded yet; type: dvc repro")
     shown = show_run(home(), run or recorded[-1]["run"])
+    warn_of_damage([shown])
     if as_json:
         print_json(shown)
         return
@@ -83,6 +95,7 @@ def compare(
     from trackstack.tracking.environment import home
 
     recorded = list_runs(home())
+    warn_of_damage(recorded)
     metric = metric or _usual(recorded, "val_")
     every = [row["run"] for row in recorded if metric in row["metrics"]] if plot and not keys else []
     rows = compare_runs(home(), keys or every)
@@ -112,7 +125,9 @@ def folds(
     from trackstack.records.query import list_runs
     from trackstack.tracking.environment import home
 
-    metric = metric or _usual(list_runs(home()), "test_")
+    recorded = list_runs(home())
+    warn_of_damage(recorded)
+    metric = metric or _usual(recorded, "test_")
     results = cross_validations(home(), metric, fold, seed)
     if as_json:
         print_json(results)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import json
 import os
+import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +16,8 @@ import yaml
 from trackstack import UserError
 from trackstack.core.dvc_yaml import dvc_root
 from trackstack.system.git import try_git
+from trackstack.tracking.db import DAMAGED
+from trackstack.tracking.environment import home, mlflow_uri
 
 RWLOCK = Path(".dvc/tmp/rwlock")
 PATIENCE_SECONDS = 60.0
@@ -31,6 +36,8 @@ def repair() -> Iterator[str]:
     yield from _end([process for process in here if _in_stage(process) and not _has_dvc(process)])
     for file in _lock_files():
         yield from _restore_lock_file(file)
+    for database in (home() / "project.db", Path(mlflow_uri(home()).removeprefix("sqlite:///"))):
+        yield from _put_damaged_aside(database)
     if RWLOCK.exists() and not _is_json(RWLOCK):
         RWLOCK.unlink()
         yield f"{RWLOCK}: was cut short by a kill; removed"
@@ -64,6 +71,27 @@ def _restore_lock_file(file: Path) -> Iterator[str]:
     else:
         file.unlink()
         yield f"{file}: was cut short by a kill, and git has none; removed"
+
+
+def _put_damaged_aside(database: Path) -> Iterator[str]:
+    """A database that is no longer what SQLite wrote; what it held of runs is in their journals."""
+    if not database.exists() or not (reason := _damage_of(database)):
+        return
+    free = (database.with_name(f"{database.name}.damaged-{number}") for number in itertools.count(1))
+    aside = next(path for path in free if not path.exists())
+    database.rename(aside)
+    yield f"{database}: damaged ({reason}); moved to {aside.name}; type: trackstack sync, which fills a new one"
+
+
+def _damage_of(database: Path) -> str | None:
+    if database.is_dir():
+        return "a folder"
+    try:
+        with contextlib.closing(sqlite3.connect(database, timeout=60)) as connection:
+            found = connection.execute("PRAGMA integrity_check(1)").fetchone()[0]
+    except sqlite3.Error as error:
+        return str(error) if DAMAGED.search(str(error)) else None
+    return None if found == "ok" else " ".join(str(found).split())
 
 
 def _is_lock_file(path: Path) -> bool:

@@ -15,7 +15,7 @@ from typing import Any
 
 from trackstack import UserError
 from trackstack.cluster.repair import RWLOCK, repair
-from trackstack.core.files import write_json
+from trackstack.core.files import read_json, sealed, write_json
 from trackstack.system import slurm
 
 NOTE = Path(".dvc/tmp/trackstack-job.json")
@@ -25,7 +25,8 @@ def note_job(root: Path, job: str | None, pid: int) -> None:
     """Write down who works in a checkout, for `mend` to find should the job be killed."""
     restarts = int(os.environ.get("SLURM_RESTART_COUNT", 0))
     if (root / ".dvc").is_dir():
-        write_json(root / NOTE, {"job": job, "restarts": restarts, "host": socket.gethostname(), "pid": pid})
+        note = {"job": job, "restarts": restarts, "host": socket.gethostname(), "pid": pid}
+        write_json(root / NOTE, sealed(note))
 
 
 def forget_job(root: Path) -> None:
@@ -40,8 +41,11 @@ def mend() -> Iterator[str]:
         UserError: see `trackstack.cluster.repair.repair`.
     """
     try:
-        note = json.loads(NOTE.read_bytes())
-    except (OSError, ValueError):
+        note = read_json(NOTE, "remove it when no job is at work here; then type: trackstack repair")
+    except FileNotFoundError:
+        return
+    except UserError as damage:
+        yield str(damage)
         return
     if not _is_dead(note):
         yield f"{NOTE}: {note['job'] or note['pid']} on {note['host']} may be at work here still"

@@ -193,9 +193,9 @@ def _runs_written_from(checkout: Path) -> list[Path]:
     for file in (home() / "runs").glob(f"*/{NOTE_FILE}"):
         try:
             writer = json.loads(file.read_bytes())
-        except (OSError, ValueError):
+            started_here = dvc_root(Path(writer["folder"]).resolve()) == checkout.resolve()
+        except (OSError, KeyError, TypeError, ValueError):  # damaged, or given back just now
             continue
-        started_here = dvc_root(Path(writer["folder"]).resolve()) == checkout.resolve()
         if started_here and writer.get("job") == os.environ.get("SLURM_JOB_ID"):
             folders.append(file.parent)
     return folders

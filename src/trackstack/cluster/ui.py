@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
-import json
 import os
 import shlex
 import shutil
@@ -24,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from trackstack import UserError, describe_error
-from trackstack.core.files import write_json
+from trackstack.core.files import read_json, sealed, write_json
 from trackstack.system import slurm
 from trackstack.system.git import user_name
 from trackstack.system.programs import begin_process
@@ -101,7 +100,7 @@ def serve_in_job() -> None:
                 _wait_for(name, processes[name], str(address), socket.AF_UNIX)
             where = {"node": socket.gethostname(), "login": os.environ.get("SLURM_SUBMIT_HOST")}
             note = {"job": job, **where, "sockets": {name: str(address) for name, address in sockets.items()}}
-            write_json(path, note)
+            write_json(path, sealed(note))
             print("\n".join(how_to_connect(note)), flush=True)
             _wait_for_end(processes)
     finally:
@@ -143,19 +142,28 @@ def start_job() -> dict[str, Any]:
 def _submit() -> str:
     command = slurm.sbatch_command(str(SCRIPT), hold=True)  # until its note is there
     job = slurm.submit(command, without=[slurm.GPU_REQUEST])
-    write_json(_notes(home()) / f"{job}.json", {"job": job})
+    write_json(_notes(home()) / f"{job}.json", sealed({"job": job}))
     slurm.release(job)
     return job
 
 
 def jobs() -> list[dict[str, Any]]:
     """The notes of the jobs that serve this home's pages, with `sockets`, or wait to do so."""
-    files = {file: json.loads(file.read_bytes()) for file in sorted(_notes(home()).glob("*.json"))}
+    files = {file: _read_note(file) for file in sorted(_notes(home()).glob("*.json"))}
     alive = slurm.active_tasks(note["job"] for note in files.values())
     for file, note in files.items():
         if note["job"] not in alive:  # killed, or cancelled in the queue
             file.unlink(missing_ok=True)
     return [note for note in files.values() if note["job"] in alive]
+
+
+def _read_note(file: Path) -> dict[str, Any]:
+    """A job's note; of a damaged one only the job is known, which its name says."""
+    try:
+        return read_json(file, "trackstack ui stop, then trackstack ui, makes another")
+    except (FileNotFoundError, UserError) as error:
+        print(f"warning: {describe_error(error)}", file=sys.stderr)
+        return {"job": file.stem}
 
 
 def how_to_connect(note: dict[str, Any]) -> list[str]:

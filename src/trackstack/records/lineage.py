@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from trackstack.core.digest import digest_path
-from trackstack.records.query import find_run
+from trackstack.records.query import find_run, read_run
 from trackstack.system.git import try_git
 from trackstack.tracking.sinks import Series
 
@@ -47,12 +47,18 @@ def lineage(key: str, home: Path, root: Path) -> Iterator[Link]:
     """
     series = find_run(home, key).series
     tags = series.start["tags"]
+    for place, _, reason in (text.partition(": ") for text in read_run(series.folder).damage):
+        yield Link("journal", place, "", reason)
     for record in series.artifacts:
         if record["kind"] == "model":
             yield _kept_model(series, record)
     items, problem = recorded_items(series.upstream)
     if items:
-        yield from _verified(items, root, tags.get("source") or tags.get("git_commit"))
+        try:
+            yield from list(_verified(items, root, tags.get("source") or tags.get("git_commit")))
+        except Exception as error:  # DVC and its databases raise classes of many packages
+            reason = str(error).strip().partition("\n")[0] or type(error).__name__
+            yield Link("upstream", DVC, "", f"DVC cannot look: {reason}")
     else:
         yield Link("upstream", DVC, "", problem or NOT_RECORDED)
     yield _commit("source", root, tags.get("source"))
@@ -153,7 +159,10 @@ def _kept_model(series: Series, record: dict[str, Any]) -> Link:
     path = series.folder / record["path"]
     if not path.exists():
         return Link("kept model", str(path), record["digest"], "missing: removed from the run's folder")
-    same = digest_path(path) == record["digest"]
+    try:
+        same = digest_path(path) == record["digest"]
+    except OSError as error:
+        return Link("kept model", str(path), record["digest"], f"cannot be read: {error.strerror}")
     return Link("kept model", str(path), record["digest"], MATCHES if same else "differs: it was edited or damaged")
 
 

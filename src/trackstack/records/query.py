@@ -5,36 +5,78 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
+from urllib.parse import quote
 
-from trackstack import UserError
+from trackstack import UserError, describe_error
 from trackstack.core.dvc_yaml import DVC_LOCK, overlap
 from trackstack.core.files import write_json
 from trackstack.system.git import try_git, user_name
 from trackstack.system.lease import is_live
-from trackstack.tracking.journal import now
+from trackstack.tracking.db import DAMAGED, what_is_wrong
+from trackstack.tracking.journal import journals, now
 from trackstack.tracking.params import flatten
 from trackstack.tracking.series import RunFolder, SeriesRecords, group_attempts
+from trackstack.tracking.sync import SYNC_NOTE, read_note
 
 
 def run_folders(home: Path) -> list[Path]:
     """The folders of all runs, oldest first."""
-    folders = [path.parent for path in (home / "runs").glob("*/journal-1.jsonl")]
-    return sorted(folders, key=lambda folder: (folder / "journal-1.jsonl").stat().st_mtime)
+    found = {}
+    for folder in (home / "runs").glob("[!.]*/"):
+        try:
+            first = min(journals(folder), default=None)
+            note = folder / SYNC_NOTE  # without a journal, it was lost
+            if first or note.exists():
+                found[folder] = (first[1] if first else note).stat().st_mtime
+        except NotADirectoryError:
+            continue
+        except OSError:  # to be named by whoever reads it
+            found[folder] = 0.0
+    return sorted(found, key=lambda folder: (found[folder], folder))
+
+
+class RunRecord(NamedTuple):
+    """What the journals of one run's folder say."""
+
+    folder: Path
+    series: list[SeriesRecords]
+    damage: list[str]
+    """What is not as it was written, a line each; nothing else is missing."""
+
+
+def read_run(folder: Path) -> RunRecord:
+    """Read the journals of a run; whatever is damaged hides nothing else."""
+    try:
+        reader = RunFolder(folder)
+        live = is_live(folder)
+        attempts = reader.refresh()
+    except OSError as error:
+        return RunRecord(folder, [], [f"{folder}: cannot be read: {describe_error(error)}"])
+    damage = reader.damage(read_note(folder).get("ended", []))
+    if not attempts and not live and (damage or (folder / SYNC_NOTE).exists()):
+        damage.append(
+            f"{folder}: no journal in it has a start; trackstack sync --all-exps rebuilds what DVC has of it"
+        )
+    return RunRecord(folder, group_attempts(folder, attempts, live), damage)
 
 
 def every_run(home: Path) -> list[SeriesRecords]:
     """What the journals say of each series, oldest first."""
-    return [
-        run
-        for folder in run_folders(home)
-        for run in group_attempts(folder, RunFolder(folder).refresh(), is_live(folder))
-    ]
+    return [series for folder in run_folders(home) for series in read_run(folder).series]
 
 
 def list_runs(home: Path) -> list[dict[str, Any]]:
-    """A row per series: id, name, status, user, when it started, how long it took, and its last figures."""
-    return [_row(run) for run in every_run(home)]
+    """A row per series: id, name, status, user, when it started, how long it took, and its last figures.
+
+    A run that cannot be read has a row, too; `damage` says what of each is damaged.
+    """
+    rows = []
+    for record in map(read_run, run_folders(home)):
+        rows += [_row(series) | _damage_of(series, record.damage) for series in record.series]
+        if record.damage and not record.series:
+            rows.append(_damaged_row(record))
+    return rows
 
 
 def show_run(home: Path, key: str) -> dict[str, Any]:
@@ -43,7 +85,8 @@ def show_run(home: Path, key: str) -> dict[str, Any]:
     start = run.series.start
     kept = ("params", "tags", "data", "environment")
     artifacts = [{name: record[name] for name in ("kind", "path", "digest")} for record in run.series.artifacts]
-    return _row(run) | {name: start[name] for name in kept} | {"artifacts": artifacts}
+    damage = _damage_of(run, read_run(run.series.folder).damage)
+    return _row(run) | damage | {name: start.get(name) for name in kept} | {"artifacts": artifacts}
 
 
 def compare_runs(home: Path, keys: list[str]) -> list[dict[str, Any]]:
@@ -76,6 +119,9 @@ def find_run(home: Path, key: str) -> SeriesRecords:
     if len(matching) == 1:
         return matching[0]
     if not matching:
+        for folder in run_folders(home):
+            if folder.name.startswith(key) and (damage := read_run(folder).damage):
+                raise UserError(damage[-1])
         raise UserError(f"{key}: no such run in {home / 'runs'}; trackstack runs list shows those there are")
     which = ", ".join(run.series.key for run in matching[:5])
     raise UserError(f"{key}: {len(matching)} runs match ({which}); type more of the id")
@@ -107,7 +153,10 @@ def query(database: Path, sql: str) -> tuple[list[str], list[tuple]]:
     """
     if not database.exists():
         raise UserError(f"{database}: no such database; trackstack sync makes it from the journals")
-    connection = sqlite3.connect(f"file:{database}?mode=ro", uri=True, timeout=60)
+    try:
+        connection = sqlite3.connect(f"file:{quote(str(database))}?mode=ro", uri=True, timeout=60)
+    except sqlite3.Error:
+        raise UserError(f"{database}: cannot be opened; expected a file that you may read") from None
     # VACUUM INTO and ATTACH make another file even where the database itself can only be read.
     connection.set_authorizer(
         lambda action, *_: sqlite3.SQLITE_DENY if action == sqlite3.SQLITE_ATTACH else sqlite3.SQLITE_OK
@@ -116,6 +165,8 @@ def query(database: Path, sql: str) -> tuple[list[str], list[tuple]]:
         cursor = connection.execute(sql)
         return [column[0] for column in cursor.description or []], cursor.fetchall()
     except (sqlite3.Error, sqlite3.Warning) as error:
+        if DAMAGED.search(str(error)):
+            raise UserError(f"{database}: {what_is_wrong(error)}") from None
         writes = any(word in str(error) for word in ("readonly", "authoriz"))
         reason = "runs sql only reads" if writes else str(error)
         raise UserError(f"{database}: {reason}; the tables are datasets, runs and metrics") from None
@@ -172,6 +223,18 @@ def _row(run: SeriesRecords) -> dict[str, Any]:
         "seconds": None if series.finished is None else round(series.finished - series.start["time"], 1),
         "metrics": last_figures(run),
     }
+
+
+def _damage_of(run: SeriesRecords, damage: list[str]) -> dict[str, Any]:
+    """Without an end, which the damage may have taken away, nobody knows how it ended."""
+    unknown = bool(damage) and run.series.status == "lost"
+    return {"damage": damage} | ({"status": "damaged"} if unknown else {})
+
+
+def _damaged_row(record: RunRecord) -> dict[str, Any]:
+    nothing = dict.fromkeys(("name", "error", "user", "started", "seconds"))
+    status = {"status": "damaged", "reproduced": 0, "promoted": False}
+    return {"run": record.folder.name, **nothing, **status, "metrics": {}, "damage": record.damage}
 
 
 def last_figures(run: SeriesRecords) -> dict[str, float]:

@@ -19,10 +19,14 @@ import yaml
 from trackstack import UserError
 from trackstack.core.digest import digest_json
 from trackstack.core.dvc_yaml import DVC_LOCK, DVC_YAML, relative_to_root
+from trackstack.core.files import remove
 from trackstack.system.git import git, try_git
+from trackstack.system.lease import is_live
 from trackstack.tracking.environment import destinations
 from trackstack.tracking.journal import Journal, journals
 from trackstack.tracking.params import flatten
+from trackstack.tracking.series import RunFolder
+from trackstack.tracking.sync import SYNC_NOTE
 
 RUN_ID = re.compile(r"r[0-9a-f]{12}")
 CURVES = "plots/metrics"  # below DVCLive's folder: a table for each metric
@@ -68,7 +72,11 @@ def rebuild(revision: str, home: Path) -> tuple[str, bool]:
     run, stage = _run_of(found)
     folder = home / "runs" / run
     if folder.exists() and journals(folder):
-        return run, False
+        if RunFolder(folder).refresh() or is_live(folder):
+            return run, False
+        for _, damaged in journals(folder):  # none of them has a start
+            damaged.rename(damaged.with_name(f"{damaged.name}.damaged"))
+    remove(folder / SYNC_NOTE)  # of the record that is gone
     records = list(_records(found, run, stage))
     journal = Journal(folder)
     for record in records:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import socket
 from pathlib import Path
 
+import psutil
+
 from trackstack import UserError
-from trackstack.system.locks import try_lock, unlock, wait_for_lock
+from trackstack.system.locks import holds_lock, try_lock, unlock, wait_for_lock
 
 LOCK_FILE, NOTE_FILE = "lease.lock", "lease.json"
 
@@ -29,12 +32,24 @@ def take_lease(folder: Path, what: str | None = None, patience: float = 2.0) -> 
         what = what or f"run {folder.name}"
         raise UserError(f"{what}: {_holder(folder)} is at work on it; wait for its end, or stop it")
     note = {"host": socket.gethostname(), "pid": os.getpid(), "job": os.environ.get("SLURM_JOB_ID")}
-    (folder / NOTE_FILE).write_text(json.dumps({**note, "folder": str(Path.cwd())}) + "\n")
+    with contextlib.suppress(OSError):  # it only names the holder, and a disk may be full
+        (folder / NOTE_FILE).write_text(json.dumps({**note, "folder": str(Path.cwd())}) + "\n")
+
+
+def keep_lease(folder: Path) -> None:
+    """Make sure to be the writer still: a machine that slept may have lost its lock, or the folder was made anew.
+
+    Raises:
+        UserError: another process is the writer now; the line names it.
+    """
+    if not holds_lock(folder / LOCK_FILE):
+        raise UserError(f"run {folder.name}: {_holder(folder)} has taken it over; this process writes no more")
 
 
 def give_back_lease(folder: Path) -> None:
     """Stop being the writer of the run in `folder`."""
-    (folder / NOTE_FILE).unlink(missing_ok=True)
+    if holds_lock(folder / LOCK_FILE):
+        (folder / NOTE_FILE).unlink(missing_ok=True)
     unlock(folder / LOCK_FILE)
 
 
@@ -49,7 +64,16 @@ def is_live(folder: Path) -> bool:
 def _holder(folder: Path) -> str:
     try:
         note = json.loads((folder / NOTE_FILE).read_bytes())
-    except (OSError, ValueError):
+        job = f", SLURM job {note['job']}" if note["job"] else ""
+        stopped = _stopped_here(note["host"], note["pid"])
+        return f"process {note['pid']} on {note['host']}{job} (in {note['folder']}){stopped}"
+    except (OSError, KeyError, TypeError, ValueError):  # damaged, or not written yet
         return "another process"
-    job = f", SLURM job {note['job']}" if note["job"] else ""
-    return f"process {note['pid']} on {note['host']}{job} (in {note['folder']})"
+
+
+def _stopped_here(host: str, pid: int) -> str:
+    """What to know of a holder that only sleeps, as after Ctrl-Z."""
+    with contextlib.suppress(psutil.Error):
+        if host == socket.gethostname() and psutil.Process(pid).status() == psutil.STATUS_STOPPED:
+            return f", stopped (kill -CONT {pid} lets it go on),"
+    return ""

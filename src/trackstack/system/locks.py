@@ -26,6 +26,15 @@ def try_lock(path: Path) -> bool:
     return True
 
 
+def holds_lock(path: Path) -> bool:
+    """Whether the lock that this process took is still its own, and still that of the file at the path."""
+    try:
+        now, then = path.stat(), os.fstat(_open_files[path.absolute()])
+    except OSError:
+        return False
+    return (now.st_dev, now.st_ino) == (then.st_dev, then.st_ino) and try_lock(path)
+
+
 def unlock(path: Path) -> None:
     """Give the lock back."""
     fcntl.lockf(_descriptor(path), fcntl.LOCK_UN)

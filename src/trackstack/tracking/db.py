@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 import sqlite3
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -128,6 +129,11 @@ HINTS = {
 }
 
 
+DAMAGED = re.compile("malformed|not a database")
+"""What SQLite says of a file that is not as it was written."""
+MEND = "type: trackstack repair && trackstack sync, which put it aside and fill a new one from the journals"
+
+
 def get_connection(path: Path | str | None = None) -> sqlite3.Connection:
     """Open the project database, by default the home's; it is created or upgraded where necessary.
 
@@ -208,7 +214,14 @@ def _errors_in_a_line(file: Path) -> Iterator[None]:
     try:
         yield
     except sqlite3.Error as error:
-        raise UserError(f"{file}: {HINTS.get(str(error), error)}") from error
+        what = f"a folder is in its place; {MEND}" if file.is_dir() else what_is_wrong(error)
+        raise UserError(f"{file}: {what}") from error
+
+
+def what_is_wrong(error: sqlite3.Error | sqlite3.Warning) -> str:
+    """An error of SQLite in words for people, with what to do where that is known."""
+    text = str(error)
+    return HINTS.get(text) or (f"damaged ({text}); {MEND}" if DAMAGED.search(text) else text)
 
 
 def _upgrade(connection: sqlite3.Connection, file: Path) -> None:

@@ -9,34 +9,62 @@ exclusively and never written to again. A line is a record with `type` and `time
     artifact   kind, path (within the run's folder), digest
     end        status (finished, failed, interrupted), error
 
-`series` is the attempt that this one goes on from, or its own number: the points of a series are one curve.
+`series` is the attempt that this one goes on from, or its own number: the points of a series are one curve. Each line
+ends with `crc`, the CRC-32 of what stands before it, by which a reader sees a flipped byte.
 """
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import re
+import threading
 import time
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from trackstack import UserError
-
 JOURNAL = re.compile(r"journal-(\d+)\.jsonl")
+CRC = re.compile(rb',"crc":"([0-9a-f]{8})"\}\n')
+CRC_BYTES = len(b',"crc":"00000000"}\n')
+FIELDS = {
+    "start": ("run", "attempt", "stage", "series"),
+    "metrics": ("time", "step", "values"),
+    "system": ("time", "values"),
+    "artifact": ("kind", "path", "digest"),
+    "end": ("time", "status"),
+}
+"""What a record of each type has at least."""
 
 
 class Journal:
-    """Writer of one attempt's journal: one `write` system call per record, no lock, no buffer."""
+    """Writer of one attempt's journal: one `write` system call per record, and no buffer."""
 
     def __init__(self, folder: Path):
         folder.mkdir(parents=True, exist_ok=True)
         self.attempt, self.path, self._file = _open_next(folder)
+        self._size, self._lock = 0, threading.Lock()
 
     def write(self, record: dict[str, Any]) -> None:
-        """Append a record; numbers may be NumPy's or torch's."""
-        os.write(self._file, json.dumps(record, default=float, separators=(",", ":")).encode() + b"\n")
+        """Append a record; numbers may be NumPy's or torch's.
+
+        Raises:
+            OSError: there is no room for it; the journal is as it was.
+        """
+        text = json.dumps(record, default=float, separators=(",", ":")).encode()[:-1]
+        line = b'%s,"crc":"%08x"}\n' % (text, zlib.crc32(text))
+        with self._lock:
+            try:
+                written = os.write(self._file, line)
+                error = None if written == len(line) else errno.ENOSPC
+            except OSError as fault:
+                error = fault.errno or errno.EIO
+            if error:
+                os.ftruncate(self._file, self._size)  # half a line would spoil the next one
+                raise OSError(error, os.strerror(error), str(self.path))
+            self._size += len(line)
 
     def flush(self) -> None:
         """Return when everything written so far is on disk."""
@@ -44,8 +72,10 @@ class Journal:
 
     def close(self) -> None:
         """Flush, and write no more."""
-        self.flush()
-        os.close(self._file)
+        try:
+            self.flush()
+        finally:
+            os.close(self._file)
 
 
 def _open_next(folder: Path) -> tuple[int, Path, int]:
@@ -64,13 +94,10 @@ def journals(folder: Path) -> list[tuple[int, Path]]:
     return sorted(files)
 
 
-def read_records(path: Path, offset: int = 0) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Yield the whole records from a byte offset on, each with the offset of its end.
+def read_records(path: Path, offset: int = 0) -> Iterator[tuple[int, dict[str, Any] | None]]:
+    """Yield the whole lines from a byte offset on, each with the offset of its end; None for one that is damaged.
 
     A last line without its end is still being written, or was cut by a kill: it is left out.
-
-    Raises:
-        UserError: a whole line is no record; it names file and line.
     """
     with path.open("rb") as file:
         file.seek(offset)
@@ -78,17 +105,28 @@ def read_records(path: Path, offset: int = 0) -> Iterator[tuple[int, dict[str, A
             if not line.endswith(b"\n"):
                 return
             offset += len(line)
-            yield offset, _parse(path, line, offset)
+            yield offset, _parse(line)
 
 
-def _parse(path: Path, line: bytes, end: int) -> dict[str, Any]:
+def line_number(path: Path, end: int) -> int:
+    """The number of the line that ends at a byte offset, counted from 1."""
+    return path.read_bytes()[:end].count(b"\n")
+
+
+def _parse(line: bytes) -> dict[str, Any] | None:
+    """The record of a line; None when it is not what was written."""
     try:
         record = json.loads(line)
     except ValueError:
-        record = None
-    if not isinstance(record, dict) or "type" not in record:
-        number = path.read_bytes()[:end].count(b"\n")
-        raise UserError(f"{path}: line {number} is not a record; move the file aside to sync the other runs")
+        return None
+    if not isinstance(record, dict) or not all(
+        name in record for name in FIELDS.get(str(record.get("type")), ("type",))
+    ):
+        return None
+    crc = CRC.fullmatch(line[-CRC_BYTES:])  # records of other writers have none
+    if crc and int(crc[1], 16) != zlib.crc32(line[:-CRC_BYTES]):
+        return None
+    record.pop("crc", None)
     return record
 
 

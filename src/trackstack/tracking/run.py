@@ -12,12 +12,14 @@ import os
 import shutil
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from trackstack.core.digest import digest_file, digest_json, digest_path
-from trackstack.system.lease import give_back_lease, take_lease
+from trackstack.core.files import remove
+from trackstack.system.lease import give_back_lease, keep_lease, take_lease
 from trackstack.system.redaction import redact
 from trackstack.system.stopping import EXIT_INTERRUPTED
 from trackstack.tracking.child import longest_wait, start_child, wait_for_child
@@ -36,10 +38,12 @@ class Run:
         self.folder = folder
         self.attempt = journal.attempt
         self._journal = journal
+        self._unwritten: list[dict[str, Any]] = []
+        self._lock = threading.Lock()
 
     def log(self, values: dict[str, float], step: int) -> None:
         """Record metrics at a step: some microseconds, and never a wait for a back end."""
-        self._journal.write({"type": "metrics", "time": now(), "step": step, "values": values})
+        self._write({"type": "metrics", "time": now(), "step": step, "values": values})
 
     def log_artifact(
         self, path: Path, kind: str = "file", loader: str | None = None, exporter: str | None = None
@@ -53,26 +57,58 @@ class Run:
                 own path, to add what people load it with.
         """
         kept = self.folder / "artifacts" / f"{self.attempt}" / path.name
-        kept.parent.mkdir(parents=True, exist_ok=True)
-        _copy(path, kept)
+        try:
+            _copy(path, kept)
+        except OSError as error:
+            remove(kept)
+            _warn(f"{kept}: {error.strerror}: back ends do without this {kind}; {path} itself is whole")
         record = {"type": "artifact", "time": now(), "kind": kind, "path": str(kept.relative_to(self.folder))}
         how = {"loader": loader, "exporter": exporter}
-        self._journal.write(record | {"name": path.name, "digest": digest_path(kept)} | how)
+        self._write(record | {"name": path.name, "digest": digest_path(path)} | how)
 
     def flush(self) -> None:
-        """Return when everything logged so far is on disk: at the end of an epoch."""
-        self._journal.flush()
+        """Return when everything logged so far is on disk: at the end of an epoch.
+
+        Raises:
+            UserError: another process has become the writer of this run.
+        """
+        keep_lease(self.folder)
+        try:
+            self._journal.flush()
+        except OSError as error:
+            _warn(f"{self._journal.path}: {error.strerror}: the record may lack its last lines; the run goes on")
 
     def _begin(self, start: dict[str, Any]) -> None:
         self._journal.write(start)
         self._journal.flush()
 
     def _log_system(self, values: dict[str, float]) -> None:
-        self._journal.write({"type": "system", "time": now(), "values": values})
+        self._write({"type": "system", "time": now(), "values": values})
+
+    def _write(self, record: dict[str, Any]) -> None:
+        """Append a record. Where there is no room it waits for the next one: a record must not cost the result."""
+        with self._lock:
+            waiting = bool(self._unwritten)
+            self._unwritten.append(record)
+            try:
+                while self._unwritten:
+                    self._journal.write(self._unwritten[0])
+                    del self._unwritten[0]
+            except OSError as error:
+                if not waiting:
+                    _warn(f"{self._journal.path}: {error.strerror}: the run goes on, and its record waits for room")
 
     def _end(self, status: str, error: str | None) -> None:
-        self._journal.write({"type": "end", "time": now(), "status": status, "error": redact(error)})
-        self._journal.close()
+        self._write({"type": "end", "time": now(), "status": status, "error": redact(error)})
+        if self._unwritten:
+            _warn(
+                f"{self._journal.path}: {len(self._unwritten)} records, the end among them, were not kept; "
+                "make room, and run it again"
+            )
+        try:
+            self._journal.close()
+        except OSError as fault:
+            _warn(f"{self._journal.path}: {fault.strerror}: the record may lack its last lines")
 
 
 @contextlib.contextmanager
@@ -189,8 +225,11 @@ def _write_status_file(run: Run, status: str, error: str | None) -> None:
     """Tell a wrapper how it ended: an exit code does not get through `dvc` as it was."""
     if file := os.environ.get("TRACKSTACK_STATUS_FILE"):
         partial = Path(f"{file}.partial")
-        partial.write_text(json.dumps({"status": status, "reason": redact(error), "run": run.id}) + "\n")
-        partial.replace(file)
+        try:
+            partial.write_text(json.dumps({"status": status, "reason": redact(error), "run": run.id}) + "\n")
+            partial.replace(file)
+        except OSError as fault:
+            _warn(f"{file}: {fault.strerror}: whoever waits for it sees the exit code alone")
 
 
 def series_of_model(run_id: str, model_folder: Path) -> int | None:
@@ -213,7 +252,13 @@ def _own_id(name: str, params: dict[str, Any]) -> str:
 
 
 def _copy(path: Path, kept: Path) -> None:
-    if path.is_dir():
-        shutil.copytree(path, kept, copy_function=shutil.copyfile, dirs_exist_ok=True)
-    else:
-        shutil.copyfile(path, kept)
+    """A file, or the files of a folder; OSError at the first that there is no room for."""
+    files = sorted(file for file in path.rglob("*") if file.is_file()) if path.is_dir() else [path]
+    for file in files:
+        copy = kept / file.relative_to(path)
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(file, copy)
+
+
+def _warn(what: str) -> None:
+    print(f"warning: {what}", file=sys.stderr)

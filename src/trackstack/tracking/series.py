@@ -11,11 +11,12 @@ The rules, for `train`, `evaluate` and every other stage alike:
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from trackstack.tracking.journal import journals, read_records
+from trackstack.tracking.journal import journals, line_number, read_records
 from trackstack.tracking.sinks import Series
 
 
@@ -32,19 +33,29 @@ class Attempt:
     """Its metrics and system records."""
     artifacts: list[dict[str, Any]] = field(default_factory=list)
     end: dict[str, Any] | None = None
+    damage: list[str] = field(default_factory=list)
+    """A text for each line that is not what was written, and for a file that cannot be read; all else counts."""
 
     def refresh(self) -> None:
-        """Read what was appended since; UserError for a line that is no record."""
-        for offset, record in read_records(self.path, self.offset):
-            self.offset = offset
-            if record["type"] == "start":
-                self.start = record
-            elif record["type"] == "artifact":
-                self.artifacts.append(record)
-            elif record["type"] == "end":
-                self.end = record
-            else:
-                self.points.append(record)
+        """Read what was appended since."""
+        try:
+            for offset, record in read_records(self.path, self.offset):
+                self.offset = offset
+                self._take(record)
+        except OSError as error:
+            self.damage = [f"{self.path}: cannot be read: {error.strerror}"]
+
+    def _take(self, record: dict[str, Any] | None) -> None:
+        if record is None:
+            self.damage.append(f"{self.path}: line {line_number(self.path, self.offset)} is damaged, and left out")
+        elif record["type"] == "start":
+            self.start = record
+        elif record["type"] == "artifact":
+            self.artifacts.append(record)
+        elif record["type"] == "end":
+            self.end = record
+        else:
+            self.points.append(record)
 
 
 @dataclass
@@ -69,19 +80,26 @@ class Execution:
         """Whether back ends may have it from before its last attempt: one that was interrupted is held back."""
         return any(not attempt.end or attempt.end["status"] != "interrupted" for attempt in self.attempts[:-1])
 
-    def outcome(self) -> tuple[list, list]:
-        """What is compared between executions: figures and the digests of artifacts. NaN equals NaN.
+    def has_same_outcome(self, other: Execution) -> bool:
+        """Whether figures and digests of artifacts are equal. NaN equals NaN.
 
-        Of the records of a point the first counts, of an artifact the last.
+        What a damaged line took away from one of them is not compared.
         """
+        mine, others = self._outcome(), other._outcome()
+        if any(attempt.damage for attempt in (*self.attempts, *other.attempts)):
+            return all(others[key] == mine[key] for key in mine.keys() & others.keys())
+        return mine == others
+
+    def _outcome(self) -> dict[Any, str]:
+        """Of the records of a point the first counts, of an artifact the last."""
         values: dict[tuple[str, int], float] = {}
         for record in (record for attempt in self.attempts for record in attempt.points):
             if record["type"] == "metrics":
                 for name, value in record["values"].items():
                     values.setdefault((name, record["step"]), value)
-        figures = sorted((name, step, repr(value)) for (name, step), value in values.items())
+        figures = {point: repr(value) for point, value in values.items()}
         artifacts = {record["name"]: record["digest"] for attempt in self.attempts for record in attempt.artifacts}
-        return figures, sorted(artifacts.items())
+        return {**figures, **artifacts}
 
 
 @dataclass
@@ -104,6 +122,20 @@ class RunFolder:
         for number, path in journals(self.folder):
             self._attempts.setdefault(number, Attempt(number, path)).refresh()
         return [attempt for attempt in self._attempts.values() if attempt.start]
+
+    def damage(self, delivered: Collection[int] = ()) -> list[str]:
+        """What of the journals read so far is not as it was written, a line each.
+
+        Args:
+            delivered: the attempts whose ends back ends have.
+        """
+        texts = [text for attempt in self._attempts.values() for text in attempt.damage]
+        for number in sorted(delivered):
+            attempt, path = self._attempts.get(number), self.folder / f"journal-{number}.jsonl"
+            if attempt is None or not (attempt.end or attempt.damage):
+                how = "cut short" if attempt else "missing"
+                texts.append(f"{path}: {how}: its end was delivered, and is not in it; back ends still have it")
+        return texts
 
 
 def group_attempts(folder: Path, attempts: list[Attempt], live: bool) -> list[SeriesRecords]:
@@ -131,7 +163,7 @@ def group_attempts(folder: Path, attempts: list[Attempt], live: bool) -> list[Se
         if rivals and not execution.was_published:
             if running or execution.status == "interrupted":
                 continue
-            same = [number for number, rival in rivals if rival.outcome() == execution.outcome()]
+            same = [number for number, rival in rivals if rival.has_same_outcome(execution)]
             if same and execution.status == "finished":
                 reproduces[start["attempt"]] = same[0]
                 series[same[0]].reproduced += is_root

@@ -21,8 +21,10 @@ from pathlib import Path
 from typing import Any
 
 from trackstack import UserError, describe_error
+from trackstack.core.files import read_json, sealed, write_json
 from trackstack.system.lease import is_live
 from trackstack.system.locks import locked, unlock, wait_for_lock
+from trackstack.tracking.db import DAMAGED, MEND
 from trackstack.tracking.journal import journals
 from trackstack.tracking.series import RunFolder, SeriesRecords, group_attempts
 from trackstack.tracking.sinks import Series, Sink, open_sink
@@ -43,6 +45,8 @@ class Delivery:
         """By sink: why it could not take everything."""
         self._run = RunFolder(folder)
         self._sinks: dict[str, Sink] = {}
+        self.damage: list[str] = []
+        """What of the journals is not as it was written."""
         note = read_note(folder)
         self._counts: dict[str, int] = note.get("counts", {})
         self._ended: list[int] = note.get("ended", [])
@@ -58,13 +62,14 @@ class Delivery:
         """
         self._size = self._journal_bytes()
         attempts = self._run.refresh()
+        self.damage = self._run.damage(self._ended)
         all_series = group_attempts(self.folder, attempts, is_live(self.folder))
         since = time.monotonic() - RETRY_SECONDS
         self.problems = {n: why for n, why in self.problems.items() if not last and self._failed[n] > since}
         deliveries = [item for item in self._destinations(all_series) if item[0] not in self.problems]
         for name, destination, one_series in sorted(deliveries, key=lambda item: item[0] in self._failed):
             self._attempt(name, self._deliver, name, destination, one_series)
-        self._ended = [attempt.number for attempt in attempts if attempt.end]
+        self._ended = sorted({*self._ended, *(attempt.number for attempt in attempts if attempt.end)})
         self._note()
         return all_series
 
@@ -89,6 +94,8 @@ class Delivery:
 
     def _destinations(self, all_series: list[SeriesRecords]) -> Iterator[tuple[str, dict[str, Any], SeriesRecords]]:
         for one_series in all_series:
+            if self.damage and one_series.series.status == "lost":
+                continue  # its end may be what is damaged, and back ends may have it
             for name, destination in one_series.series.start["destinations"].items():
                 if self.only in (None, name):
                     yield name, destination, one_series
@@ -98,7 +105,7 @@ class Delivery:
         state = json.dumps([series.status, series.reproduced, series.promoted])
         key = f"{name}:{series.key}"
         with self._writing(name, sink):
-            if not sink.has(series):
+            if not sink.has(series) or self.damage:  # with a line left out, the count says nothing
                 self._counts[key] = 0
             elif self._counts.get(key) == len(records.records) and self._complete.get(key) == state:
                 return
@@ -152,31 +159,31 @@ class Delivery:
         try:
             return action(*arguments)
         except Exception as error:  # whatever a back end does, the others and the run go on
-            reason = " ".join(describe_error(error).split())[:300] or type(error).__name__
+            reason = " ".join(describe_error(error).split()).partition(" [SQL: ")[0][:300] or type(error).__name__
+            if DAMAGED.search(reason) and MEND not in reason:
+                reason += f"; {MEND}"
             self.problems[name], self._failed[name] = reason, time.monotonic()
             return None
 
     def _note(self, doing: str | None = None, waits: bool = False) -> None:
         """Say how far the delivery is and what it is at, for its next process and for a run that ends."""
-        note = {"counts": self._counts, "ended": self._ended, "problems": self.problems}
-        partial = self.folder / f".{SYNC_NOTE}.partial"
-        partial.write_text(json.dumps(note | {"pid": os.getpid(), "doing": doing, "waits": waits}) + "\n")
-        partial.replace(self.folder / SYNC_NOTE)
+        note: dict[str, Any] = {"counts": self._counts, "ended": self._ended, "problems": self.problems}
+        note |= {"pid": os.getpid(), "doing": doing, "waits": waits}
+        with contextlib.suppress(
+            OSError
+        ):  # a full disk: without the note the delivery begins anew, which changes nothing
+            write_json(self.folder / SYNC_NOTE, sealed(note))
 
 
 def sync_run(folder: Path, only: str | None = None, patience: float = RUN_PATIENCE) -> dict[str, str]:
-    """Deliver a run's folder once; return the problems by sink.
-
-    Raises:
-        UserError: a journal holds a line that is no record.
-    """
+    """Deliver a run's folder once; return the problems by sink, and what is damaged by file."""
     with locked(folder / SYNC_LOCK, patience) as mine:
         if not mine:
             return {"sync": f"{folder.name} is being delivered by another process"}
         delivery = Delivery(folder, only)
         delivery.deliver_files(delivery.deliver_points())
         delivery.close()
-    return delivery.problems
+    return delivery.problems | dict(text.split(": ", 1) for text in delivery.damage)
 
 
 def follow(folder: Path, parent: int) -> dict[str, str]:
@@ -222,8 +229,8 @@ def read_note(folder: Path) -> dict[str, Any]:
     process that delivers, the sink that it is `doing`, and whether it `waits` for its turn there.
     """
     try:
-        return json.loads((folder / SYNC_NOTE).read_bytes())
-    except (OSError, ValueError):
+        return read_json(folder / SYNC_NOTE, "")
+    except (UserError, OSError):  # what it says is only found out anew
         return {}
 
 
@@ -234,8 +241,8 @@ def main() -> None:
     gc.set_threshold(100_000, 20, 20)
     try:
         problems = follow(folder, parent)
-    except UserError as error:
-        sys.exit(str(error))
+    except (UserError, OSError) as error:
+        sys.exit(describe_error(error))
     for name, reason in problems.items():
         print(f"{name}: {reason}", file=sys.stderr)
 

@@ -30,8 +30,8 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from trackstack import UserError
-from trackstack.core.digest import digest_arrays
-from trackstack.core.files import METADATA_KEY
+from trackstack.core.digest import digest_arrays, digest_json
+from trackstack.core.files import METADATA_KEY, remove
 
 DEFAULT_SECONDS = 60.0
 KEPT = 2
@@ -58,7 +58,7 @@ class Checkpoints:
         return time.monotonic() - self._last >= self._seconds
 
     def save(self, step: int, state: dict[str, Any]) -> None:
-        """Write a checkpoint, and remove all but the last two.
+        """Write a checkpoint, and remove all but the last two. One for which there is no room costs a warning.
 
         What lies there of later steps was damaged, or this one would have gone on from it.
 
@@ -67,19 +67,31 @@ class Checkpoints:
         """
         tensors: dict[str, Tensor] = {}
         tree = _pack(state, "state", tensors)
-        content = {"run": self.run, "step": step, "tree": tree, "digest": _digest(tensors)}
-        self.folder.mkdir(parents=True, exist_ok=True)
-        path = self._path(step)
-        partial = path.with_suffix(".partial")
-        save_file(tensors, partial, {METADATA_KEY: json.dumps(content)})
-        with partial.open("rb") as file:
-            os.fsync(file.fileno())
-        partial.replace(path)
+        content = {"run": self.run, "step": step, "tree": tree}
+        content["digest"] = _digest(content, tensors)
+        self._last, path = time.monotonic(), self._path(step)
+        try:
+            self._write(path, tensors, content)
+        except (OSError, SafetensorError) as error:
+            reason = error.strerror if isinstance(error, OSError) else error
+            print(f"warning: {path}: {reason}: the run goes on without this checkpoint", file=sys.stderr)
+            return
         kept = [file for file in self._files() if file <= path][:KEPT]
         for other in self._files():
             if other not in kept:
-                other.unlink()
-        self._last = time.monotonic()
+                remove(other)
+
+    def _write(self, path: Path, tensors: dict[str, Tensor], content: dict[str, Any]) -> None:
+        partial = path.with_suffix(".partial")
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            save_file(tensors, partial, {METADATA_KEY: json.dumps(content)})
+            with partial.open("rb") as file:
+                os.fsync(file.fileno())
+            partial.replace(path)
+        except BaseException:
+            partial.unlink(missing_ok=True)
+            raise
 
     def load(self, step: int | None = None) -> tuple[int, dict[str, Any]] | None:
         """Step and state of the newest checkpoint that is whole, or of that step's; None when there is none.
@@ -90,8 +102,12 @@ class Checkpoints:
         for path in self._files() if step is None else [self._path(step)]:
             try:
                 return self._read(path)
-            except (SafetensorError, KeyError, ValueError, FileNotFoundError) as error:
-                reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+            except UserError:
+                raise
+            except (
+                Exception
+            ) as error:  # safetensors' own class derives from Exception, and it lets through what torch refuses
+                reason = str(error).partition("\n")[0] or type(error).__name__
                 print(f"warning: {path}: damaged ({reason}); it is skipped", file=sys.stderr)
         return None
 
@@ -110,12 +126,12 @@ class Checkpoints:
         with safe_open(path, framework="pt") as file:
             content = json.loads(file.metadata()[METADATA_KEY])
             tensors = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118 (no mapping)
+        if content.pop("digest") != _digest(content, tensors):
+            raise ValueError("it is not what was written")
         if content["run"] != self.run:
             raise UserError(
                 f"{path}: a checkpoint of run {content['run']}, not of {self.run}; remove it and start again"
             )
-        if content["digest"] != _digest(tensors):
-            raise ValueError("its tensors are not those that were written")
         return content["step"], _unpack(content["tree"], tensors)
 
 
@@ -149,9 +165,10 @@ def _seconds_between() -> float:
         raise UserError(f"TRACKSTACK_CHECKPOINT_SECONDS is {text!r}; expected a number of seconds") from None
 
 
-def _digest(tensors: dict[str, Tensor]) -> str:
-    # As bytes, since NumPy knows no bfloat16.
-    return digest_arrays({name: tensor.flatten().view(torch.uint8).numpy() for name, tensor in tensors.items()})
+def _digest(content: dict[str, Any], tensors: dict[str, Tensor]) -> str:
+    # As bytes, since NumPy knows no bfloat16; as text, since a state may hold NaN.
+    of_tensors = digest_arrays({name: tensor.flatten().view(torch.uint8).numpy() for name, tensor in tensors.items()})
+    return digest_json([json.dumps(content), of_tensors])
 
 
 def _pack(value: Any, name: str, tensors: dict[str, Tensor]) -> Any:

@@ -38,7 +38,12 @@ HANDLED_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
 
 def needs_workers() -> bool:
     """Whether this process should start others instead of doing the work itself."""
-    return "TORCHELASTIC_RUN_ID" not in os.environ and (num_nodes() > 1 or num_local() > 1)
+    return not is_worker() and (num_nodes() > 1 or num_local() > 1)
+
+
+def is_worker() -> bool:
+    """Whether this process was started by another one to share its work."""
+    return "TORCHELASTIC_RUN_ID" in os.environ
 
 
 def num_nodes() -> int:

@@ -2,11 +2,15 @@
 
 import importlib
 
+import numpy as np
 import pytest
 import torch
+from support.damage import FLIPS, damage
 from support.projects import ROOT
 
-from pipeline.windows.dataset import TensorCache, WindowDataset, open_cache
+from pipeline.tensor_cache.safetensors_writer import Tensor, write_tensors
+from pipeline.windows.dataset import TensorCache, WindowDataset, open_cache, refuse_damage
+from pipeline.windows.layout import SPLITS
 from trackstack import UserError
 
 
@@ -52,6 +56,25 @@ def test_a_missing_or_damaged_cache_is_one_line(tmp_path):
     (tmp_path / "tensors.safetensors").write_bytes(b"not tensors at all")
     with pytest.raises(UserError, match=r"not a tensor cache .*; type: dvc repro --force tensor_cache"):
         open_cache(tmp_path)
+
+
+@pytest.mark.parametrize("how", FLIPS)
+@pytest.mark.parametrize("amounts", [False, True])
+def test_a_flipped_bit_of_the_cache_is_seen_before_it_is_trained_on(tmp_path, how, amounts):
+    rows = np.arange(300, dtype=np.float32).reshape(100, 3)
+    tensors = {"signal": rows, "label": np.arange(100), "mean": rows[0], "std": rows[1]}
+    tensors |= {"segment_edges": np.array([0, 100]), "segment_groups": np.array([0])}
+    tensors |= {f"starts_{name}": np.array([0, 20]) for name in SPLITS}
+    metadata = {"window": 20, "classes": ["a", "b"]}
+    if amounts:
+        tensors |= {"label": rows[:, :1].copy(), "target_mean": rows[0, :1], "target_std": rows[1, :1]}
+        metadata = {"window": 20, "targets": [{"name": "y"}], "task": "regression"}
+    file = tmp_path / "tensors.safetensors"
+    write_tensors(file, {name: Tensor.of(array) for name, array in tensors.items()}, metadata)
+    refuse_damage(open_cache(tmp_path), tmp_path)
+    damage(file, how)
+    with pytest.raises(UserError, match=rf"^{file}: .*; type: dvc repro --force tensor_cache$"):
+        refuse_damage(open_cache(tmp_path), tmp_path)
 
 
 def test_the_benchmark_measures_a_cache_of_the_present_form(tmp_path, monkeypatch):

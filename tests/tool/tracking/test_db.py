@@ -159,7 +159,7 @@ def test_a_file_that_is_no_database_is_refused_and_not_touched(tmp_path):
     path.write_text("some notes of mine\n" * 100)
     with pytest.raises(UserError) as caught:
         db.get_connection(path)
-    assert str(caught.value) == f"{path}: file is not a database"
+    assert str(caught.value).startswith(f"{path}: damaged (file is not a database); type: trackstack repair && ")
     assert path.read_text() == "some notes of mine\n" * 100
 
 

@@ -131,20 +131,6 @@ def test_secrets_reach_no_record(tmp_path):
         assert not [planted for planted in (secret, password) if planted.encode() in content], file
 
 
-def test_a_damaged_journal_is_one_line_and_the_other_runs_are_synced(tmp_path):
-    for name in ("one", "two"):
-        record(tmp_path, "sqlite", name, "2")
-    wait_until_nobody_delivers(tmp_path)
-    (tmp_path / "project.db").unlink()
-    assert trackstack(tmp_path, "sync", "--to", "sqlite") == "2 runs looked at, 0 problems\n"
-    assert len(points(tmp_path)) == 12
-    (tmp_path / "project.db").unlink()
-    journal = sorted(tmp_path.glob("runs/*/journal-1.jsonl"), key=os.path.getmtime)[0]
-    journal.write_bytes(b"damaged\n" + journal.read_bytes())
-    assert f"{journal}: line 1 is not a record" in trackstack(tmp_path, "sync", expect=1)
-    assert len(statuses(tmp_path)) == 1
-
-
 def test_a_database_of_a_newer_schema_is_one_line_and_not_touched(tmp_path):
     record(tmp_path, "sqlite", "one", "2")
     wait_until_nobody_delivers(tmp_path)

@@ -5,7 +5,6 @@ import json
 
 import pytest
 
-from trackstack import UserError
 from trackstack.tracking.series import RunFolder, group_attempts
 
 
@@ -175,11 +174,21 @@ def test_what_is_appended_later_is_read_later(runs, tmp_path):
     assert len(group_attempts(tmp_path, reader.refresh(), live=True)[0].records) == 2
 
 
-def test_a_line_that_is_no_record_is_named_with_its_file(runs, tmp_path):
-    runs.attempt([0.5])
+def test_a_line_that_is_no_record_is_named_and_hides_no_other(runs, tmp_path):
+    runs.attempt([0.5, 0.4])
     path = tmp_path / "journal-1.jsonl"
     lines = path.read_text().splitlines()
-    path.write_text("\n".join([lines[0], "damaged", *lines[1:]]) + "\n")
-    with pytest.raises(UserError) as caught:
-        runs.series()
-    assert str(caught.value) == f"{path}: line 2 is not a record; move the file aside to sync the other runs"
+    path.write_text("\n".join([lines[0], "damaged", *lines[2:]]) + "\n")
+    reader = RunFolder(tmp_path)
+    reader.refresh()
+    assert reader.damage() == [f"{path}: line 2 is damaged, and left out"]
+    assert runs.summary() == [(1, "finished", 0, 1)]
+
+
+def test_what_a_damaged_line_took_away_makes_no_other_series(runs, tmp_path):
+    runs.attempt([0.5, 0.4])
+    runs.attempt([0.5, 0.4])
+    path = tmp_path / "journal-1.jsonl"
+    lines = path.read_text().splitlines()
+    path.write_text("\n".join([lines[0], "damaged", *lines[2:]]) + "\n")
+    assert [summary[:3] for summary in runs.summary()] == [(1, "finished", 1)]

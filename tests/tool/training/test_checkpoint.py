@@ -5,6 +5,7 @@ import random
 import numpy as np
 import pytest
 import torch
+from support.damage import DAMAGES, damaged, no_room
 
 from trackstack import UserError
 from trackstack.training.checkpoint import Checkpoints, random_states, set_random_states
@@ -94,6 +95,30 @@ def test_when_all_are_damaged_new_ones_are_kept_although_their_steps_are_lower(c
     assert checkpoints.load() is None
     checkpoints.save(5, state_of(5))
     assert checkpoints.load()[0] == 5
+
+
+def test_one_for_which_there_is_no_room_costs_a_warning_and_not_the_run(checkpoints, capsys):
+    checkpoints.save(1, state_of(1))
+    with no_room(100):
+        checkpoints.save(2, state_of(2))
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"warning: {checkpoints.folder}/step-000000002.safetensors: ")
+    assert line.endswith(": the run goes on without this checkpoint")
+    assert [file.name for file in checkpoints.folder.iterdir()] == ["step-000000001.safetensors"]
+    assert checkpoints.load()[0] == 1
+
+
+@pytest.mark.parametrize("how", DAMAGES)
+def test_whatever_becomes_of_the_newest_the_one_before_is_taken(checkpoints, how):
+    for step in (1, 2):
+        checkpoints.save(step, state_of(step) | {"history": [{"loss": 0.25}]})
+    newest = checkpoints.folder / "step-000000002.safetensors"
+    with damaged(newest, how, checkpoints.folder):
+        assert checkpoints.load()[0] == 1
+        if how == "folder":
+            checkpoints.save(1, state_of(1))
+            assert not newest.exists()
+    assert checkpoints.load()[0] == 2
 
 
 def test_one_of_another_run_is_refused(checkpoints):

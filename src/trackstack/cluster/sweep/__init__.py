@@ -10,21 +10,21 @@ from __future__ import annotations
 
 import collections
 import dataclasses
-import json
 import re
 from collections.abc import Iterable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from trackstack import UserError
 from trackstack.cluster.submit import Options
 from trackstack.core.dvc_yaml import DVC_YAML
-from trackstack.core.files import write_json
+from trackstack.core.files import read_json, remove, sealed, write_json
 from trackstack.system import slurm
 from trackstack.system.git import git
 from trackstack.tracking.environment import home
 
 BASE = "base"
+AGAIN = "the sweep's command typed again writes it anew"
 SHARED = "shared"
 """Instead of a trial's name: the work that all trials share."""
 KINDS = {
@@ -90,20 +90,22 @@ class Sweep:
         return sorted({address.rpartition(":")[0] or DVC_YAML for address in self.own})
 
     def status(self, name: str) -> TrialStatus:
-        """How far a trial is, as its task wrote it down."""
+        """How far a trial is, as its task wrote it down; of a note that is damaged, that the trial has to go on."""
         try:
-            return TrialStatus(**json.loads(self._status_file(name).read_bytes()))
+            return TrialStatus(**read_json(self._status_file(name), AGAIN))
         except FileNotFoundError:
             return TrialStatus()
+        except UserError as error:
+            return TrialStatus("interrupted", reason=str(error))
 
     def write(self, name: str, status: TrialStatus) -> None:
         """Write down how far a trial is."""
-        write_json(self._status_file(name), dataclasses.asdict(status))
+        write_json(self._status_file(name), sealed(dataclasses.asdict(status)))
 
     def forget(self, names: Iterable[str]) -> None:
         """Start counting the trials' attempts anew."""
         for name in names:
-            self._status_file(name).unlink(missing_ok=True)
+            remove(self._status_file(name))
 
     def _status_file(self, name: str) -> Path:
         return self.folder / "trials" / f"{name}.json"
@@ -137,23 +139,40 @@ class Sweep:
 
     def tasks(self) -> dict[str, str]:
         """The trials that Slurm has yet to end, each with its array task, and what they share with its job."""
-        submissions = [json.loads(file.read_bytes()) for file in self.folder.glob("submissions/*.json")]
+        submissions = self.submissions()
         groups = {submission["shared"]: [SHARED] for submission in submissions}
         for job, tasks in (array for submission in submissions for array in submission["arrays"].items()):
             groups |= {f"{job}_{index}": names for index, names in enumerate(tasks)}
         active = slurm.active_tasks(task.partition("_")[0] for task in groups)
         return {name: task for task, names in groups.items() if task in active for name in names}
 
+    def submissions(self) -> list[dict[str, Any]]:
+        """The jobs of each submission: `shared`, and `arrays` with the names of each task's trials.
+
+        Raises:
+            UserError: a note is damaged, so that trials might be started twice.
+        """
+        files = sorted(self.folder.glob("submissions/*.json"))
+        return [read_json(file, "remove it when squeue shows none of its jobs any more") for file in files]
+
+    def is_saved(self) -> bool:
+        """Whether its `sweep.json` is there and whole."""
+        try:
+            return load_sweep(self.folder).name == self.name
+        except (FileNotFoundError, UserError):
+            return False
+
     def save(self) -> None:
         """Write `sweep.json`, for the tasks to read."""
         content = dataclasses.asdict(self) | {"origin": str(self.origin), "cache": str(self.cache)}
         del content["folder"]
-        write_json(self.folder / "sweep.json", content | {"trials": [trial._asdict() for trial in self.trials]})
+        content |= {"trials": [trial._asdict() for trial in self.trials]}
+        write_json(self.folder / "sweep.json", sealed(content))
 
 
 def load_sweep(folder: Path) -> Sweep:
-    """Read a sweep that was saved."""
-    content = json.loads((folder / "sweep.json").read_bytes())
+    """Read a sweep that was saved; UserError when it is damaged."""
+    content = read_json(folder / "sweep.json", AGAIN)
     paths = {"folder": folder, "origin": Path(content["origin"]), "cache": Path(content["cache"])}
     return Sweep(**content | paths | {"trials": [Trial(**trial) for trial in content["trials"]]})
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import os
 import signal
 import subprocess
@@ -18,7 +19,7 @@ from trackstack.cluster.submit import sbatch_options
 from trackstack.cluster.sweep import BASE, SHARED, Sweep, Trial, TrialStatus, load_sweep
 from trackstack.cluster.sweep.trials import split_pipeline
 from trackstack.core.digest import digest_json
-from trackstack.core.files import write_json
+from trackstack.core.files import sealed, write_json
 from trackstack.system import slurm
 from trackstack.system.git import git
 from trackstack.system.lease import give_back_lease, take_lease
@@ -42,10 +43,12 @@ def prepare(trials: list[Trial], attempts: int) -> Sweep:
     refuse_dirty_tree(origin)
     name = f"{trials[0].name.rpartition('-')[0]}-{digest_json([commit, sorted(t.name for t in trials)])[:4]}"
     folder = home() / "runs/.sweeps" / name
-    if (folder / "sweep.json").exists():
-        sweep = load_sweep(folder)
-        sweep.attempts = attempts
-        return sweep
+    try:
+        return dataclasses.replace(load_sweep(folder), attempts=attempts)
+    except FileNotFoundError:
+        pass
+    except UserError as damage:
+        print(f"warning: {damage}", file=sys.stderr)
     parameters = {override.partition("=")[0] for trial in trials for override in trial.overrides}
     shared, own = split_pipeline(parameters, origin)
     return Sweep(folder, origin, commit, trials, attempts, own, shared, cache_folder(origin), str(subfolder))
@@ -88,7 +91,7 @@ def at_work(sweep: Sweep) -> Iterator[None]:
     """Be the only one who starts the sweep's trials, of which there is a base clone from now on."""
     take_lease(sweep.folder, f"sweep {sweep.name}")
     try:
-        if not (sweep.folder / "sweep.json").exists():
+        if not sweep.is_saved():
             make_clone(sweep.origin, sweep.commit, sweep.folder / BASE, sweep.cache)
         sweep.save()
         yield
@@ -120,7 +123,7 @@ def submit_sweep(sweep: Sweep, trials: list[Trial], max_parallel: int | None, pa
     except UserError:
         slurm.cancel(job)  # and with it what waits for it
         raise
-    write_json(sweep.folder / "submissions" / f"{job}.json", {"shared": job, "arrays": submitted})
+    write_json(sweep.folder / "submissions" / f"{job}.json", sealed({"shared": job, "arrays": submitted}))
     sweep.forget([SHARED, *(trial.name for trial in trials)])
     slurm.release(job)
     yield f"{', '.join(sweep.shared) or 'raw data'}: job {job}"

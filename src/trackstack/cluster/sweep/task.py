@@ -9,7 +9,6 @@ It runs the code of the sweep's base clone, so that an edit of the checkout chan
 from __future__ import annotations
 
 import functools
-import json
 import os
 import shutil
 import sys
@@ -130,10 +129,9 @@ def main(arguments: list[str]) -> int:
 def _names_of_task(sweep: Sweep) -> list[str]:
     """The trials of this array task, from the note that its submission has left."""
     array, index = os.environ["SLURM_ARRAY_JOB_ID"], int(os.environ["SLURM_ARRAY_TASK_ID"])
-    for file in (sweep.folder / "submissions").glob("*.json"):
-        arrays = json.loads(file.read_bytes())["arrays"]
-        if array in arrays:
-            return arrays[array][index]
+    for submission in sweep.submissions():
+        if array in submission["arrays"]:
+            return submission["arrays"][array][index]
     raise UserError(f"{sweep.folder}: no submission of job {array}; {slurm.job_name()} does not know its trials")
 
 
