@@ -110,7 +110,7 @@ def make_plan(
     contract = contract_of(options, kinds, targets, columns, _units(surveys))
     entry = _entry(name, description, files, contract) | {"settings": settings}
     if converted:
-        entry["recipe"] = options.recipe(sample.dialect)
+        entry["recipe"] = options.recipe(sample)
     validate(Dataset, entry, CATALOG_FILE, prefix=f"datasets.{name}")
     folds = settings["tensor_cache"]["folds"]
     return Plan(

@@ -165,7 +165,7 @@ def _read(
     for problem in mark_problems(numbers, sample).values():
         raise UserError(problem)
     columns: dict[str, np.ndarray] = {}
-    notes = _words_notes(rows.select(kinds), usual)
+    notes = _words_notes(rows.select(*kinds), usual)
     for name in sample.header:
         kind = kinds.get(name)
         if kind == "category":
@@ -191,12 +191,9 @@ def _words_of_dataset(name: str) -> tuple[str, ...]:
 
 
 def _words_notes(rows: pl.DataFrame, words: tuple[str, ...]) -> list[str]:
-    found = {
-        name: present
-        for name in rows.columns
-        if (present := int(rows.select(is_missing(name, tuple(map(str.lower, words))).sum()).item()))
-    }
-    return [f"{name}: {count:,} missing, by the words of {CATALOG_FILE}" for name, count in found.items()]
+    small = tuple(word.strip().lower() for word in words)
+    counts = rows.select(is_missing(name, small).sum().alias(name) for name in rows.columns)
+    return [f"{one.name}: {one[0]:,} missing, by the words of {CATALOG_FILE}" for one in counts if one[0]]
 
 
 def _categories(text: pl.Series, categories: list[str], missing: tuple[str, ...]) -> tuple[np.ndarray, str]:
