@@ -45,6 +45,7 @@ def predict(
         typer.Option(help="A model folder, or an MLflow URI such as models:/cnn/1; by default dvc.yaml's model."),
     ] = None,
     out: Annotated[Path | None, typer.Option(help="Write this .csv or .parquet file instead of printing.")] = None,
+    extra: Annotated[list[str] | None, typer.Option(help="A column to keep in the result; repeat it.")] = None,
     missing: Missing = None,
     delimiter: Delimiter = None,
     decimal: Decimal = None,
@@ -64,7 +65,8 @@ def predict(
     from pipeline.predict.tables import predict as label
 
     dialect = DialectOptions.typed(encoding, delimiter, decimal, thousands, skip, sheet, no_header)
-    labelled, summary = label(table, model, out, tuple(missing or ()), dialect, tuple(date_format or ()))
+    words, formats = tuple(missing or ()), tuple(date_format or ())
+    labelled, summary = label(table, model, out, words, dialect, formats, tuple(extra or ()))
     if out is None:
         typer.echo(as_csv(labelled), nl=False)
     typer.echo(f"{out or table}: {summary}", err=True)

@@ -10,7 +10,7 @@ import numpy as np
 from pipeline.import_data.columns import ImportOptions, list_some, quoted
 from pipeline.import_data.contents.values import NUMBER
 from pipeline.import_data.reading.dialect import Sample
-from pipeline.import_data.survey import ColumnSurvey
+from pipeline.import_data.survey import LARGEST_FLOAT32, ColumnSurvey
 
 RARE = 0.1
 """A class with less than that of an even share is rare."""
@@ -74,13 +74,27 @@ def category_notes(categories: Mapping[str, ColumnSurvey]) -> list[str]:
     ]
 
 
-def feature_notes(features: list[str], columns: Mapping[str, ColumnSurvey], sample: Sample) -> list[str]:
-    """Columns that the model cannot tell apart, and columns that tell one row from another and no more."""
+def header_notes(sample: Sample) -> list[str]:
+    """Numbers as names, which may be a row."""
+    names = [name for name in sample.header if sample.has_header and NUMBER.fullmatch(name)]
+    if not names:
+        return []
+    return [f"{list_some(names)}: numbers as names of columns; if that line is a row: --no-header"]
+
+
+def feature_notes(
+    features: list[str], targets: list[str], columns: Mapping[str, ColumnSurvey], sample: Sample
+) -> list[str]:
+    """Columns that the model cannot tell apart, and features that tell one row from another and no more.
+
+    Args:
+        features: those that are numbers.
+        targets: the amounts of a regression.
+    """
     notes, identifying = [], []
-    for name in features:
+    for name in (*features, *(name for name in targets if name in sample.header)):
         values = _numbers(name, sample)
-        with np.errstate(over="ignore"):  # a value beyond float32 becomes infinite, and will be set aside
-            apart, kept = len(np.unique(values)), len(np.unique(values.astype(np.float32)))
+        apart, kept = len(np.unique(values)), len(np.unique(values.astype(np.float32)))
         low, high = columns[name].low, columns[name].high
         step = float(np.spacing(np.float32(min(max(abs(low), abs(high)), 1e38))))
         if kept < 0.9 * apart or (low < high and step > (high - low) / FEWEST_LEVELS):
@@ -90,7 +104,7 @@ def feature_notes(features: list[str], columns: Mapping[str, ColumnSurvey], samp
             )
         whole = len(values) and bool((values == np.floor(values)).all())
         many = len(values) >= (MIN_ROWS if CALLED_ID.fullmatch(name) else 2 * MIN_ROWS)
-        if whole and many and apart == len(values) == len(sample.rows):
+        if name in features and whole and many and apart == len(values) == len(sample.rows):
             identifying.append(name)
     if identifying:
         keep = " ".join(f"--extra {quoted(name)}" for name in identifying[:20])
@@ -108,4 +122,5 @@ def _numbers(name: str, sample: Sample) -> np.ndarray:
     texts = [row[at].strip() for row in sample.rows]
     texts = [text.replace(dialect.thousands, "") if dialect.thousands else text for text in texts]
     texts = [text.replace(",", ".") if dialect.decimal == "," else text for text in texts]
-    return np.array([float(text) for text in texts if NUMBER.fullmatch(text)])
+    values = np.array([float(text) for text in texts if NUMBER.fullmatch(text)])
+    return values[np.abs(values) <= LARGEST_FLOAT32]

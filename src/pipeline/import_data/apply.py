@@ -10,6 +10,7 @@ import io
 import os
 import shutil
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -155,15 +156,35 @@ def _link_or_copy(source: Path, target: Path, move: bool) -> None:
         shutil.copyfile(source, target)
 
 
+def classes_of_blocks(plan: Plan) -> dict[str, int]:
+    """The rows of each class without those between blocks, which are read once more."""
+    label, counts = plan.entry["label"], Counter(dict.fromkeys(plan.class_rows, 0))
+    for file in plan.files:
+        for rows in _converted_rows(file, plan, frozenset({label, plan.entry["series"]})):
+            counts.update(rows[label].drop_nulls().to_list())
+    return dict(counts)
+
+
 def _converted(file: PlannedFile, plan: Plan, show: Callable[[int], object] = lambda done: None) -> Iterator[bytes]:
     """A file as the pipeline reads it, block by block."""
+    for number, rows in enumerate(_converted_rows(file, plan, show=show)):
+        yield rows.write_csv(include_header=number == 0).encode()
+
+
+def _converted_rows(
+    file: PlannedFile,
+    plan: Plan,
+    only: frozenset[str] = frozenset(),
+    show: Callable[[int], object] = lambda done: None,
+) -> Iterator[pl.DataFrame]:
+    """The rows of a file as they are written, all columns or only some."""
     sample = file.sample
     numbers = {column["name"] for column in (*plan.entry["features"], *plan.entry.get("targets", ()))}
     numbers = (numbers | {plan.entry.get("time")}) - {*plan.kinds.categories, *plan.kinds.times}
     series = plan.entry.get("series")
     names = {*(plan.entry.get(what) for what in ("label", "group")), series, *plan.kinds.categories}
-    columns = [pl.lit(value).alias(name) for name, value in file.added.items()]
-    for name in sample.header:
+    columns = [pl.lit(value).alias(name) for name, value in file.added.items() if name in (only or file.added)]
+    for name in only & set(sample.header) if only else sample.header:
         text = pl.col(name).str.strip_chars()
         if name in plan.kinds.times:
             absent = is_missing(name, plan.missing.numbers)
@@ -176,12 +197,12 @@ def _converted(file: PlannedFile, plan: Plan, show: Callable[[int], object] = la
         # Without null, an empty text would be written as "".
         columns.append(pl.when(text == "").then(None).otherwise(text).alias(name))
     cutter = BlockCutter(plan.blocks, file.recordings) if plan.blocks else None
-    for number, block in enumerate(read_blocks(sample, show=show)):
+    for block in read_blocks(sample, show=show):
         rows = block.select(columns)
         if cutter and series:
             names_of_blocks, kept = cutter.cut(rows[series])
             rows = rows.with_columns(names_of_blocks.alias(series)).filter(kept)
-        yield rows.write_csv(include_header=number == 0).encode()
+        yield rows
 
 
 def _count_rows(path: Path) -> int:

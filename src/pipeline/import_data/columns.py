@@ -13,7 +13,7 @@ from pipeline.contract.catalog import ImportRecipe
 from pipeline.contract.columns import Task
 from pipeline.import_data.contents.spellings import CHOICES
 from pipeline.import_data.contents.values import MissingWords
-from pipeline.import_data.reading.dialect import Dialect, DialectOptions, Sample, find_differences
+from pipeline.import_data.reading.dialect import DialectOptions, Sample, find_differences
 from pipeline.import_data.reading.files import SUFFIXES
 from trackstack import UserError
 
@@ -77,10 +77,11 @@ class ImportOptions:
         """What stands for a missing value."""
         return MissingWords.of(self.missing, self.not_missing)
 
-    def recipe(self, dialect: Dialect) -> dict[str, Any]:
+    def recipe(self, sample: Sample) -> dict[str, Any]:
         """What must be known to treat next month's files alike, for the catalog."""
         labels = self.labels and self.labels.as_posix()
-        values = asdict(self) | asdict(dialect) | {"labels": labels, "missing": list(self.missing)}
+        of_lines = {"delimiter": None, "encoding": None} if sample.kind else {}
+        values = asdict(self) | asdict(sample.dialect) | of_lines | {"labels": labels, "missing": list(self.missing)}
         values |= {"skip": self.dialect.skip, "sheet": self.dialect.sheet, "no_header": self.dialect.no_header}
         values["date_formats"] = list(self.date_formats)
         return {name: values[name] for name in ImportRecipe.model_fields if values[name]}

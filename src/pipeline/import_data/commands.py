@@ -71,16 +71,15 @@ def add(
 
     refuse_bad_name(name)
     refuse_taken(name, path)
-    names = (label, extra, feature, missing, not_missing, category, date_features, date_format)
-    labels_, extra_, features, missing_, not_missing_, categories, dates, formats = (
-        tuple(dict.fromkeys(some or ())) for some in names
-    )
-    options = ImportOptions(
-        *(next(iter(labels_), None), labels_[1:], task, group, series, time, extra_, features, missing_),
-        *(not_missing_, sequence, group_from, label_from, labels, spellings),
-        *(categories, dates, formats, blocks, gap),
-        dialect=DialectOptions.typed(encoding, delimiter, decimal, thousands, skip, sheet, no_header),
-    )
+    dialect = DialectOptions.typed(encoding, delimiter, decimal, thousands, skip, sheet, no_header)
+    first, *more = _each_once(label) or (None,)
+    said: dict[str, Any] = {"label": first, "more_labels": tuple(more), "task": task, "group": group, "time": time}
+    said |= {"series": series, "sequence": sequence, "group_from": group_from, "label_from": label_from}
+    said |= {"labels": labels, "spellings": spellings, "blocks": blocks, "gap": gap, "dialect": dialect}
+    repeated = {"extra": extra, "features": feature, "missing": missing, "not_missing": not_missing}
+    repeated |= {"categories": category, "date_features": date_features, "date_formats": date_format}
+    said |= {option: _each_once(values) for option, values in repeated.items()}
+    options = ImportOptions(**said)
     _add(path, name, description, options, move, yes, dry_run, as_json)
 
 
@@ -94,11 +93,12 @@ def _add(
     dry_run: bool,
     as_json: bool,
 ) -> None:
-    from pipeline.import_data.reading.dialect import read_samples
+    from pipeline.import_data.reading.dialect import read_samples, refuse_unused
 
     asks = not (yes or dry_run or as_json)
     _refuse_to_ask(asks)
     samples = read_samples(path, options.dialect)
+    refuse_unused(options.dialect, samples)
     if not as_json:
         show_samples(path, samples)
     if not (options.label or options.label_from or options.labels):
@@ -135,7 +135,7 @@ def update(
     """Put the files of PATH in the place of a dataset version's: what was added, removed, changed."""
     from pipeline.contract.catalog import load_dataset
     from pipeline.import_data.columns import ImportOptions
-    from pipeline.import_data.reading.dialect import DialectOptions, read_samples
+    from pipeline.import_data.reading.dialect import DialectOptions, read_samples, refuse_unused
     from pipeline.import_data.update import find_changes, keep_old_entry, original_options
 
     asks = not (yes or dry_run or as_json)
@@ -155,6 +155,7 @@ def update(
     )
     options = original_options(dataset, given)
     samples = read_samples(path, options.dialect)
+    refuse_unused(dialect, samples)
     plan = keep_old_entry(dataset, plan_dataset(name, dataset.description, options, samples))
     changes = find_changes(dataset, plan)
     if not as_json:
@@ -196,6 +197,7 @@ def remove(name: args.Name, yes: args.Yes = False, dry_run: args.DryRun = False,
 
 def plan_dataset(name: str, description: str, options: ImportOptions, samples: list[Sample]) -> Plan:
     """Read the samples' files to their ends, and plan."""
+    from pipeline.import_data.apply import classes_of_blocks
     from pipeline.import_data.columns import resolve_columns
     from pipeline.import_data.plan import make_plan
     from pipeline.import_data.survey import survey_files
@@ -205,7 +207,18 @@ def plan_dataset(name: str, description: str, options: ImportOptions, samples: l
     names = {*labels, *filter(None, [options.group, options.series])}
     words = options.missing_words()
     surveys = survey_files(samples, names, words, options.time, options.categories, options.date_formats, labels)
-    return make_plan(name, description, options, surveys, added)
+    plan = make_plan(name, description, options, surveys, added)
+    if not (plan.blocks and plan.class_rows):
+        return plan
+    rows = classes_of_blocks(plan)
+    gone = [
+        f"{options.label}: {one} is in no row outside of the gaps; a smaller --gap" for one in rows if not rows[one]
+    ]
+    return replace(plan, class_rows=rows, notes=(*plan.notes, *gone))
+
+
+def _each_once(values: list[str] | None) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(values or ()))
 
 
 def _refuse_to_ask(asks: bool) -> None:

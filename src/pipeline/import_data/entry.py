@@ -55,7 +55,8 @@ def _types(options: ImportOptions, columns: dict[str, ColumnSurvey]) -> dict[str
     types = {}
     for name in filter(None, (options.group, options.series)):
         values = columns[name].values
-        if not all(re.fullmatch(r"-?\d{1,18}", value) for value in values):
+        whole = all(re.fullmatch(r"-?\d{1,18}", value) for value in values)
+        if not whole or len(set(map(int, values))) < len(values):  # 1 and 01, which somebody keeps apart
             types[name] = "text"
         elif max(abs(int(value)) for value in values) > LARGEST:
             types[name] = "int64"

@@ -11,8 +11,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from pipeline.contract.catalog import CATALOG_FILE, Dataset, raw_path
-from pipeline.import_data.advice import category_notes, feature_notes, label_notes, set_aside_notes
-from pipeline.import_data.columns import ImportOptions, quoted, refuse, stem
+from pipeline.import_data.advice import category_notes, feature_notes, header_notes, label_notes, set_aside_notes
+from pipeline.import_data.columns import ImportOptions, list_some, quoted, refuse, stem
 from pipeline.import_data.contents.amounts import amount_notes, as_amounts, choose_task, target_problems
 from pipeline.import_data.contents.blocks import Blocks, Cut, cut_recordings
 from pipeline.import_data.contents.kinds import Kinds, choose_features, kept_notes
@@ -107,10 +107,10 @@ def make_plan(
     files = _planned_files(surveys, converted, added, cut)
     set_aside = sum(survey.broken + survey.incomplete for survey in surveys)
     settings = fitting_settings(options, columns, sum(cut.rows) - set_aside, set_aside)
-    contract = contract_of(options, kinds, targets, columns, sample.units)
+    contract = contract_of(options, kinds, targets, columns, _units(surveys))
     entry = _entry(name, description, files, contract) | {"settings": settings}
     if converted:
-        entry["recipe"] = options.recipe(sample.dialect)
+        entry["recipe"] = options.recipe(sample)
     validate(Dataset, entry, CATALOG_FILE, prefix=f"datasets.{name}")
     folds = settings["tensor_cache"]["folds"]
     return Plan(
@@ -174,6 +174,8 @@ def _notes(
     broken = sum(survey.broken for survey in surveys)
     set_aside = broken + sum(survey.incomplete for survey in surveys)
     return [
+        *header_notes(sample),
+        *_units_notes(surveys),
         *(
             f"{column}: numbers the rows or has no name; kept as extra; --feature {quoted(column)} trains on it"
             for column in counters
@@ -182,9 +184,21 @@ def _notes(
         *kept_notes(kinds),
         *of_label,
         *category_notes({name: columns[name] for name in kinds.categories}),
-        *feature_notes(kinds.numbers(), columns, sample),
+        *feature_notes(kinds.numbers(), targets, columns, sample),
         *set_aside_notes(set_aside, broken, {name: columns[name] for name in (*labels, *ids)}),
     ]
+
+
+def _units(surveys: list[FileSurvey]) -> dict[str, str]:
+    """Of all files: those that give some give the same."""
+    return {name: unit for survey in surveys for name, unit in survey.sample.units.items()}
+
+
+def _units_notes(surveys: list[FileSurvey]) -> list[str]:
+    without = [survey.sample.file.name for survey in surveys if not survey.sample.units]
+    if not without or len(without) == len(surveys):
+        return []
+    return [f"{list_some(without)}: no line of units; taken for those of the other files"]
 
 
 def _name_problems(surveys: list[FileSurvey]) -> list[str]:
@@ -211,22 +225,23 @@ def _why_converted(
     kinds: Kinds,
     blocks: Blocks | None,
 ) -> list[str]:
-    sample = surveys[0].sample
+    samples = [survey.sample for survey in surveys]
+    sample = samples[0]
     dialect = sample.dialect
     reasons = {
-        f"{sample.what} to CSV": sample.what,
-        "without the line of units": sample.units,
-        "without the empty columns at the end": sample.dropped,
+        **{f"{what} to CSV": what for what in dict.fromkeys(sample.what for sample in samples)},
+        "without the line of units": any(sample.units for sample in samples),
+        "without the empty columns at the end": any(sample.dropped for sample in samples),
         "without blank lines": any(survey.blank for survey in surveys)
         and not any(survey.broken for survey in surveys),
         f"{dialect.delimiter!r} to ','": dialect.delimiter != ",",
         "decimal comma to point": dialect.decimal == ",",
         f"no {dialect.thousands!r} between thousands": dialect.thousands,
         f"{dialect.encoding} to UTF-8": dialect.encoding not in ("utf-8", "utf-8-sig"),
-        "line ends, spaces around names": any(survey.sample.nonstandard_lines for survey in surveys),
+        "line ends, spaces around names": any(sample.nonstandard_lines for sample in samples),
         _skipped(surveys): any(survey.sample.skipped for survey in surveys),
         "a header": not sample.has_header,
-        "names for columns that have none": sample.unnamed,
+        "names for columns that have none": any(sample.unnamed for sample in samples),
         "spaces, words for missing values, true and false": dialect.decimal == "."
         and any(column.to_convert for column in used),
         f"one spelling for each name of {', '.join(spellings)}": spellings,

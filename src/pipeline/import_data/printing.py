@@ -61,7 +61,7 @@ def show_plan(plan: Plan, move: bool) -> None:
         rows.append(("units", shorten(units)))
     if plan.blocks:
         left_out = sum(sum(file.recordings.values()) for file in plan.files) - sum(file.rows for file in plan.files)
-        gap = f"; {plan.blocks.gap} rows between two are left out ({left_out:,} rows, counted above)"
+        gap = f"; {plan.blocks.gap} rows between two are left out ({left_out:,} rows)"
         rows.append(("blocks", f"{plan.blocks.number} of each recording{gap if left_out else ''}"))
     rows.append(("settings", describe(entry["settings"])))
     rows += [("note", note) for note in plan.notes]

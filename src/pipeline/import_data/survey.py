@@ -29,6 +29,8 @@ from trackstack.core.progress import after, progress
 
 MAX_VALUES = 100_000
 """Of a label, group or series; beyond, they are no names."""
+LARGEST_FLOAT32 = 3.4028234e38
+"""What is larger would be infinite to the pipeline, which sets its row aside."""
 MAX_TEXTS = 1000
 """Different texts of a block that are counted: more than a category has."""
 
@@ -244,7 +246,7 @@ def _plain_numbers(names: list[str], sample: Sample, words: tuple[str, ...]) -> 
     text = pl.col(names)
     value = text.str.replace(",", ".", literal=True) if sample.dialect.decimal == "," else text
     value = value.cast(pl.Float64, strict=False)
-    plain = value.is_finite()
+    plain = value.abs() <= LARGEST_FLOAT32
     if any(NUMBER.fullmatch(word.replace(",", ".")) for word in words):
         plain &= ~text.str.to_lowercase().is_in(words)
     return pl.when(plain).then(value)
@@ -264,7 +266,7 @@ def _survey_others(column: pl.Series, sample: Sample, words: tuple[str, ...]) ->
     name, block = column.name, column.to_frame()
     text = number_text(name, sample.dialect)
     value = text.cast(pl.Float64, strict=False)
-    number = value.is_finite().fill_null(False)
+    number = (value.abs() <= LARGEST_FLOAT32).fill_null(False)
     absent = is_missing(name, words)
     plain = pl.col(name).is_in(["", "nan", "NaN"])
     stripped = pl.col(name).str.strip_chars()

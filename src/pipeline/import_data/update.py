@@ -12,6 +12,7 @@ from pipeline.import_data.columns import ImportOptions, refuse
 from pipeline.import_data.contents.values import MISSING, MissingWords
 from pipeline.import_data.plan import Plan
 from pipeline.import_data.reading.dialect import DialectOptions, read_sample
+from pipeline.import_data.reading.file_kinds import differing_units
 from pipeline.import_data.reading.files import find_files
 from pipeline.import_data.settings import kept_notes
 from pipeline.import_data.survey import survey_files
@@ -41,8 +42,9 @@ def original_options(dataset: Dataset, given: ImportOptions) -> ImportOptions:
         time=dataset.time,
         extra=tuple(dict.fromkeys((*dataset.extra, *given.extra))),
     )
-    # A class that is called like such a word was kept when it came.
-    kept = (*given.not_missing, *(name for name in dataset.classes if name.lower() in MISSING))
+    # A class or category that is called like such a word was kept when it came.
+    names = (*dataset.classes, *(name for one in dataset.categories() for name in one.categories))
+    kept = (*given.not_missing, *(name for name in names if name.lower() in MISSING))
     options = replace(options, not_missing=kept, spellings=given.spellings, known_classes=dataset.classes)
     options = replace(options, features=tuple(name for name in dataset.feature_names() if name not in options.extra))
     categories = {one.name: one.categories for one in dataset.features if one.kind == "category"}
@@ -85,7 +87,7 @@ def keep_old_entry(dataset: Dataset, plan: Plan) -> Plan:
         for feature in dataset.features
         if feature.name in new and (kind := new[feature.name].get("kind", "number")) != feature.kind
     ]
-    refuse(problems)
+    refuse(problems + _unit_problems(dataset, plan))
     entry = {**old, "num_samples": plan.entry["num_samples"], "files": plan.entry["files"]}
     entry["features"] = [_joined(feature, new[feature["name"]]) for feature in old["features"]]
     # A class that is gone stays: its number is that of the models that were trained on it.
@@ -98,6 +100,18 @@ def keep_old_entry(dataset: Dataset, plan: Plan) -> Plan:
         if key in plan.entry:
             entry[key] = {**(old.get(key) or {}), **plan.entry[key]}
     return replace(plan, entry=entry, notes=notes)
+
+
+def _unit_problems(dataset: Dataset, plan: Plan) -> list[str]:
+    """Columns whose unit in the new files is another."""
+    known = {one.name: one.unit for one in dataset.features} | {one.name: one.unit for one in dataset.targets}
+    columns = [*plan.entry["features"], *plan.entry.get("targets", ())]
+    found = {column["name"]: column.get("unit", "") for column in columns}
+    return [
+        f"{name}: in {found[name]} in the new files, and in {known[name]} in {plan.name}; convert them, or correct "
+        "the word where only that differs"
+        for name in differing_units(known, found)
+    ]
 
 
 def _joined(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:

@@ -7,15 +7,19 @@ import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
 
+from pipeline.contract.catalog import CATALOG_FILE, load_dataset
+from pipeline.import_data.columns import list_some
 from pipeline.import_data.contents.dates import fitting_formats, seconds
 from pipeline.import_data.contents.spellings import plain_name
 from pipeline.import_data.contents.values import MissingWords, is_missing, mark_problems, number_text
 from pipeline.import_data.reading.blocks import read_blocks
-from pipeline.import_data.reading.dialect import DialectOptions, Sample, read_sample
+from pipeline.import_data.reading.dialect import DialectOptions, Sample, read_sample, refuse_unused
+from pipeline.import_data.reading.file_kinds import differing_units
 from pipeline.import_data.survey import survey_numbers
 from pipeline.predict.classifier import CLASSIFIER_FOLDER, Classifier, Columns
 from trackstack import UserError
@@ -34,6 +38,7 @@ def predict(
     missing: tuple[str, ...] = (),
     dialect: DialectOptions = GUESSED,
     date_formats: tuple[str, ...] = (),
+    extra: tuple[str, ...] = (),
 ) -> tuple[pl.DataFrame, str]:
     """Classify the rows of a CSV file; the result, and a line about it.
 
@@ -43,6 +48,7 @@ def predict(
         missing: words that stand for a missing value, beside the usual ones.
         dialect: what of the file's dialect is not to be guessed.
         date_formats: of dates, tried before the usual ones.
+        extra: columns of the table that are kept in the result, as they are written in a window's first row.
 
     Raises:
         UserError: a file that cannot be read, or rows that the model does not take; nothing is written then.
@@ -53,11 +59,16 @@ def predict(
         classifier = Classifier(folder)
     settings = classifier.description["train"]
     configure_torch(settings["threads"], settings.get("deterministic", True))
-    rows, header, notes = _read(table, classifier, missing, dialect, date_formats)
+    sample = read_sample(table, table.name, dialect)
+    refuse_unused(dialect, [sample])
+    _refuse_other_table(sample, classifier, extra)
+    text = pl.concat(read_blocks(sample))
+    rows, notes = _read(text, sample, classifier, missing, date_formats)
     try:
-        labels = pl.DataFrame(classifier.classify(rows, lambda row: f"line {row + header + 1}"))
+        found = classifier.classify(rows, lambda row: f"line {row + sample.lines_above() + 1}")
     except UserError as error:
         raise UserError(f"{table}: {error}") from None
+    labels = _with_extra(pl.DataFrame(found), text, extra)
     if out is not None:
         partial = out.with_name(f".{out.name}.partial")
         labels.write_parquet(partial) if out.suffix == ".parquet" else partial.write_text(
@@ -111,40 +122,78 @@ def _model_folder(model: str) -> Iterator[Path]:
         yield download / CLASSIFIER_FOLDER
 
 
+def _refuse_other_table(sample: Sample, classifier: Classifier, extra: tuple[str, ...]) -> None:
+    """UserError for a column to keep that is not there, or for features in other units."""
+    made = [*classifier.predicted_columns(), *classifier.probability_columns(), "row"]
+    for name in extra:
+        if name not in sample.header:
+            raise UserError(f"{sample.file}: --extra {name}: no such column; there are {list_some(sample.header)}")
+        if name in made:
+            raise UserError(f"{sample.file}: --extra {name}: the result has a column of that name; rename it")
+    units = {feature["name"]: feature.get("unit", "") for feature in classifier.description["features"]}
+    for name in differing_units(units, sample.units):
+        raise UserError(
+            f"{sample.file}, line {sample.lines_above()}: {name} is in {sample.units[name]}; the model was trained "
+            f"on {units[name]}: convert it, or correct the word where only that differs"
+        )
+
+
+def _with_extra(labels: pl.DataFrame, text: pl.DataFrame, extra: tuple[str, ...]) -> pl.DataFrame:
+    """The result with columns of the table, after the number of the row."""
+    kept = [text[name][labels["row"]] for name in dict.fromkeys(extra) if name not in labels.columns]
+    at = labels.columns.index("row") + 1
+    return labels.select(*labels.columns[:at], *kept, *labels.columns[at:])
+
+
 def _read(
-    path: Path,
+    text: pl.DataFrame,
+    sample: Sample,
     classifier: Classifier,
     missing: tuple[str, ...],
-    dialect: DialectOptions,
     date_formats: tuple[str, ...],
-) -> tuple[Columns, int, list[str]]:
-    """The columns of a CSV file that matter (numbers float32 and times float64 with NaN for missing; categories and
-    keys as text), the header's line, and what was changed.
-
-    Delimiter, decimal mark and encoding are guessed as `trackstack catalog add` does.
+) -> tuple[Columns, list[str]]:
+    """The columns of a table that matter (numbers float32 and times float64 with NaN for missing; categories and
+    keys as text), and what was changed.
     """
-    sample = read_sample(path, path.name, dialect)
-    words = MissingWords.of(missing)
+    usual = _words_of_dataset(classifier.description.get("dataset", ""))
+    words = MissingWords.of((*missing, *usual))
     features = {feature["name"]: feature for feature in classifier.description["features"]}
     keys = classifier.key_columns()
-    wanted = [name for name in sample.header if name in (*features, *keys)]
-    rows = pl.concat(block.select(wanted) for block in read_blocks(sample))
-    kinds = {name: features[name].get("kind", "number") for name in wanted if name in features}
+    rows = text.select(name for name in sample.header if name in (*features, *keys))
+    kinds = {name: features[name].get("kind", "number") for name in rows.columns if name in features}
     numbers = survey_numbers(rows, sample, [name for name in kinds if kinds[name] == "number"], words.numbers)
     for problem in mark_problems(numbers, sample).values():
         raise UserError(problem)
     columns: dict[str, np.ndarray] = {}
-    notes: list[str] = []
+    notes = _words_notes(rows.select(*kinds), usual)
     for name in sample.header:
         kind = kinds.get(name)
         if kind == "category":
-            columns[name], changed = _categories(rows[name], features[name]["categories"], missing)
+            columns[name], changed = _categories(rows[name], features[name]["categories"], (*missing, *usual))
             notes += [f"{name}: {changed}"] if changed else []
+        elif kind == "time":
+            columns[name], said = _times(rows, name, sample, words.numbers, date_formats)
+            notes += said
         elif kind:
-            columns[name] = _numbers(rows, name, sample, words.numbers, date_formats if kind == "time" else None)
+            columns[name] = _numbers(rows, name, sample, words.numbers).to_numpy()
         else:
             columns[name] = rows[name].str.strip_chars().to_numpy() if name in keys else np.empty(0)
-    return columns, sample.lines_above(), notes
+    return columns, notes
+
+
+def _words_of_dataset(name: str) -> tuple[str, ...]:
+    """Words that stood for a missing value in the files that the model's dataset was made of, where it is here."""
+    try:
+        recipe = load_dataset(name).recipe
+    except UserError:  # a model may be used anywhere
+        return ()
+    return recipe.missing if recipe else ()
+
+
+def _words_notes(rows: pl.DataFrame, words: tuple[str, ...]) -> list[str]:
+    small = tuple(word.strip().lower() for word in words)
+    counts = rows.select(is_missing(name, small).sum().alias(name) for name in rows.columns)
+    return [f"{one.name}: {one[0]:,} missing, by the words of {CATALOG_FILE}" for one in counts if one[0]]
 
 
 def _categories(text: pl.Series, categories: list[str], missing: tuple[str, ...]) -> tuple[np.ndarray, str]:
@@ -164,36 +213,41 @@ def _categories(text: pl.Series, categories: list[str], missing: tuple[str, ...]
 
 
 def _numbers(
-    rows: pl.DataFrame, name: str, sample: Sample, words: tuple[str, ...], date_formats: tuple[str, ...] | None
-) -> np.ndarray:
-    """Numbers float32 or, with `date_formats`, times float64; NaN where one is missing; UserError at another text."""
+    rows: pl.DataFrame, name: str, sample: Sample, words: tuple[str, ...], kind: Any = pl.Float32
+) -> pl.Series:
+    """Numbers, null where one is missing; UserError at another text."""
     number = pl.when(~is_missing(name, words)).then(number_text(name, sample.dialect))
-    kind = pl.Float32 if date_formats is None else pl.Float64
     text, values = rows.select(text=number, values=number.cast(kind, strict=False)).get_columns()
-    expected = "a number"
-    if date_formats is not None and values.null_count() == len(values) > text.null_count():
-        values, expected = _times(rows, name, sample, words, date_formats), "a date like those in other rows"
+    _refuse_others(rows[name], text, values, sample, "a number")
+    return values
+
+
+def _refuse_others(written: pl.Series, text: pl.Series, values: pl.Series, sample: Sample, expected: str) -> None:
     if (faulty := (values.is_null() & text.is_not_null()).arg_true()).len():
-        value = rows[name][faulty[0]].strip()
-        line = faulty[0] + sample.lines_above() + 1
-        raise UserError(
-            f"{sample.file}: line {line}: {name} is {value!r}; expected {expected}, or --missing for such words"
-        )
-    return values.to_numpy()
+        value, line = written[faulty[0]].strip(), faulty[0] + sample.lines_above() + 1
+        what = f"{written.name} is {value!r}; expected {expected}, or --missing for such words"
+        raise UserError(f"{sample.file}: line {line}: {what}")
 
 
 def _times(
     rows: pl.DataFrame, name: str, sample: Sample, words: tuple[str, ...], given: tuple[str, ...]
-) -> pl.Series:
-    """Dates as seconds since 1970, null where they are none; UserError where they have two readings."""
+) -> tuple[np.ndarray, list[str]]:
+    """Times float64 in seconds since 1970, NaN where one is missing, and what was taken for granted; UserError at
+    another text, and where dates have two readings."""
     stamp = pl.when(~is_missing(name, words)).then(pl.col(name).str.strip_chars())
     text = rows.select(stamp).to_series()
     present = text.drop_nulls().unique(maintain_order=True)
+    if present.cast(pl.Float64, strict=False).is_not_null().any():
+        values = _numbers(rows, name, sample, words, pl.Float64)
+        return values.to_numpy(), [f"{name}: numbers, taken for seconds since 1970"]
     formats = fitting_formats(present, given) or fitting_formats(present[:1], given)
     chosen = [one for one in given if one in formats] or list(formats)
-    if len(chosen) > 1 and formats == fitting_formats(present, given):
+    if present.len() and len(chosen) > 1 and formats == fitting_formats(present, given):
         ways = " or ".join(f"--date-format '{one}'" for one in chosen)
         raise UserError(
             f"{sample.file}: {name} is {present[0]!r}: the day or the month first? No row tells; type: {ways}"
         )
-    return rows.select(seconds(stamp, chosen[0]) if chosen else pl.lit(None, pl.Float64)).to_series()
+    read = seconds(stamp, chosen[0]) if chosen else pl.lit(None, pl.Float64)
+    values = rows.with_columns(read.alias(name))[name]
+    _refuse_others(rows[name], text, values, sample, "a date like those in other rows")
+    return values.to_numpy(), []

@@ -65,8 +65,9 @@ def test_little_data_gets_as_many_steps_as_it_needs(windows, steps, batch, epoch
 
 
 def test_rows_that_only_the_pipeline_refuses_are_allowed_for_as_well(added, tmp_path):
-    path = write(tmp_path / "own.csv", PLAIN + "a,1e39\n")
-    assert added(path).rejected == 1
+    rows = "".join(f"{'ab'[at % 2]},{at // 4},{at % 4},{at}.5\n" for at in range(12))
+    path = write(tmp_path / "own.csv", f"y,recording,t,x\n{rows}a,2,1,7.5\n")
+    assert added(path, series="recording", time="t").rejected == 1, "its time does not rise"
     assert load_dataset("mine").settings.parquet.max_rejected == 1
 
 

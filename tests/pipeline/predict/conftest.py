@@ -2,13 +2,10 @@
 
 import polars as pl
 import pytest
-import torch
+from support.classifiers import save_random_model
 
-from pipeline.modeling.base import MODELS, Shape, build_model
-from pipeline.modeling.saved_model import save_model
 from pipeline.predict.classifier import Classifier
 from pipeline.windows.dataset import open_cache
-from trackstack.core.params import Parameters
 
 
 @pytest.fixture(scope="module")
@@ -51,10 +48,4 @@ def colorful(tmp_path):
 
 
 def save_classifier(folder, features, mean, std):
-    about = {"model": "mlp", "model_params": {"hidden": 4, "dropout": 0}, "features": features, "classes": ["1", "2"]}
-    about |= {"window": 1, "stride": 1, "group": "site", "series": None, "mean": mean, "std": std}
-    torch.manual_seed(0)
-    params = MODELS.params("mlp", Parameters({"models": {"mlp": about["model_params"]}}))
-    model = build_model("mlp", params, Shape(len(mean), 1, 2))
-    save_model(folder, model, about | {"run": "r1", "train": {"precision": "float32", "threads": 1}})
-    return Classifier(folder)
+    return Classifier(save_random_model(folder, features, mean=mean, std=std, group="site"))

@@ -83,8 +83,9 @@ def sort_columns(names: list[str], options: ImportOptions, columns: Mapping[str,
             else:
                 kinds.problems.append(f"--category {name}: {count:,} values; expected 2 to {MOST_FORCED}")
         elif name in options.date_features:
-            kinds.features.append(name)
             _take_dates(name, "--date-features", column, options, kinds)
+            if name in kinds.times:
+                kinds.features.append(name)
         elif (column.has_numbers() or column.marks) and not _is_mostly_text(column):
             kinds.features.append(name)
         elif (why := _why_kept(name, column, rows)) is None:

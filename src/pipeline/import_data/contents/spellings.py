@@ -18,12 +18,15 @@ if TYPE_CHECKING:
     from pipeline.import_data.survey import ColumnSurvey
 
 CHOICES = ("join", "keep")
+ALIKE = dict.fromkeys("\u2018\u2019\u201b\u2032`\u00b4", "'") | {"\u2212": "-"}
+"""What word processors make of an apostrophe and of a minus; they write dashes of all lengths, too."""
 
 
 def plain_name(name: str) -> str:
     """What is the same for all spellings of a name."""
-    text = unicodedata.normalize("NFKC", name)
+    text = unicodedata.normalize("NFKC", "".join(ALIKE.get(letter, letter) for letter in name))
     text = "".join(letter for letter in text if unicodedata.category(letter) != "Cf")  # no width at all
+    text = "".join("-" if unicodedata.category(letter) == "Pd" else letter for letter in text)
     text = unicodedata.normalize("NFC", " ".join(text.casefold().split()))
     number = text.replace(",", ".")
     if NUMBER.fullmatch(number) and len(number) < 40:

@@ -16,7 +16,11 @@ if TYPE_CHECKING:
     from pipeline.import_data.reading.dialect import Dialect, Sample
     from pipeline.import_data.survey import ColumnSurvey, Example
 
-MISSING = ("", "nan", "na", "n/a", "null", "none", "?", "-", "--", ".")
+MISSING = (
+    *("", "nan", "na", "n/a", "null", "none", "?", "-", "--", "."),
+    *("n.a.", "<na>", "nat", "-nan", "1.#ind", "-1.#ind", "1.#qnan", "-1.#qnan"),  # of pandas, R and C
+    *("#n/a", "#na", "#div/0!", "#value!", "#ref!", "#name?", "#num!", "#null!"),  # of Excel
+)
 """What stands for a missing value, whatever its case; in a feature the pipeline itself takes the first two."""
 NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?")
 GROUPED = re.compile(r"[-+]?\d{1,3}([,.\u0027\u2019 \u00a0\u202f]\d{3})+([.,]\d+)?")

@@ -40,7 +40,7 @@ def read_blocks(
         return "skip"
 
     if sample.kind:
-        frame, _ = read_table(sample.file, sample.kind, sample.sheet)
+        frame = read_table(sample.file, sample.kind, sample.sheet, sample.skipped, has_header=sample.has_header).frame
         named = frame.rename(dict(zip(frame.columns, sample.header, strict=True)))
         yield from named.slice(bool(sample.units)).iter_slices(TABLE_ROWS)
         show(sample.file.stat().st_size)

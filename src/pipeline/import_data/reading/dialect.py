@@ -7,17 +7,22 @@ shown, and can be overruled.
 
 from __future__ import annotations
 
-import codecs
 import csv
 import re
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from pipeline.import_data.contents.values import NUMBER, THOUSANDS, guess_decimal
-from pipeline.import_data.reading.file_kinds import find_units, lines_before_header, refuse_other_format
+from pipeline.import_data.contents.values import THOUSANDS, guess_decimal
+from pipeline.import_data.reading.file_kinds import (
+    differing_units,
+    find_units,
+    lines_before_header,
+    refuse_other_format,
+)
 from pipeline.import_data.reading.files import find_files, is_archive, open_lines
-from pipeline.import_data.reading.header import empty_at_end, refuse_no_header
-from pipeline.import_data.reading.tables import read_table, table_kind
+from pipeline.import_data.reading.guesses import cut_by_runs_of_spaces, decode, guess_delimiter, guess_encoding
+from pipeline.import_data.reading.header import empty_at_end, numbered, refuse_no_header, refuse_twice
+from pipeline.import_data.reading.tables import is_unnamed, read_table, table_kind
 from trackstack import UserError
 
 SAMPLE_BYTES = 1 << 18
@@ -26,8 +31,6 @@ KIND_BYTES = 1 << 14
 TABLE_ROWS = 10_000
 OTHER_SAMPLE_BYTES = 1 << 15
 """Of the second file and those after it, which are as the first or refused."""
-DELIMITERS = ",;\t|"
-BYTE_ORDER_MARKS = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
 
 
 @dataclass(frozen=True)
@@ -155,12 +158,12 @@ def read_sample(file: Path, name: str, given: DialectOptions, size: int = SAMPLE
     lines = [line for line in lines[skipped:] if line.strip()]
     if len(content) == size and len(lines) > 2:
         lines.pop()  # cut off
-    if not (given.delimiter or named or skipped) and _cut_by_runs_of_spaces(lines):
+    if not (given.delimiter or named or skipped) and cut_by_runs_of_spaces(lines):
         return _sample_table(file, name, "spaces", given)
-    delimiter = given.delimiter or named or _delimiter(lines, file)
+    delimiter = given.delimiter or named or guess_delimiter(lines, file)
     header, rows = _cut(lines, delimiter, file)
     if given.no_header:
-        header, rows = [f"column_{number}" for number in range(1, len(header) + 1)], [header, *rows]
+        header, rows = numbered(len(header)), [header, *rows]
     dropped = empty_at_end(header, rows)
     header, rows = (
         header[: len(header) - dropped],
@@ -190,8 +193,8 @@ def _read_beginning(file: Path, given: DialectOptions, size: int) -> tuple[bytes
     if not content.strip():
         raise UserError(f"{file}: empty, expected a header and rows")
     refuse_other_format(file, content)
-    encoding = given.encoding or _encoding(content, file)
-    text = _decode(content, encoding, file)
+    encoding = given.encoding or guess_encoding(content, file)
+    text = decode(content, encoding, file)
     if "\0" in text:
         raise UserError(f"{file}: not a CSV file: it holds bytes that are no text")
     return content, text, encoding
@@ -206,27 +209,41 @@ def _cut(lines: list[str], delimiter: str, file: Path) -> tuple[list[str], list[
 
 
 def _sample_table(file: Path, name: str, kind: str, given: DialectOptions) -> Sample:
-    frame, what = read_table(file, kind, given.sheet)
+    frame, what, skipped = read_table(file, kind, given.sheet, given.skip, has_header=not given.no_header)
     if frame.is_empty():
         raise UserError(f"{file}: {what} without a row")
-    unnamed = {column: f"column_{number}" for number, column in enumerate(frame.columns, 1) if _is_unnamed(column)}
+    unnamed = {column: f"column_{number}" for number, column in enumerate(frame.columns, 1) if is_unnamed(column)}
     header = [unnamed.get(column, column.strip()) for column in frame.columns]
     rows = [list(row) for row in frame.head(TABLE_ROWS).iter_rows()]
-    units = find_units(header, rows)
+    if kind == "spaces":
+        refuse_no_header(file, header, rows)
+    refuse_twice(file, header)
+    units = {} if given.no_header else find_units(header, rows)
     rows = rows[1:] if units else rows
     dialect = Dialect("utf-8", ",", given.decimal or guess_decimal(rows), given.thousands or "")
     return Sample(
         *(file, name, dialect, header, rows, bool(given.decimal), tuple(unnamed.values())),
+        skipped=skipped,
         units=units,
         kind=kind,
         sheet=given.sheet,
         what=what,
+        has_header=not given.no_header,
     )
 
 
-def _is_unnamed(column: str) -> bool:
-    """Whether a cell of an Excel workbook's header is empty: its reader makes up a name."""
-    return not column.strip() or column.startswith("__UNNAMED__")
+def refuse_unused(given: DialectOptions, samples: list[Sample]) -> None:
+    """UserError for an option that says nothing of such a file, and would be left out without a word."""
+    for sample in samples:
+        unused: list[tuple[str, object]] = []
+        if sample.kind:
+            unused += [("--delimiter", given.delimiter), ("--encoding", given.encoding)]
+        if sample.kind not in ("", "excel"):
+            unused.append(("--skip", given.skip))
+        if sample.kind not in ("", "excel", "spaces"):
+            unused.append(("--no-header", given.no_header or None))
+        if options := [option for option, value in unused if value is not None]:
+            raise UserError(f"{sample.file}: {options[0]} is for lines of text; this is {sample.what}: leave it out")
 
 
 def find_differences(samples: list[Sample]) -> list[str]:
@@ -240,59 +257,10 @@ def find_differences(samples: list[Sample]) -> list[str]:
             differences.append(f"{other.file}: no column {', '.join(missing)}, which {first.file.name} has")
         if more := [column for column in other.header if column not in first.header]:
             differences.append(f"{other.file}: column {', '.join(more)}, which {first.file.name} has not")
+    with_units = next((sample for sample in samples if sample.units), first)
+    for other in rest:
+        differences += [
+            f"{other.file}: {name} in {other.units[name]}; {with_units.file.name} has it in {with_units.units[name]}"
+            for name in differing_units(with_units.units, other.units)
+        ]
     return differences
-
-
-def _encoding(content: bytes, file: Path) -> str:
-    for mark, encoding in BYTE_ORDER_MARKS.items():
-        if content.startswith(mark):
-            return encoding
-    for encoding in ("utf-8", "cp1252"):
-        try:
-            codecs.getincrementaldecoder(encoding)().decode(content)
-        except UnicodeDecodeError:
-            continue
-        return encoding
-    raise UserError(f"{file}: neither UTF-8 nor Windows-1252; say what it is: --encoding NAME (or it is no CSV file)")
-
-
-def _decode(content: bytes, encoding: str, file: Path) -> str:
-    try:
-        return codecs.getincrementaldecoder(encoding)().decode(content)
-    except (LookupError, UnicodeDecodeError):
-        raise UserError(f"{file}: not {encoding}; say another --encoding") from None
-
-
-def _delimiter(lines: list[str], file: Path) -> str:
-    """The one that cuts most rows into as many fields as the header; with several, into the most."""
-    best = (0.0, 1, "")
-    for delimiter in DELIMITERS:
-        try:
-            header, *rows = (len(fields) for fields in csv.reader(lines[:1000], delimiter=delimiter, strict=True))
-        except csv.Error:
-            continue
-        if header > 1 and rows:
-            best = max(best, (sum(row == header for row in rows) / len(rows), header, delimiter))
-    share, _, delimiter = best
-    if share > 0.5:
-        return delimiter
-    if len(lines) > 1 and all(NUMBER.fullmatch(line.strip()) for line in lines[1:]):
-        return ","  # one column
-    if len(lines) == 1:
-        raise UserError(f"{file}: a header and no row")
-    if _cut_by_spaces(lines):
-        return " "
-    raise UserError(
-        f"{file}: not a CSV file: no comma, semicolon, tab or bar cuts its lines alike; what does, say: "
-        "--delimiter 'LETTER'; lines before the header: --skip N"
-    )
-
-
-def _cut_by_spaces(lines: list[str]) -> bool:
-    counts = {line.strip().count(" ") for line in lines[:100]}
-    return len(counts) == 1 and counts != {0}
-
-
-def _cut_by_runs_of_spaces(lines: list[str]) -> bool:
-    counts = {len(line.split()) for line in lines}
-    return len(lines) > 1 and len(counts) == 1 and counts != {1} and "  " in " ".join(lines) and "," not in lines[0]

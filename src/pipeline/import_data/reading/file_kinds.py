@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import unicodedata
+from collections.abc import Mapping
 from pathlib import Path
 
 from pipeline.import_data.contents.values import MISSING, NUMBER
@@ -74,6 +76,16 @@ def find_units(header: list[str], rows: list[list[str]]) -> dict[str, str]:
         elif unit and unit in numbers:
             return {}  # a label or name as in other rows: a row with a fault
     return units
+
+
+def differing_units(one: Mapping[str, str], other: Mapping[str, str]) -> list[str]:
+    """The columns to which both give a unit, and not the same."""
+    plain = {name: unicodedata.normalize("NFKC", unit) for name, unit in one.items()}
+    return [
+        name
+        for name, unit in other.items()
+        if unit and plain.get(name) and unicodedata.normalize("NFKC", unit) != plain[name]
+    ]
 
 
 def _is_title(lines: list[str]) -> bool:

@@ -18,8 +18,18 @@ def refuse_no_header(file: Path, header: list[str], rows: list[list[str]]) -> No
         )
     if not rows:
         raise UserError(f"{file}: a header and no row")
+    refuse_twice(file, header)
+
+
+def refuse_twice(file: Path, header: list[str]) -> None:
+    """UserError for a name that is there twice."""
     if twice := sorted({column for column in header if header.count(column) > 1}):
         raise UserError(f"{file}, line 1: a column is there twice: {', '.join(twice)}; rename one in that line")
+
+
+def numbered(count: int) -> list[str]:
+    """What columns are called where no line says so."""
+    return [f"column_{number}" for number in range(1, count + 1)]
 
 
 def empty_at_end(header: list[str], rows: list[list[str]]) -> int:

@@ -10,10 +10,12 @@ import json
 import re
 import zipfile
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import polars as pl
 
+from pipeline.import_data.reading.guesses import decode, guess_encoding
+from pipeline.import_data.reading.header import numbered, refuse_twice
 from pipeline.import_data.reading.series_archive import read_series_archive
 from trackstack import UserError
 
@@ -27,6 +29,8 @@ KINDS = {
     "spaces": "columns apart by runs of spaces",
     "series": "a .ts file of the time-series archives",
 }
+FIRST_BYTES = 1 << 16
+MOST_TITLE_ROWS = 10
 SUFFIXES = (".parquet", ".feather", ".arrow", ".xlsx", ".json", ".jsonl", ".ndjson", ".arff", ".ts")
 
 
@@ -49,25 +53,41 @@ def table_kind(file: Path, beginning: bytes) -> str | None:
     return "series" if words and words[0].startswith((b"@problemname", b"@timestamps", b"@univariate")) else None
 
 
-def read_table(file: Path, kind: str, sheet: str | None) -> tuple[pl.DataFrame, str]:
-    """The whole table as text, and what it was, for the plan.
+class Table(NamedTuple):
+    """A whole table as text."""
+
+    frame: pl.DataFrame
+    what: str
+    """What it was, for the plan."""
+    skipped: int
+    """Rows above the header: of an Excel workbook, a title."""
+
+
+def read_table(
+    file: Path, kind: str, sheet: str | None, skip: int | None = None, *, has_header: bool = True
+) -> Table:
+    """Read a whole table.
+
+    Args:
+        skip: rows above the header of a workbook; None for a guess.
+        has_header: of a workbook, and of columns apart by spaces.
 
     Raises:
-        UserError: it cannot be read, has several sheets and none was named, or holds lists.
+        UserError: it cannot be read, has several sheets and none was named, names a column twice, or holds lists.
     """
-    what = KINDS[kind]
+    what, skipped = KINDS[kind], 0
     try:
         if kind == "excel":
-            frame, sheet = _read_workbook(file, sheet)
+            frame, sheet, skipped = _read_workbook(file, sheet, skip, has_header)
             what = f"sheet {sheet!r} of an Excel workbook"
-        elif kind == "json":
-            frame = pl.read_json(file, infer_schema_length=None)
-        elif kind == "jsonl":
-            frame = pl.read_ndjson(file, infer_schema_length=None)
+        elif kind in ("json", "jsonl"):
+            refuse_twice(file, _first_names(file))
+            read = pl.read_json if kind == "json" else pl.read_ndjson
+            frame = read(file, infer_schema_length=None)
         elif kind == "arff":
             frame = _read_arff(file)
         elif kind == "spaces":
-            frame = _read_spaces(file)
+            frame = _read_spaces(file, has_header)
         elif kind == "series":
             frame = read_series_archive(file)
         else:
@@ -77,7 +97,8 @@ def read_table(file: Path, kind: str, sheet: str | None) -> tuple[pl.DataFrame, 
         raise UserError(f"{file}: {what} that cannot be read: {reason}") from None
     if sheet is not None and kind != "excel":
         raise UserError(f"{file}: --sheet is for Excel workbooks; this is {what}: leave it out")
-    return _as_text(frame, file), what
+    refuse_twice(file, [column.strip() for column in frame.columns])
+    return Table(_as_text(frame, file), what, skipped)
 
 
 def _is_workbook(file: Path) -> bool:
@@ -87,16 +108,24 @@ def _is_workbook(file: Path) -> bool:
         return "xl/workbook.xml" in archive.namelist()
 
 
-def _read_workbook(file: Path, sheet: str | None) -> tuple[pl.DataFrame, str]:
-    """A sheet of a workbook, and its name; where there is one sheet it need not be named."""
+def _read_workbook(
+    file: Path, sheet: str | None, skip: int | None, has_header: bool
+) -> tuple[pl.DataFrame, str, int]:
+    """A sheet of a workbook, its name and the rows above its header; of one sheet the name is not needed."""
     import fastexcel
 
     try:
-        names = fastexcel.read_excel(file).sheet_names
+        workbook = fastexcel.read_excel(file)
+        names = workbook.sheet_names
         if sheet in names or (sheet is None and len(names) == 1):
             chosen = sheet or names[0]
-            options: dict[str, Any] = {"engine": "calamine", "infer_schema_length": None}
-            return pl.read_excel(file, sheet_name=chosen, **options), chosen
+            options: dict[str, Any] = {"engine": "calamine", "infer_schema_length": None, "sheet_name": chosen}
+            if not has_header:
+                frame = pl.read_excel(file, **options, has_header=False)
+                return frame.rename(dict(zip(frame.columns, numbered(frame.width), strict=True))), chosen, skip or 0
+            skipped = _rows_above_header(workbook, chosen) if skip is None else skip
+            refuse_twice(file, _cells_of_header(workbook, chosen, skipped))
+            return pl.read_excel(file, **options, read_options={"header_row": skipped}), chosen, skipped
     except fastexcel.FastExcelError as error:
         raise ValueError(str(error).partition("\n")[0]) from None
     listed = ", ".join(map(repr, names))
@@ -105,13 +134,47 @@ def _read_workbook(file: Path, sheet: str | None) -> tuple[pl.DataFrame, str]:
     raise UserError(f"{file}: no sheet {sheet!r}; --sheet may be {listed}")
 
 
-def _read_spaces(file: Path) -> pl.DataFrame:
-    content = file.read_bytes()
+def _rows_above_header(workbook: Any, sheet: str) -> int:
+    """How many rows hold a title and nothing else, or nothing at all."""
+    for row in range(MOST_TITLE_ROWS):
+        names = [column.name for column in workbook.load_sheet(sheet, header_row=row, n_rows=1).available_columns()]
+        if len(names) < 2 or not all(map(is_unnamed, names[1:])):
+            return row
+    return 0
+
+
+def _cells_of_header(workbook: Any, sheet: str, row: int) -> list[str]:
+    """The header as it is written: the reader makes a column's name another where it is there twice."""
+    names = [column.name for column in workbook.load_sheet(sheet, header_row=row, n_rows=1).available_columns()]
+    rows = workbook.load_sheet(sheet, header_row=None, n_rows=row + 1, dtypes="string").to_polars().rows()
+    # Empty rows above the first are no rows here.
+    cells = next((cells for cells in reversed(rows) if cells and cells[0] == names[0]), ())
+    return [cell.strip() for cell in cells if cell and cell.strip()]
+
+
+def is_unnamed(column: str) -> bool:
+    """Whether a cell of an Excel workbook's header is empty: its reader makes up a name."""
+    return not column.strip() or column.startswith("__UNNAMED__")
+
+
+def _first_names(file: Path) -> list[str]:
+    """The names in the first record of a JSON file; a reader would take the first of two that are equal."""
+    with file.open("rb") as stream:
+        text = stream.read(FIRST_BYTES).decode("utf-8", "replace").lstrip().removeprefix("[").lstrip()
     try:
-        text = content.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        text = content.decode("cp1252")
+        pairs, _ = json.JSONDecoder(object_pairs_hook=list).raw_decode(text)
+    except json.JSONDecodeError:
+        return []
+    return [pair[0] for pair in pairs if isinstance(pair, tuple)] if isinstance(pairs, list) else []
+
+
+def _read_spaces(file: Path, has_header: bool) -> pl.DataFrame:
+    content = file.read_bytes()
+    text = decode(content, guess_encoding(content, file), file)
     header, *rows = (line.split() for line in text.splitlines() if line.strip())
+    if not has_header:
+        header, rows = numbered(len(header)), [header, *rows]
+    refuse_twice(file, header)
     if odd := next((row for row in rows if len(row) != len(header)), None):
         raise ValueError(f"{' '.join(odd)[:80]!r} has {len(odd)} fields, expected {len(header)}")
     return pl.DataFrame(rows, schema=dict.fromkeys(header, pl.String), orient="row")

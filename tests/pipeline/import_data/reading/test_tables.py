@@ -48,7 +48,7 @@ def test_doubles_and_times_are_written_so_that_they_read_back(tmp_path):
     times = pl.Series(["2024-01-01 10:00:00", "2024-01-01 10:00:00.5"]).str.to_datetime()
     frame = pl.DataFrame({"single": pl.Series([0.1, 1.0], dtype=pl.Float32), "time": times})
     frame.write_parquet(tmp_path / "t.parquet")
-    text, _ = read_table(tmp_path / "t.parquet", "parquet", None)
+    text = read_table(tmp_path / "t.parquet", "parquet", None).frame
     assert text["single"].cast(pl.Float64).to_list() == frame["single"].cast(pl.Float64).to_list()
     assert text["time"].to_list() == ["2024-01-01T10:00:00", "2024-01-01T10:00:00.500"]
 
