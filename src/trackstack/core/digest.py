@@ -16,8 +16,8 @@ def canonical_json(value: Any) -> str:
 
 
 def digest_json(value: Any) -> str:
-    """The digest of a JSON value, whatever the order of its keys."""
-    return hashlib.sha256(canonical_json(value).encode()).hexdigest()
+    """The digest of a JSON value, whatever the order of its keys; names of files may hold what is no text."""
+    return hashlib.sha256(canonical_json(value).encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def digest_file(path: Path) -> str:
