@@ -70,7 +70,8 @@ class Delivery:
         for name, destination, one_series in sorted(deliveries, key=lambda item: item[0] in self._failed):
             self._attempt(name, self._deliver, name, destination, one_series)
         self._ended = sorted({*self._ended, *(attempt.number for attempt in attempts if attempt.end)})
-        self._note()
+        if attempts:
+            self._note()
         return all_series
 
     def deliver_files(self, all_series: list[SeriesRecords]) -> None:
