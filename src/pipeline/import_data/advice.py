@@ -24,7 +24,7 @@ MIN_GROUPS = 3
 CALLED_PERSON = re.compile(
     r"(?i)(.*[_ .-])?(person|subjects?|subj|participants?|probands?|patients?|pat|pid|sid|user|customer|animal|mouse|"
     r"rat|monkey|speaker|rider|child|student|pupil|athlete|volunteer|donor|rater)"
-    r"([_ .-]?(id|no|nr|num|number|code|name|key))?"
+    r"([_ .-]?(id|no|nr|num|number|code|name|key))?|id|name"
 )
 CALLED_ID = re.compile(r"(?i)(.*[_ .-])?(id|ids|idx|index|key|nr|no|num|number|serial|rownames?)|[a-z]+(id|num)")
 

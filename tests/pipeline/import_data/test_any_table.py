@@ -612,7 +612,7 @@ def test_files_of_several_formats_are_one_table(small_checkout, tmp_path):
 PERSON_ROWS = [[f"p{at % 6}", MEASURED[at], LABELS[at]] for at in range(60)]
 
 
-@pytest.mark.parametrize("name", ["subject", "Patient ID", "participant_no", "mouse", "PID"])
+@pytest.mark.parametrize("name", ["subject", "Patient ID", "participant_no", "mouse", "PID", "id"])
 @pytest.mark.parametrize("options", [{}, {"extra": True}])
 def test_a_column_of_persons_that_is_no_group_is_named(name, options, tmp_path):
     path = write(tmp_path / "own.csv", many(*zip(*PERSON_ROWS, strict=True), header=f"{name},x,y"))
@@ -653,3 +653,13 @@ def test_dates_of_two_forms_are_one_problem(tmp_path):
         plan_for(path, ImportOptions("y", date_features=("when",)))
     assert str(error.value).startswith(f"{path}, line 2: when is '2024-01-31'; expected the same form of date")
     assert "\n" not in str(error.value)
+
+
+def test_letters_far_below_that_are_not_utf8_name_the_option_that_reads_them(small_checkout, tmp_path):
+    rows = ROWS * 8000
+    path = written(tmp_path / "own.csv", f"x,c,y\n{rows}7.5,gr\u00fcn,u\n".encode("cp1252"))
+    with pytest.raises(UserError) as error:
+        plan_for(path, ImportOptions("y"))
+    assert str(error.value).endswith("invalid UTF8 data; type: --encoding cp1252, or whatever it is")
+    plan = plan_for(path, ImportOptions("y", dialect=DialectOptions(encoding="cp1252")))
+    assert plan.category_rows["c"]["gr\u00fcn"] == 1

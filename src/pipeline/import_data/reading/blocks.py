@@ -70,7 +70,9 @@ def read_blocks(
                 yield _in_one_line(block.select(sample.header))
                 show(done())
         except (pa.ArrowException, UnicodeDecodeError, LookupError) as error:
-            raise UserError(f"{sample.file}: cannot be read: {' '.join(str(error).split())[:200]}") from None
+            reason = " ".join(str(error).split())[:200]
+            other = "; type: --encoding cp1252, or whatever it is" if "UTF8" in reason else ""
+            raise UserError(f"{sample.file}: cannot be read: {reason}{other}") from None
 
 
 def _together(reader: pa.csv.CSVStreamingReader) -> Iterator[list[pa.RecordBatch]]:
