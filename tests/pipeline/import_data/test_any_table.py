@@ -663,3 +663,11 @@ def test_letters_far_below_that_are_not_utf8_name_the_option_that_reads_them(sma
     assert str(error.value).endswith("invalid UTF8 data; type: --encoding cp1252, or whatever it is")
     plan = plan_for(path, ImportOptions("y", dialect=DialectOptions(encoding="cp1252")))
     assert plan.category_rows["c"]["gr\u00fcn"] == 1
+
+
+@pytest.mark.parametrize("delimiter", [None, ";"])
+def test_more_lines_than_there_are_cannot_be_skipped(delimiter, tmp_path):
+    path = write(tmp_path / "own.csv", TABLE)
+    with pytest.raises(UserError) as error:
+        plan_for(path, ImportOptions("y", dialect=DialectOptions(delimiter=delimiter, skip=9)))
+    assert str(error.value) == f"{path}: no line below the 9 that are skipped; say another --skip"
