@@ -20,6 +20,12 @@ MIN_ROWS = 10
 """Fewer rows do not show that a column identifies them."""
 FEWEST_LEVELS = 1000
 """A column whose range has fewer steps of float32 has lost what it may tell."""
+MIN_GROUPS = 3
+CALLED_PERSON = re.compile(
+    r"(?i)(.*[_ .-])?(person|subjects?|subj|participants?|probands?|patients?|pat|pid|sid|user|customer|animal|mouse|"
+    r"rat|monkey|speaker|rider|child|student|pupil|athlete|volunteer|donor|rater)"
+    r"([_ .-]?(id|no|nr|num|number|code|name|key))?|id|name"
+)
 CALLED_ID = re.compile(r"(?i)(.*[_ .-])?(id|ids|idx|index|key|nr|no|num|number|serial|rownames?)|[a-z]+(id|num)")
 
 
@@ -71,6 +77,31 @@ def category_notes(categories: Mapping[str, ColumnSurvey]) -> list[str]:
         f"{'s' * (column.words.total() > 1)}; --not-missing {quoted(next(iter(column.words)))} makes it a category"
         for name, column in categories.items()
         if column.words
+    ]
+
+
+def group_notes(options: ImportOptions, sample: Sample) -> list[str]:
+    """Columns that seem to say whose rows are whose, where no group is named: a person would be in several splits."""
+    if options.group or options.group_from:
+        return []
+    notes = []
+    for number, name in enumerate(sample.header):
+        values = {row[number].strip() for row in sample.rows}
+        repeated = MIN_GROUPS <= len(values) <= len(sample.rows) / 2
+        if repeated and CALLED_PERSON.fullmatch(name) and name not in (*options.label_columns(), options.series):
+            notes.append(
+                f"{name}: {len(values):,} values, each in several rows, as persons have; --group {quoted(name)} "
+                "keeps the rows of each in one split"
+            )
+    return notes
+
+
+def shadow_notes(added: Mapping[str, str], features: list[str]) -> list[str]:
+    """Features that are called like what comes from the names of files, and may be the same."""
+    return [
+        f"{name}: trained on, though {column} is from the files' names; --extra {quoted(name)} does not train on it"
+        for column in added
+        if (name := column.removesuffix("_file")) != column and name in features
     ]
 
 

@@ -93,6 +93,7 @@ def _add(
     dry_run: bool,
     as_json: bool,
 ) -> None:
+    from pipeline.import_data.advice import group_notes
     from pipeline.import_data.reading.dialect import read_samples, refuse_unused
 
     asks = not (yes or dry_run or as_json)
@@ -104,6 +105,7 @@ def _add(
     if not (options.label or options.label_from or options.labels):
         options = _with_label(options, samples, asks)
     plan = plan_dataset(name, description or f"Own data: {Path(path).name}", options, samples)
+    plan = replace(plan, notes=(*plan.notes, *group_notes(options, samples[0])))
     if not as_json:
         show_plan(plan, move)
     _confirm(asks)
@@ -212,7 +214,9 @@ def plan_dataset(name: str, description: str, options: ImportOptions, samples: l
         return plan
     rows = classes_of_blocks(plan)
     gone = [
-        f"{options.label}: {one} is in no row outside of the gaps; a smaller --gap" for one in rows if not rows[one]
+        f"{options.label}: {name} is in no row outside of the gaps of --gap {plan.blocks.gap}"
+        for name, count in rows.items()
+        if not count
     ]
     return replace(plan, class_rows=rows, notes=(*plan.notes, *gone))
 

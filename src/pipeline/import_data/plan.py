@@ -11,7 +11,14 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from pipeline.contract.catalog import CATALOG_FILE, Dataset, raw_path
-from pipeline.import_data.advice import category_notes, feature_notes, header_notes, label_notes, set_aside_notes
+from pipeline.import_data.advice import (
+    category_notes,
+    feature_notes,
+    header_notes,
+    label_notes,
+    set_aside_notes,
+    shadow_notes,
+)
 from pipeline.import_data.columns import ImportOptions, list_some, quoted, refuse, stem
 from pipeline.import_data.contents.amounts import amount_notes, as_amounts, choose_task, target_problems
 from pipeline.import_data.contents.blocks import Blocks, Cut, cut_recordings
@@ -118,7 +125,7 @@ def make_plan(
         entry,
         files,
         converted=tuple(converted),
-        notes=tuple(_notes(options, targets, counters, surveys, columns, kinds, folds)),
+        notes=tuple(_notes(options, targets, counters, surveys, added[0], columns, kinds, folds)),
         class_rows={name: columns[labels[0]].values[name] for name in entry.get("classes", ())},
         amounts={name: (columns[name].low, columns[name].high) for name in targets},
         missing=options.missing_words(),
@@ -162,6 +169,7 @@ def _notes(
     targets: list[str],
     counters: list[str],
     surveys: list[FileSurvey],
+    added: dict[str, str],
     columns: dict[str, ColumnSurvey],
     kinds: Kinds,
     folds: int,
@@ -176,6 +184,7 @@ def _notes(
     return [
         *header_notes(sample),
         *_units_notes(surveys),
+        *shadow_notes(added, kinds.features),
         *(
             f"{column}: numbers the rows or has no name; kept as extra; --feature {quoted(column)} trains on it"
             for column in counters
@@ -232,7 +241,7 @@ def _why_converted(
         **{f"{what} to CSV": what for what in dict.fromkeys(sample.what for sample in samples)},
         "without the line of units": any(sample.units for sample in samples),
         "without the empty columns at the end": any(sample.dropped for sample in samples),
-        "without blank lines": any(survey.blank for survey in surveys)
+        "without blank lines, and line ends within fields": any(survey.blank for survey in surveys)
         and not any(survey.broken for survey in surveys),
         f"{dialect.delimiter!r} to ','": dialect.delimiter != ",",
         "decimal comma to point": dialect.decimal == ",",

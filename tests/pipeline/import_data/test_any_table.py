@@ -3,6 +3,7 @@
 import gzip
 import zipfile
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -13,6 +14,7 @@ from support.classifiers import save_random_model
 from support.tables import write, write_workbook
 
 from pipeline.contract.catalog import load_dataset
+from pipeline.import_data.advice import group_notes
 from pipeline.import_data.apply import validate_files, write_entry, write_files
 from pipeline.import_data.check_rows import check_rows
 from pipeline.import_data.columns import ImportOptions
@@ -277,6 +279,9 @@ CASES = [
     Case("empty columns", TABLE.replace(",", ";").replace("\n", "; \n"), ROWS),
     Case("blank lines", TABLE.replace("3.5", "\n3.5"), ROWS),
     Case("line ends", TABLE.replace("\n", "\r"), ROWS),
+    Case("line ends", TABLE.replace("red", '"dark\nred"'), ROWS.replace("red", "dark red")),
+    Case("line ends", TABLE.replace("u\n", '"u\r\n\r\nx"\n'), ROWS.replace("u\n", "u x\n")),
+    Case("line ends", TABLE.replace("red", '"dark, \nred"'), ROWS.replace("red", '"dark,  red"')),
     Case("line ends", TABLE.replace("\n", "\r\n"), ROWS),
     Case("encoding", TABLE.replace("red", "gr\u00fcn").encode("cp1252"), ROWS.replace("red", "gr\u00fcn")),
     Case("encoding", TABLE.replace("red", "gr\u00fcn").encode("utf-16"), ROWS.replace("red", "gr\u00fcn")),
@@ -591,3 +596,78 @@ def test_one_group_for_all_spellings_but_where_they_are_kept_apart(small_checkou
     )
     add(path, ImportOptions("y", group="c", spellings="keep"))
     assert load_dataset("mine").id_type("c") == "text", "as numbers they would be one"
+
+
+def test_files_of_several_formats_are_one_table(small_checkout, tmp_path):
+    write(tmp_path / "own/a.csv", TABLE)
+    written(tmp_path / "own/b.json", lambda path: pl.read_csv(TABLE.encode()).write_json(path))
+    written(tmp_path / "own/c.xlsx", [["Made in May"], NAMES, *CELLS])
+    write(tmp_path / "own/d.csv", TABLE.replace("\n", ",\n"))
+    plan, done = add(tmp_path / "own", ImportOptions("y"))
+    assert plan.converted[0] == "JSON records to CSV"
+    assert (done.rejected, done.entry["num_samples"]) == (0, 24)
+    assert {path.read_text() for path in Path("data/raw/mine").iterdir()} == {TABLE}
+
+
+PERSON_ROWS = [[f"p{at % 6}", MEASURED[at], LABELS[at]] for at in range(60)]
+
+
+@pytest.mark.parametrize("name", ["subject", "Patient ID", "participant_no", "mouse", "PID", "id"])
+@pytest.mark.parametrize("options", [{}, {"extra": True}])
+def test_a_column_of_persons_that_is_no_group_is_named(name, options, tmp_path):
+    path = write(tmp_path / "own.csv", many(*zip(*PERSON_ROWS, strict=True), header=f"{name},x,y"))
+    chosen = ImportOptions("y", extra=(name,) if options else ())
+    (note,) = group_notes(chosen, read_samples(str(path), chosen.dialect)[0])
+    assert note.startswith(f"{name}: 6 values, each in several rows, as persons have; --group ")
+    assert not group_notes(replace(chosen, group=name), read_samples(str(path), chosen.dialect)[0])
+
+
+@pytest.mark.parametrize("name", ["site_of_pain", "pattern", "rate", "x2", "userless"])
+def test_other_columns_are_no_persons(name, tmp_path):
+    path = write(tmp_path / "own.csv", many(*zip(*PERSON_ROWS, strict=True), header=f"{name},x,y"))
+    assert group_notes(ImportOptions("y"), read_samples(str(path), DialectOptions())[0]) == []
+
+
+def test_a_feature_that_is_called_like_what_the_names_of_files_say_is_named(small_checkout, tmp_path):
+    for number in range(6):
+        write(tmp_path / f"own/{number}_{'ab'[number % 2]}.csv", "label,x\n" + f"{number % 2},1.5\n" * 9)
+    options = ImportOptions(sequence=True, label_from="_(.)")
+    assert plan_for(tmp_path / "own", options).notes == (
+        "label: trained on, though label_file is from the files' names; --extra label does not train on it",
+    )
+
+
+def test_rows_between_blocks_are_in_no_class(small_checkout, tmp_path):
+    text = "x,y\n" + "".join(f"{at % 7}.5,{'c' if 95 <= at < 100 else 'ab'[at % 2]}\n" for at in range(300))
+    path = write(tmp_path / "long.csv", text)
+    plan, done = add(path, ImportOptions("y", sequence=True, blocks=3, gap=10))
+    rows = pl.read_csv("data/raw/mine/long.csv")["y"].value_counts()
+    assert plan.class_rows == dict(rows.iter_rows()) | {"c": 0}
+    assert sum(plan.class_rows.values()) == done.entry["num_samples"] == 280
+    assert plan.notes[-1] == "y: c is in no row outside of the gaps of --gap 10"
+
+
+def test_dates_of_two_forms_are_one_problem(tmp_path):
+    path = write(tmp_path / "own.csv", "when,x,y\n2024-01-31,1,u\n01.02.2024,2,v\n2024-03-01,3,u\n")
+    with pytest.raises(UserError) as error:
+        plan_for(path, ImportOptions("y", date_features=("when",)))
+    assert str(error.value).startswith(f"{path}, line 2: when is '2024-01-31'; expected the same form of date")
+    assert "\n" not in str(error.value)
+
+
+def test_letters_far_below_that_are_not_utf8_name_the_option_that_reads_them(small_checkout, tmp_path):
+    rows = ROWS * 8000
+    path = written(tmp_path / "own.csv", f"x,c,y\n{rows}7.5,gr\u00fcn,u\n".encode("cp1252"))
+    with pytest.raises(UserError) as error:
+        plan_for(path, ImportOptions("y"))
+    assert str(error.value).endswith("invalid UTF8 data; type: --encoding cp1252, or whatever it is")
+    plan = plan_for(path, ImportOptions("y", dialect=DialectOptions(encoding="cp1252")))
+    assert plan.category_rows["c"]["gr\u00fcn"] == 1
+
+
+@pytest.mark.parametrize("delimiter", [None, ";"])
+def test_more_lines_than_there_are_cannot_be_skipped(delimiter, tmp_path):
+    path = write(tmp_path / "own.csv", TABLE)
+    with pytest.raises(UserError) as error:
+        plan_for(path, ImportOptions("y", dialect=DialectOptions(delimiter=delimiter, skip=9)))
+    assert str(error.value) == f"{path}: no line below the 9 that are skipped; say another --skip"

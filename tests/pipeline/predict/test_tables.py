@@ -181,3 +181,33 @@ def test_a_format_settles_what_a_date_says(colorful, tmp_path):
     found, _ = predict(tmp_path / "t.csv", str(tmp_path / "model"), date_formats=("%d/%m/%Y",))
     (tmp_path / "t.csv").write_text("color,when,site\nred,2022-02-01,1\n")
     assert found.equals(predict(tmp_path / "t.csv", str(tmp_path / "model"))[0])
+
+
+def test_columns_of_the_table_are_kept_beside_the_labels(tabular, tmp_path):
+    (tmp_path / "t.csv").write_text("who,size,age\n 007 ,1,40\nb,2,50\n")
+    found, _ = predict(tmp_path / "t.csv", str(tmp_path / "model"), extra=("who", "size"))
+    assert found.columns == ["row", "who", "size", "predicted", "p_1", "p_2"]
+    assert found.select("who", "size").rows() == [(" 007 ", "1"), ("b", "2")]
+    plain, _ = predict(tmp_path / "t.csv", str(tmp_path / "model"))
+    assert found.drop("who", "size").equals(plain)
+    (tmp_path / "t.csv").write_text("predicted,size,age\n1,1,40\n")
+    for name, said in (
+        ("predicted", "the result has a column of that name"),
+        ("no", "no such column; there are pred"),
+    ):
+        with pytest.raises(UserError, match=f"--extra {name}: {said}"):
+            predict(tmp_path / "t.csv", str(tmp_path / "model"), extra=(name,))
+
+
+def test_of_a_window_its_first_row_is_kept(table, model, tmp_path):
+    rows = pl.read_csv(table).with_row_index("number")
+    rows.write_csv(tmp_path / "t.csv")
+    found, _ = predict(tmp_path / "t.csv", model, extra=("number", "subject"))
+    assert found.columns[:4] == ["subject", "recording", "row", "number"]
+    assert found["number"].to_list() == [str(row) for row in found["row"]]
+
+
+def test_numbers_in_the_place_of_dates_are_taken_for_seconds_and_it_is_said(colorful, tmp_path):
+    (tmp_path / "t.csv").write_text("color,when,site\nred,45300,1\n")
+    _, said = predict(tmp_path / "t.csv", str(tmp_path / "model"))
+    assert said.endswith("; when: numbers, taken for seconds since 1970")

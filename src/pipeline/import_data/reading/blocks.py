@@ -67,10 +67,12 @@ def read_blocks(
                 block = pl.DataFrame(pl.from_arrow(pa.Table.from_batches(batches)))
                 if ends and (late := _first_value(block.select(ends))):
                     raise UserError(f"{sample.file}: {late!r} in a column at the end without a name; name it")
-                yield block.select(sample.header)
+                yield _in_one_line(block.select(sample.header))
                 show(done())
         except (pa.ArrowException, UnicodeDecodeError, LookupError) as error:
-            raise UserError(f"{sample.file}: cannot be read: {' '.join(str(error).split())[:200]}") from None
+            reason = " ".join(str(error).split())[:200]
+            other = "; type: --encoding cp1252, or whatever it is" if "UTF8" in reason else ""
+            raise UserError(f"{sample.file}: cannot be read: {reason}{other}") from None
 
 
 def _together(reader: pa.csv.CSVStreamingReader) -> Iterator[list[pa.RecordBatch]]:
@@ -82,6 +84,14 @@ def _together(reader: pa.csv.CSVStreamingReader) -> Iterator[list[pa.RecordBatch
             batches = []
     if batches:
         yield batches
+
+
+def _in_one_line(block: pl.DataFrame) -> pl.DataFrame:
+    """Line ends within fields become spaces, as in other formats: to the pipeline a line is a row."""
+    text = pl.all()
+    if not block.select(pl.any_horizontal(text.str.contains("\n", literal=True).any())).item():
+        return block
+    return block.with_columns(text.str.replace_all(r"[\r\n]+", " "))
 
 
 def _first_value(block: pl.DataFrame) -> str:

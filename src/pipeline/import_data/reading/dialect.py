@@ -156,6 +156,8 @@ def read_sample(file: Path, name: str, given: DialectOptions, size: int = SAMPLE
     while skipped < len(lines) and not lines[skipped].strip():
         skipped += 1
     lines = [line for line in lines[skipped:] if line.strip()]
+    if not lines:
+        raise UserError(f"{file}: no line below the {skipped} that are skipped; say another --skip")
     if len(content) == size and len(lines) > 2:
         lines.pop()  # cut off
     if not (given.delimiter or named or skipped) and cut_by_runs_of_spaces(lines):

@@ -123,9 +123,14 @@ def _read_workbook(
             if not has_header:
                 frame = pl.read_excel(file, **options, has_header=False)
                 return frame.rename(dict(zip(frame.columns, numbered(frame.width), strict=True))), chosen, skip or 0
-            skipped = _rows_above_header(workbook, chosen) if skip is None else skip
-            refuse_twice(file, _cells_of_header(workbook, chosen, skipped))
-            return pl.read_excel(file, **options, read_options={"header_row": skipped}), chosen, skipped
+            skipped = skip or 0
+            frame = pl.read_excel(file, **options, read_options={"header_row": skipped})
+            while skip is None and _is_title(frame.columns) and skipped < MOST_TITLE_ROWS:
+                skipped += 1
+                frame = pl.read_excel(file, **options, read_options={"header_row": skipped})
+            if any(re.sub(r"_\d+$", "", name) in {*frame.columns} - {name} for name in frame.columns):
+                refuse_twice(file, _cells_of_header(workbook, chosen, skipped, frame.columns[0]))
+            return frame, chosen, skipped
     except fastexcel.FastExcelError as error:
         raise ValueError(str(error).partition("\n")[0]) from None
     listed = ", ".join(map(repr, names))
@@ -134,21 +139,16 @@ def _read_workbook(
     raise UserError(f"{file}: no sheet {sheet!r}; --sheet may be {listed}")
 
 
-def _rows_above_header(workbook: Any, sheet: str) -> int:
-    """How many rows hold a title and nothing else, or nothing at all."""
-    for row in range(MOST_TITLE_ROWS):
-        names = [column.name for column in workbook.load_sheet(sheet, header_row=row, n_rows=1).available_columns()]
-        if len(names) < 2 or not all(map(is_unnamed, names[1:])):
-            return row
-    return 0
+def _is_title(names: list[str]) -> bool:
+    """Whether a row holds one cell, or none, where a header has several."""
+    return len(names) > 1 and all(map(is_unnamed, names[1:]))
 
 
-def _cells_of_header(workbook: Any, sheet: str, row: int) -> list[str]:
-    """The header as it is written: the reader makes a column's name another where it is there twice."""
-    names = [column.name for column in workbook.load_sheet(sheet, header_row=row, n_rows=1).available_columns()]
+def _cells_of_header(workbook: Any, sheet: str, row: int, first: str) -> list[str]:
+    """The header as it is written: the reader calls the second `x` of a sheet `x_1`, as others call theirs."""
     rows = workbook.load_sheet(sheet, header_row=None, n_rows=row + 1, dtypes="string").to_polars().rows()
     # Empty rows above the first are no rows here.
-    cells = next((cells for cells in reversed(rows) if cells and cells[0] == names[0]), ())
+    cells = next((cells for cells in reversed(rows) if cells and cells[0] == first), ())
     return [cell.strip() for cell in cells if cell and cell.strip()]
 
 
