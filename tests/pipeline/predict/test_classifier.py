@@ -1,6 +1,5 @@
 """Rows to labels: where a recording ends, and what a row must be."""
 
-import json
 import shutil
 
 import numpy as np
@@ -8,13 +7,14 @@ import pytest
 
 from pipeline.predict.classifier import Classifier
 from trackstack import UserError
+from trackstack.core.files import read_json, sealed, write_json
 
 
 def test_without_groups_the_series_alone_ends_a_recording(model, tmp_path):
     shutil.copytree(model, tmp_path / "model")
     assert Classifier(tmp_path / "model").key_columns() == ["subject", "recording"]
     file = tmp_path / "model/model.json"
-    file.write_text(json.dumps(json.loads(file.read_text()) | {"group": None}))
+    write_json(file, sealed(read_json(file, "") | {"group": None}))
     assert Classifier(tmp_path / "model").key_columns() == ["recording"]
 
 
