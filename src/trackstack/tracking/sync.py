@@ -12,6 +12,7 @@ import contextlib
 import gc
 import json
 import os
+import re
 import sys
 import threading
 import time
@@ -34,6 +35,8 @@ FOLLOW_SECONDS, LONGEST_PAUSE, RETRY_SECONDS = 5.0, 30.0, 300.0
 CPU_SHARE = 0.02  # of a core, in the long run: on many machines a busy neighbour makes a core slower
 PREPARE_POLL_SECONDS = 0.1
 RUN_PATIENCE, DATABASE_PATIENCE = 60.0, 300.0
+SQLALCHEMY = re.compile(r" \[SQL: | \(Background on this error")
+"""What MLflow's errors go on with: a page of SQL, and an address."""
 
 
 class Delivery:
@@ -160,7 +163,7 @@ class Delivery:
         try:
             return action(*arguments)
         except Exception as error:  # whatever a back end does, the others and the run go on
-            reason = " ".join(describe_error(error).split()).partition(" [SQL: ")[0][:300] or type(error).__name__
+            reason = SQLALCHEMY.split(" ".join(describe_error(error).split()))[0][:300] or type(error).__name__
             if DAMAGED.search(reason) and MEND not in reason:
                 reason += f"; {MEND}"
             self.problems[name], self._failed[name] = reason, time.monotonic()

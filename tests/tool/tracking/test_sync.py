@@ -61,5 +61,8 @@ def test_a_series_that_gets_through_does_not_hide_one_that_did_not(tmp_path):
         journal.close()
     delivery = Delivery(folder)
     delivery.deliver_points()
-    assert delivery.problems == {"sqlite": f"{tmp_path / 'notes.db'}: file is not a database"}
+    assert list(delivery.problems) == ["sqlite"]
+    assert delivery.problems["sqlite"].startswith(
+        f"{tmp_path / 'notes.db'}: damaged (file is not a database); type: "
+    )
     assert len(in_sqlite(tmp_path)) == 1
