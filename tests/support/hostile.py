@@ -90,6 +90,8 @@ OTHERS = ("a symlink", "a file that is not UTF-8", "a folder of a larger reposit
 SETTINGS = [*PERSONS, *FOLDERS, *OTHERS]
 REFUSED = ("not UTF-8", "braces")
 """Where DVC fails at its first stage, whatever one does; trackstack says so before anything starts."""
+ADDRESSES = ("#, % and ;", "a newline")
+"""Where `dvc exp run --temp` and `--queue` fail, which make an address of the path without quoting it."""
 
 
 def enter(setting: str, project: Path, place: Path) -> Case:

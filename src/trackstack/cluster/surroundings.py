@@ -161,6 +161,9 @@ def _folders() -> Iterator[Finding]:
     """What the names of folders cost, and whether the person's own can be written."""
     if why := unusable_folder(Path.cwd()):
         yield Finding("folder name", "fail", str(Path.cwd()), why)
+    elif any(sign in str(Path.cwd()) for sign in "#%?\n"):
+        found = f"{str(Path.cwd())!r}: dvc exp run --temp and --queue fail here"
+        yield Finding("folder name", "warn", found, "dvc exp run and trackstack sweep work; or rename it")
     elif os.pathsep in str(Path.cwd()):
         yield Finding("folder name", "warn", str(Path.cwd()), "a colon cannot stand in PATH: make venv fails here")
     seen = Path(os.environ.get("PWD", "."))

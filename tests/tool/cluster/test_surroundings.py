@@ -93,7 +93,7 @@ def test_a_folder_says_what_its_name_costs(here, tmp_path, monkeypatch):
     (tmp_path / "link").symlink_to(here)
     monkeypatch.setenv("PWD", str(tmp_path / "link"))
     assert named(surroundings._folders)["folder name"][0] == "ok"
-    for name, verdict in (("a:b", "warn"), ("{a}", "fail"), (os.fsdecode(b"\xe9"), "fail")):
+    for name, verdict in (("a:b", "warn"), ("a#b", "warn"), ("{a}", "fail"), (os.fsdecode(b"\xe9"), "fail")):
         (tmp_path / name).mkdir()
         monkeypatch.chdir(tmp_path / name)
         assert named(surroundings._folders)["folder name"][0] == verdict
