@@ -6,7 +6,7 @@ import signal
 import subprocess
 
 import pytest
-from support.hostile import ADDRESSES, REFUSED, SETTINGS, build_line, enter, recorded
+from support.hostile import ADDRESSES, NOT_CLONED, NOT_LAUNCHED, REFUSED, SETTINGS, build_line, enter, recorded
 from support.projects import run_in
 from support.shared import built_once
 from support.sweeps import experiments
@@ -81,7 +81,7 @@ def test_a_command_works_or_is_refused_by_one_line(cell, case, request):
     if command == "ui":
         assert served(case), "MLflow or TensorBoard answers"
         return
-    refused = setting in REFUSED and command != "predict"
+    refused = setting in refusals(command)
     done = run_in(case.folder, COMMANDS[command], expect=None, env=case.environment)
     output = done.stdout + done.stderr
     assert "Traceback" not in output, output
@@ -96,6 +96,12 @@ def test_a_command_works_or_is_refused_by_one_line(cell, case, request):
     if command not in OF_THE_PIPELINE:
         assert recorded(case.folder) == 1, output
         assert len(experiments(case.folder)) == (command not in ("repro", "submit"))
+
+
+def refusals(command):
+    """The settings under which a command cannot work, and says so."""
+    more = {"sweep --local": NOT_CLONED, "--pinned": NOT_CLONED, "sweep": NOT_LAUNCHED, "submit": NOT_LAUNCHED}
+    return () if command == "predict" else (*REFUSED, *more.get(command, ()))
 
 
 def served(case):
