@@ -74,6 +74,8 @@ def make_clone(origin: Path, commit: str, folder: Path, cache: Path) -> Path:
 def folder_in_git(root: Path) -> Path:
     """Where in its git repository a DVC repository lies; UserError unless this is the root of one, in git."""
     refuse_unusable_folder(root)
+    if "\n" in str(root.absolute()):
+        raise UserError(f"{str(root.absolute())!r}: git shares no objects of a path with a line end; rename it")
     if not (root / ".dvc").is_dir():
         raise UserError(f"{root}: no DVC repository; run this where .dvc lies, or make one: dvc init")
     return Path(git(root, "rev-parse", "--show-prefix"))

@@ -21,6 +21,7 @@ from trackstack.cluster.clones import (
     EXPERIMENT,
     cache_folder,
     experiment_name,
+    folder_in_git,
     pinned_clone,
     present_commit,
     push_experiment,
@@ -142,6 +143,8 @@ def main(arguments: list[str]) -> int:
     rest = [argument for argument in arguments if argument != "--pinned"]
     try:
         refuse_unusable_folder(Path.cwd())
+        if work is repro_pinned:
+            folder_in_git(Path.cwd())
         print_beginning()
         with Supervisor() as supervisor:
             result = supervisor.carry_out(lambda: work(supervisor, rest))

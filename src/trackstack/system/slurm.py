@@ -20,6 +20,8 @@ GPU_REQUEST = "SBATCH_GPUS_PER_NODE"
 OUTER_JOB = re.compile(r"SLURM_(?!CONF$|CLUSTERS$|CLUSTER_NAME$)|SRUN_")
 """Variables of the job that this process runs in: sbatch would hand on its CPU binding, memory and the like."""
 KILL_ON_INVALID_DEPENDENCY = "--kill-on-invalid-dep=yes"
+PATTERN = re.compile(r"%\w|[\\\n]")
+"""In the name of a folder, what Slurm takes for a job's number or name: such a job ends as JobLaunchFailure."""
 NO_CLUSTER = (
     "is this a login node of the cluster? Without one: dvc repro, trackstack sweep --local, trackstack ui --local"
 )
@@ -177,7 +179,9 @@ def refuse_without_slurm(instead: str) -> None:
 
 
 def refuse_without_script(script: Path) -> None:
-    """UserError where a script of the repository is missing."""
+    """UserError where a script of the repository is missing, or Slurm could launch no job in this folder."""
+    if PATTERN.search(str(Path.cwd())):
+        raise UserError(f"{str(Path.cwd())!r}: Slurm launches no job in it: %1, %x and \\ are its own; rename it")
     if not script.exists():
         raise UserError(f"{script}: no such file here; trackstack init writes it, in the root of the checkout")
 
