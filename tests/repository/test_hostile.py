@@ -100,7 +100,12 @@ def test_a_command_works_or_is_refused_by_one_line(cell, case, request):
 
 def refusals(command):
     """The settings under which a command cannot work, and says so."""
-    more = {"sweep --local": NOT_CLONED, "--pinned": NOT_CLONED, "sweep": NOT_LAUNCHED, "submit": NOT_LAUNCHED}
+    more = {
+        "sweep --local": NOT_CLONED,
+        "--pinned": NOT_CLONED,
+        "sweep": (*NOT_CLONED, *NOT_LAUNCHED),
+        "submit": NOT_LAUNCHED,
+    }
     return () if command == "predict" else (*REFUSED, *more.get(command, ()))
 
 

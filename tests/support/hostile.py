@@ -92,7 +92,7 @@ REFUSED = ("not UTF-8", "braces")
 """Where DVC fails at its first stage, whatever one does; trackstack says so before anything starts."""
 NOT_CLONED = ("a newline",)
 """Where git cannot share a folder's objects, for sweeps and pinned jobs."""
-NOT_LAUNCHED = ("#, % and ;", "quotes and $", "a newline")
+NOT_LAUNCHED = ("#, % and ;", "quotes and $")
 """Where Slurm launches no job, since `%2` and a backslash are its own."""
 ADDRESSES = ("#, % and ;", "a newline")
 """Where `dvc exp run --temp` and `--queue` fail, which make an address of the path without quoting it."""

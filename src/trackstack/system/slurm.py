@@ -20,7 +20,7 @@ GPU_REQUEST = "SBATCH_GPUS_PER_NODE"
 OUTER_JOB = re.compile(r"SLURM_(?!CONF$|CLUSTERS$|CLUSTER_NAME$)|SRUN_")
 """Variables of the job that this process runs in: sbatch would hand on its CPU binding, memory and the like."""
 KILL_ON_INVALID_DEPENDENCY = "--kill-on-invalid-dep=yes"
-PATTERN = re.compile(r"%\w|[\\\n]")
+PATTERN = re.compile(r"%\w|\\")
 """In the name of a folder, what Slurm takes for a job's number or name: such a job ends as JobLaunchFailure."""
 NO_CLUSTER = (
     "is this a login node of the cluster? Without one: dvc repro, trackstack sweep --local, trackstack ui --local"
