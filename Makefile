@@ -69,11 +69,11 @@ $(VENV)/.installed: requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("make: Python >= 3.11 is needed, not " + sys.version.split()[0] + "; try: make PYTHON=python3.12")'
 	@[ -z "$(TORCH_BUILD)" ] || [ -n "$(TORCH_WHEELS)" ] || { echo "make: this cluster's GPUs need torch's $(TORCH_BUILD) \
 	  build; set TORCH_WHEELS to the address that PyTorch's installation page gives, without $(TORCH_BUILD)" >&2; exit 1; }
-	@mkdir -p $(VENV); $(if $(ALONE),$(ALONE) --nonblock true || echo "Waiting for another make venv to end";) \
-	  $(ALONE) $(MAKE) --no-print-directory install
+	@mkdir -p $(VENV); $(if $(FLOCK),$(FLOCK) --nonblock $(VENV)/.lock true || echo "Waiting for another make venv to end";) \
+	  $(if $(FLOCK),$(FLOCK) $(VENV)/.lock) $(MAKE) --no-print-directory install
 
 # Two at once would write into each other's files; the second one waits, and then finds all done.
-ALONE := $(if $(shell command -v flock),flock $(VENV)/.lock)
+FLOCK := $(shell command -v flock)
 
 install:
 	@[ -e $(VENV)/.installed ] && [ $(VENV)/.installed -nt requirements.lock ] && [ $(VENV)/.installed -nt pyproject.toml ] || { \

@@ -64,7 +64,7 @@ def _runs(name: str, command: list[str], todo: str, otherwise: str = "fail") -> 
         why = "not found" if isinstance(error, FileNotFoundError) else "does not answer"
         return Finding(name, otherwise, f"{command[0]}: {why}", todo)
     answer = (done.stdout.strip() or done.stderr.strip() or "says nothing").splitlines()[-1]
-    return finding(name, done.returncode == 0, f"{answer[:200]}", todo, otherwise)
+    return finding(name, done.returncode == 0, answer[:200], todo, otherwise)
 
 
 def _python_path() -> Iterator[Finding]:
@@ -142,7 +142,7 @@ def _git() -> Iterator[Finding]:
     autocrlf = try_git(Path(), "config", "core.autocrlf", env={"GIT_CONFIG_COUNT": "0"})  # without our settings
     scripts = [path for path in Path("slurm").glob("*") if path.is_file() and b"\r\n" in path.read_bytes()]
     if scripts:
-        todo = "trackstack init writes .gitattributes; then git rm -rq --cached . && git reset --hard"
+        todo = "trackstack init writes .gitattributes; then sed -i 's/\\r$//' slurm/*"
         yield Finding("line ends", "fail", f"{scripts[0]} has those of Windows, and no shell runs it", todo)
     elif autocrlf == "true" and not Path(".gitattributes").exists():
         todo = "trackstack init writes .gitattributes, or git config core.autocrlf false"
