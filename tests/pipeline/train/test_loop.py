@@ -95,7 +95,7 @@ def test_training_can_start_from_the_weights_of_another_model(cache, choose, tmp
     assert all(torch.equal(weights[name], value) for name, value in model.state_dict().items())
     with pytest.raises(UserError, match=f"train.init_from.digest is 'x', but .* has '{digest}'"):
         start(folder, "x")
-    with pytest.raises(UserError, match=r"train\.init_from\.folder: nowhere/model\.safetensors cannot be read"):
+    with pytest.raises(UserError, match=r"train\.init_from\.folder: nowhere/model\.safetensors: no such file"):
         start("nowhere", "x")
 
 
