@@ -14,6 +14,7 @@ from pipeline.import_data.looking import looking
 from pipeline.import_data.printing import shorten, show_changes, show_plan, show_removal, show_samples, show_written
 from trackstack import UserError
 from trackstack.cli.printing import Json, print_json
+from trackstack.system.project import refuse_unusable_folder
 
 if TYPE_CHECKING:
     from pipeline.import_data.columns import ImportOptions
@@ -97,7 +98,7 @@ def _add(
     from pipeline.import_data.reading.dialect import read_samples, refuse_unused
 
     asks = not (yes or dry_run or as_json)
-    _refuse_to_ask(asks)
+    _refuse_to_start(asks)
     samples = read_samples(path, options.dialect)
     refuse_unused(options.dialect, samples)
     if not as_json:
@@ -141,7 +142,7 @@ def update(
     from pipeline.import_data.update import find_changes, keep_old_entry, original_options
 
     asks = not (yes or dry_run or as_json)
-    _refuse_to_ask(asks)
+    _refuse_to_start(asks)
     dataset = load_dataset(name)
     if not Path(dataset.path).is_dir():
         raise UserError(f"{dataset.path}: not here, so nothing to compare with; type: dvc pull {dataset.path}.dvc")
@@ -181,7 +182,7 @@ def remove(name: args.Name, yes: args.Yes = False, dry_run: args.DryRun = False,
     from pipeline.import_data.remove import remove as carry_out
 
     asks = not (yes or dry_run or as_json)
-    _refuse_to_ask(asks)
+    _refuse_to_start(asks)
     removal = plan_removal(name)
     back = f"git checkout HEAD -- data/catalog.yaml data/raw/{name}.dvc && dvc checkout data/raw/{name}.dvc"
     if not as_json:
@@ -225,7 +226,8 @@ def _each_once(values: list[str] | None) -> tuple[str, ...]:
     return tuple(dict.fromkeys(values or ()))
 
 
-def _refuse_to_ask(asks: bool) -> None:
+def _refuse_to_start(asks: bool) -> None:
+    refuse_unusable_folder(Path())
     if asks and not sys.stdin.isatty():
         raise UserError("stdin is no terminal, so nobody can be asked: add --yes (or --dry-run)")
 
