@@ -79,7 +79,9 @@ def _put_damaged_aside(database: Path) -> Iterator[str]:
         return
     free = (database.with_name(f"{database.name}.damaged-{number}") for number in itertools.count(1))
     aside = next(path for path in free if not path.exists())
-    database.rename(aside)
+    for ending in ("", "-journal", "-wal", "-shm"):  # SQLite would write the old one's changes into the new one
+        with contextlib.suppress(FileNotFoundError):
+            database.with_name(f"{database.name}{ending}").rename(aside.with_name(f"{aside.name}{ending}"))
     yield f"{database}: damaged ({reason}); moved to {aside.name}; type: trackstack sync, which fills a new one"
 
 

@@ -105,8 +105,10 @@ def test_a_damaged_database_is_put_aside_and_filled_anew(home, how):
     if "sqlite" in said:
         assert str(database) in said
         database.chmod(0o644)
+        (home / "project.db-wal").touch()
         mended = trackstack(home, "repair")
         assert f"{database}: damaged (" in mended
+        assert not (home / "project.db-wal").exists(), "it belongs to the old one"
         assert trackstack(home, "sync").endswith("0 problems\n")
         assert sorted(point[:4] for point in points(home)) == sorted(point[:4] for point in delivered)
 
