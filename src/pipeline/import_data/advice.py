@@ -10,6 +10,7 @@ import numpy as np
 from pipeline.import_data.columns import ImportOptions, list_some, quoted
 from pipeline.import_data.contents.values import NUMBER
 from pipeline.import_data.reading.dialect import Sample
+from pipeline.import_data.suitability import MIN_GROUPS
 from pipeline.import_data.survey import LARGEST_FLOAT32, ColumnSurvey
 
 RARE = 0.1
@@ -20,7 +21,6 @@ MIN_ROWS = 10
 """Fewer rows do not show that a column identifies them."""
 FEWEST_LEVELS = 1000
 """A column whose range has fewer steps of float32 has lost what it may tell."""
-MIN_GROUPS = 3
 CALLED_PERSON = re.compile(
     r"(?i)(.*[_ .-])?(person|subjects?|subj|participants?|probands?|patients?|pat|pid|sid|user|customer|animal|mouse|"
     r"rat|monkey|speaker|rider|child|student|pupil|athlete|volunteer|donor|rater)"

@@ -134,33 +134,15 @@ CASES = [
         rows_of(with_x(1.5, 1.5, 2.5, 3.5, 4.5, "1.200")),
     ),
     # Numbers that are none to the pipeline.
-    Case(
-        "beyond",
-        with_x("1e39", 5, 7, 8, 9, 10),
-        rows_of(with_x("", 5, 7, 8, 9, 10)),
-        {"missing": "1e39"},
-        "'1e39' among",
-    ),
-    Case(
-        "beyond",
-        with_x("-1e400", 5, 7, 8, 9, 10),
-        rows_of(with_x("", 5, 7, 8, 9, 10)),
-        {"missing": "-1e400"},
-        "'-1e400' among",
-    ),
-    Case(
-        "beyond",
-        with_x("inf", 5, 7, 8, 9, 10),
-        rows_of(with_x("", 5, 7, 8, 9, 10)),
-        {"missing": "inf"},
-        "'inf' among",
-    ),
-    Case(
-        "beyond",
-        with_x("\u22125.5", 5, 7, 8, 9, 10),
-        rows_of(with_x("", 5, 7, 8, 9, 10)),
-        {"missing": "\u22125.5"},
-        "among numbers",
+    *(
+        Case(
+            "beyond",
+            with_x(number, 5, 7, 8, 9, 10),
+            rows_of(with_x("", 5, 7, 8, 9, 10)),
+            {"missing": number},
+            f"{number!r} among numbers",
+        )
+        for number in ("1e39", "-1e400", "inf", "\u22125.5")
     ),
     Case("truth", with_x("true", "FALSE", "True", "false", "true", "NA"), rows_of(with_x(1, 0, 1, 0, 1, ""))),
     # Words for missing values: in features ...
