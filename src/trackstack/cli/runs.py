@@ -73,6 +73,8 @@ def show(
         print_json(shown)
         return
     rows = [[name, shown[name]] for name in ("run", "name", "status", "error", "user") if shown[name] is not None]
+    if packages := (shown["environment"] or {}).get("packages"):
+        shown["environment"]["packages"] = f"{len(packages)}; --json names them"
     for part in ("metrics", "params", "tags", "data", "environment"):
         rows += [[f"{part}.{name}", value] for name, value in flatten(shown[part] or {}).items()]
     rows += [[f"artifact {record['kind']}", record["path"]] for record in shown["artifacts"]]

@@ -15,8 +15,6 @@ import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from packaging.requirements import InvalidRequirement, Requirement
-
 from trackstack import UserError
 from trackstack.cluster.clones import cache_folder
 from trackstack.cluster.findings import Finding, finding
@@ -25,11 +23,12 @@ from trackstack.system import slurm
 from trackstack.system.programs import run_program
 from trackstack.system.redaction import without_password
 from trackstack.tracking.environment import destinations, home
+from trackstack.tracking.packages import LOCK, difference, installed_packages, requirements
+from trackstack.tracking.sinks import is_installed
 
 NETWORK = ("nfs", "nfs4", "gpfs", "lustre", "beegfs", "ceph", "panfs", "cifs", "smb3", "fuse.glusterfs", "wekafs")
 CHECKPOINT_SECONDS = 10
 """What the trainer may take to write a checkpoint after TERM."""
-LOCK = Path("requirements.lock")
 REPRO = "slurm/repro.sh"
 TRY_LOCK = "import fcntl, sys; fcntl.lockf(open(sys.argv[1], 'r+'), fcntl.LOCK_EX | fcntl.LOCK_NB)"
 GPU_NAMES = ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"]
@@ -59,41 +58,22 @@ def _python() -> Iterator[Finding]:
 
 def _packages() -> Iterator[Finding]:
     """The packages of requirements.lock; without such a file, those that trackstack itself needs."""
-    if LOCK.exists():
-        source, lines = LOCK.name, LOCK.read_text(encoding="utf-8").splitlines()
+    if Path(LOCK).exists():
+        source, lines = LOCK, Path(LOCK).read_text(encoding="utf-8").splitlines()
         todo = "make venv" if Path("src/trackstack").is_dir() else f"pip install --requirement {LOCK}"
     else:
         source, lines = "trackstack's requirements", importlib.metadata.requires("trackstack") or []
         todo = "install trackstack again with pip: it brings what it needs"
-    requirements = list(_requirements(lines))
-    differing = [problem for requirement in requirements if (problem := _difference(requirement))]
-    found = "; ".join(differing[:5]) or f"{len(requirements)} as in {source}"
+    needed, installed = list(requirements(lines)), installed_packages()
+    differing = [problem for requirement in needed if (problem := difference(requirement, installed))]
+    found = "; ".join(differing[:5]) or f"{len(needed)} as in {source}"
     yield finding("packages", not differing, found, todo)
-
-
-def _requirements(lines: list[str]) -> Iterator[Requirement]:
-    """Those of the lines that name a package for this machine, without extras; options and hashes are passed over."""
-    for line in lines:
-        with contextlib.suppress(InvalidRequirement):
-            requirement = Requirement(line.split(" #")[0].rstrip("\\ "))
-            if requirement.marker is None or requirement.marker.evaluate({"extra": ""}):
-                yield requirement
-
-
-def _difference(requirement: Requirement) -> str | None:
-    try:
-        installed = importlib.metadata.version(requirement.name)
-    except importlib.metadata.PackageNotFoundError:
-        return f"{requirement.name} is not installed"
-    if requirement.specifier.contains(installed, prereleases=True):
-        return None
-    return f"{requirement.name} {installed}, not {str(requirement.specifier).removeprefix('==')}"
 
 
 def _back_ends() -> Iterator[Finding]:
     """Runs are delivered to back ends whose packages are optional."""
     chosen = [name for name in destinations(home()) if name != "sqlite"]
-    missing = [name for name in chosen if _difference(Requirement(name))]
+    missing = [name for name in chosen if not is_installed(name)]
     todo = f"pip install 'trackstack[{','.join(missing)}]', or leave them out of TRACKSTACK_SINKS"
     found = f"{', '.join(missing)}: not installed" if missing else ", ".join(["sqlite", *chosen])
     yield finding("back ends", not missing, found, todo, "warn")

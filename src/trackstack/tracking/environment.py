@@ -7,15 +7,22 @@ import platform
 import re
 import socket
 import sys
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from trackstack.core.dvc_yaml import dvc_root
 from trackstack.system.git import try_git, user_name
 from trackstack.system.redaction import without_password
+from trackstack.tracking.packages import drift, installed_packages
 from trackstack.tracking.sinks import is_installed
 
-PACKAGES = ("torch", "numpy", "safetensors", "pyarrow", "polars", "scikit-learn", "dvc", "mlflow")
+DECISIVE_VARIABLES = re.compile(
+    r"\w+_NUM_THREADS|OMP_\w+|MKL_\w+|KMP_\w+|(ONE)?DNN_\w+|ATEN_CPU_CAPABILITY|CUBLAS_WORKSPACE_CONFIG"
+    r"|PYTHONHASHSEED|CUDA_VISIBLE_DEVICES|TF_(DETERMINISTIC|CUDNN|ENABLE)_\w+|XLA_FLAGS|JAX_\w+"
+    r"|(TORCH|PYTORCH)_\w+|NCCL_ALGO|LC_ALL|LANG|TZ"
+)
+"""The environment variables that can change the bits of a result; their values are recorded."""
+CONTAINER_VARIABLES = ("APPTAINER_CONTAINER", "SINGULARITY_CONTAINER", "CONTAINER_IMAGE")
 
 
 def home() -> Path:
@@ -66,15 +73,27 @@ def mlflow_uri(home: Path) -> str:
 
 
 def environment(device: str) -> dict[str, Any]:
-    """User, host, versions and device of this process."""
-    return {
+    """User, host, device, and whatever of this process and its machine can change the bits of a result.
+
+    `drift` is there where the repository has a requirements.lock: how the packages differ from it.
+    """
+    packages = installed_packages()
+    known = {
         "user": user_name(),
         "host": socket.gethostname(),
+        "device": device,
         "python": platform.python_version(),
         "platform": platform.platform(),
-        "device": device,
-        "packages": {name: installed for name in PACKAGES if (installed := _version(name))},
+        "processor": _first_match(Path("/proc/cpuinfo"), r"model name\s*: (.+)"),
+        "cores": len(os.sched_getaffinity(0)),
+        "driver": _first_match(Path("/proc/driver/nvidia/version"), r"Kernel Module\s+(?:for \S+\s+)?([\d.]+)"),
+        "modules": [module for module in os.environ.get("LOADEDMODULES", "").split(":") if module],
+        "container": next(filter(None, map(os.environ.get, CONTAINER_VARIABLES)), None),
+        "variables": {name: os.environ[name] for name in sorted(os.environ) if DECISIVE_VARIABLES.fullmatch(name)},
+        "packages": packages,
+        "drift": drift(dvc_root(Path.cwd()) or Path.cwd(), packages),
     }
+    return {name: value for name, value in known.items() if value not in (None, [])} | {"packages": packages}
 
 
 def tags() -> dict[str, str]:
@@ -92,8 +111,10 @@ def tags() -> dict[str, str]:
     return {name: value for name, value in known.items() if value}
 
 
-def _version(package: str) -> str | None:
+def _first_match(file: Path, pattern: str) -> str | None:
+    """The group of a pattern in a file of the kernel; None where there is no such file."""
     try:
-        return version(package)
-    except PackageNotFoundError:
+        match = re.search(pattern, file.read_text(encoding="utf-8", errors="replace"))
+    except OSError:
         return None
+    return match[1] if match else None

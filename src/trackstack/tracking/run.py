@@ -26,6 +26,7 @@ from trackstack.tracking.child import longest_wait, start_child, wait_for_child
 from trackstack.tracking.environment import destinations, environment, home, tags
 from trackstack.tracking.journal import Journal, now
 from trackstack.tracking.monitor import Monitor
+from trackstack.tracking.packages import LOCK
 from trackstack.tracking.series import RunFolder
 from trackstack.tracking.snapshot import keep_source
 
@@ -144,6 +145,7 @@ def start_run(
     take_lease(folder)
     series = series or _unfinished_series(folder, stage)
     run = Run(folder, Journal(folder))
+    surroundings = environment(device)
     start = {
         "type": "start",
         "time": now(),
@@ -156,10 +158,11 @@ def start_run(
         "tags": tags() | _source_tag(run, series) | (extra_tags or {}),
         "data": data,
         "upstream": _upstream(),
-        "environment": environment(device),
+        "environment": surroundings,
         "destinations": destinations(home()),
     }
     run._begin(redact(start))
+    _warn_of_drift(surroundings.get("drift"))
     child = start_child(folder) if start["destinations"] else None
     with _recorded_end(run, child, patience):
         yield run
@@ -184,6 +187,12 @@ def _recorded_end(run: Run, child: subprocess.Popen | None, patience: float) -> 
         if child and status != "interrupted":
             elsewhere = home().resolve() != Path.cwd().resolve()
             wait_for_child(child, run.folder, run.attempt, patience, whole=elsewhere)
+
+
+def _warn_of_drift(drift: list[str] | None) -> None:
+    if drift:
+        more = f" and {len(drift) - 3} more" if len(drift) > 3 else ""
+        _warn(f"packages are not those of {LOCK}: {'; '.join(drift[:3])}{more}; pip install --requirement {LOCK}")
 
 
 def _upstream() -> dict[str, Any] | None:
