@@ -31,6 +31,12 @@ def when(seconds: float | None) -> str:
     return "" if seconds is None else time.strftime("%Y-%m-%d %H:%M", time.localtime(seconds))
 
 
+def verdict_text(verdict: dict[str, Any]) -> str:
+    """The verdict of a reproduction in a line: how it came out, by whom, where and when."""
+    cause = f" ({verdict['cause']}: {verdict['detail']})" if verdict["cause"] else ""
+    return f"{verdict['verdict']}{cause}, by {verdict['by']} on {verdict['host']}, {when(verdict['time'])}"
+
+
 def number(value: float | None) -> str:
     """Four digits, or nothing."""
     return "" if value is None else f"{value:.4g}"

@@ -16,6 +16,7 @@ from trackstack.cli.printing import (
     print_table,
     seconds,
     state,
+    verdict_text,
     warn_of_damage,
     when,
 )
@@ -78,6 +79,7 @@ def show(
     for part in ("metrics", "params", "tags", "data", "environment"):
         rows += [[f"{part}.{name}", value] for name, value in flatten(shown[part] or {}).items()]
     rows += [[f"artifact {record['kind']}", record["path"]] for record in shown["artifacts"]]
+    rows += [["reproduced", verdict_text(verdict)] for verdict in shown["verdicts"]]
     print_table(["what", "value"], rows)
 
 

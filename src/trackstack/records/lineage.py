@@ -109,20 +109,20 @@ def _verified(items: list[Item], root: Path, commit: str | None) -> Iterator[Lin
     # The commit that keeps the run's source holds what git tracked, and small new files.
     if missing and commit and try_git(root, "cat-file", "-t", commit) == "commit":
         with Repo(str(root), rev=commit) as repo:
-            verdicts |= {item: f"{MATCHES}, in git" for item in missing if _hash_of(repo, item) == item.value}
+            verdicts |= {item: f"{MATCHES}, in git" for item in missing if hash_of(repo, item) == item.value}
     for item, verdict in verdicts.items():
         wrong = f"missing: not here, in DVC's cache or in git; dvc pull {item.path} may bring it"
         yield Link(item.what, item.path, item.value, verdict or wrong)
 
 
 def _here_or_in_cache(repo: Any, item: Item) -> str | None:
-    if _hash_of(repo, item) == item.value:
+    if hash_of(repo, item) == item.value:
         return MATCHES
     cache = repo.cache.local if item.algorithm == "md5" else repo.cache.legacy
     return f"{MATCHES}, in DVC's cache" if _is_whole(cache, item.value) else None
 
 
-def _hash_of(repo: Any, item: Item) -> str | None:
+def hash_of(repo: Any, item: Item) -> str | None:
     """What DVC would record of a path now; None where there is nothing, or where it cannot be read."""
     from dvc_data.hashfile.build import build
 

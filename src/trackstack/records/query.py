@@ -11,6 +11,7 @@ from urllib.parse import quote
 from trackstack import UserError, describe_error
 from trackstack.core.dvc_yaml import DVC_LOCK, overlap
 from trackstack.core.files import write_json
+from trackstack.records.verdicts import verdicts_on
 from trackstack.system.git import try_git, user_name
 from trackstack.system.lease import is_live
 from trackstack.tracking.db import DAMAGED, what_is_wrong
@@ -86,7 +87,10 @@ def show_run(home: Path, key: str) -> dict[str, Any]:
     kept = ("params", "tags", "data", "environment")
     artifacts = [{name: record[name] for name in ("kind", "path", "digest")} for record in run.series.artifacts]
     damage = _damage_of(run, read_run(run.series.folder).damage)
-    return _row(run) | damage | {name: start.get(name) for name in kept} | {"artifacts": artifacts}
+    verdicts = verdicts_on(run.series)
+    return (
+        _row(run) | damage | {name: start.get(name) for name in kept} | {"artifacts": artifacts, "verdicts": verdicts}
+    )
 
 
 def compare_runs(home: Path, keys: list[str]) -> list[dict[str, Any]]:

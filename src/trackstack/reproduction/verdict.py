@@ -1,0 +1,192 @@
+"""The verdict on a reproduced run: pure functions from what was recorded and what came out.
+
+Of each stage: `identical` (every output, byte for byte), `equal` (figures within the tolerance) or `differs`, with
+the first cause of this order: code, parameters, data, environment, or none of them, which is chance.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from pathlib import PurePosixPath
+from typing import Any, NamedTuple
+
+from trackstack.tracking.params import flatten
+
+IDENTICAL, EQUAL, DIFFERS = "identical", "equal", "differs"
+VERDICTS = (IDENTICAL, EQUAL, DIFFERS)
+"""From the best to the worst."""
+FIGURES = "figures of the run"
+CODE_SUFFIXES = {
+    *(
+        ".awk",
+        ".bash",
+        ".c",
+        ".cc",
+        ".cpp",
+        ".cu",
+        ".h",
+        ".hpp",
+        ".ipynb",
+        ".java",
+        ".jl",
+        ".js",
+        ".lua",
+        ".m",
+        ".pl",
+    ),
+    *(".py", ".pyx", ".r", ".rs", ".sh", ".sql", ".ts"),
+}
+NOT_COMPARED = ("host", "user", "drift")
+"""Of the environment: they name a place, or follow from the rest."""
+ENVIRONMENT_ORDER = (
+    "python",
+    "packages",
+    "variables",
+    "driver",
+    "device",
+    "processor",
+    "cores",
+    "container",
+    "modules",
+)
+
+
+class Outcome(NamedTuple):
+    """One output of a stage, or the figures or a file of its record, beside what it was."""
+
+    what: str
+    verdict: str
+    detail: str = ""
+    has_figures: bool = True
+    """Whether its content could be compared as numbers: bytes alone say nothing of how far apart they are."""
+
+
+class StageVerdict(NamedTuple):
+    """How a stage came out, and why not as it was."""
+
+    stage: str
+    verdict: str
+    outcomes: list[Outcome]
+    cause: str | None = None
+    detail: str = ""
+
+
+class Inputs(NamedTuple):
+    """What a stage was given: its entry of dvc.lock, as far as it was recorded."""
+
+    command: str | None
+    params: dict[str, Any]
+    """By `file:name`."""
+    code: dict[str, str]
+    """Hash by path."""
+    data: dict[str, str]
+
+
+def inputs_of(entry: dict[str, Any], data_paths: Collection[str]) -> Inputs:
+    """The inputs that an entry of dvc.lock names.
+
+    Args:
+        data_paths: what DVC tracks, and what stages make; of other dependencies the suffix tells code from data.
+    """
+    params = {
+        f"{file}:{name}": value
+        for file, values in entry.get("params", {}).items()
+        for name, value in flatten(values).items()
+    }
+    hashes = {dep["path"]: dep.get("md5", "") for dep in entry.get("deps", [])}
+    code = {path: value for path, value in hashes.items() if path not in data_paths and _is_code(path)}
+    return Inputs(entry.get("cmd"), params, code, {path: value for path, value in hashes.items() if path not in code})
+
+
+def _is_code(path: str) -> bool:
+    """A file with a suffix of code, or a name without one, which is a folder's or a program's."""
+    return PurePosixPath(path).suffix.lower() in CODE_SUFFIXES | {""}
+
+
+def judge_stage(
+    stage: str, outcomes: list[Outcome], expected: Inputs | None, found: Inputs, environment: list[str]
+) -> StageVerdict:
+    """The verdict on a stage.
+
+    Args:
+        expected: what it was given in the recorded run; None where nobody has recorded it.
+        environment: how the environment differs, a text each.
+    """
+    verdict = _worst(outcomes)
+    if verdict == IDENTICAL:
+        return StageVerdict(stage, verdict, outcomes)
+    return StageVerdict(stage, verdict, outcomes, *first_cause(expected, found, environment))
+
+
+def _worst(outcomes: list[Outcome]) -> str:
+    """Where bytes differ that nobody can read as figures, the figures of the run's record count in their place."""
+    recorded = [outcome.verdict for outcome in outcomes if outcome.what == FIGURES]
+    judged = [
+        EQUAL
+        if outcome.verdict == DIFFERS and not outcome.has_figures and recorded and DIFFERS not in recorded
+        else outcome.verdict
+        for outcome in outcomes
+    ]
+    return max(judged, key=VERDICTS.index, default=IDENTICAL)
+
+
+def first_cause(expected: Inputs | None, found: Inputs, environment: list[str]) -> tuple[str, str]:
+    """The first that differs, and what of it."""
+    if expected is not None:
+        code = _differing(expected.code, found.code)
+        if expected.command is not None and expected.command != found.command:
+            code.insert(0, f"its command was {expected.command!r}")
+        params = [
+            f"{name}: {_brief(expected.params.get(name))}, now {_brief(found.params.get(name))}"
+            for name in _differing(expected.params, found.params)
+        ]
+        for cause, differing in (
+            ("code", code),
+            ("parameters", params),
+            ("data", _differing(expected.data, found.data)),
+        ):
+            if differing:
+                return cause, _some(differing)
+    if environment:
+        return "environment", _some(environment)
+    return "chance", "code, parameters, data and environment are as recorded"
+
+
+def environment_differences(expected: dict[str, Any], found: dict[str, Any]) -> list[str]:
+    """How the environment of a run differs from a recorded one: a text for each package and setting.
+
+    What was not recorded, as in the record of an older trackstack, is not compared.
+    """
+    texts = []
+    for part in [*ENVIRONMENT_ORDER, *sorted(set(expected) - {*ENVIRONMENT_ORDER, *NOT_COMPARED})]:
+        before, now = expected.get(part), found.get(part)
+        if before == now or (part not in expected and part != "variables"):
+            continue
+        if isinstance(before, dict) or isinstance(now, dict):
+            before, now = before or {}, now or {}
+            texts += [
+                f"{name} {before.get(name, 'not there')}, now {now.get(name, 'not there')}"
+                for name in _differing(before, now)
+            ]
+        else:
+            texts.append(f"{part} {_brief(before)}, now {_brief(now)}")
+    return texts
+
+
+def overall(stages: list[StageVerdict]) -> str:
+    """The worst of the stages' verdicts."""
+    return max((stage.verdict for stage in stages), key=VERDICTS.index, default=IDENTICAL)
+
+
+def _differing(expected: dict[str, Any], found: dict[str, Any]) -> list[str]:
+    return [name for name in sorted({*expected, *found}) if expected.get(name) != found.get(name)]
+
+
+def _brief(value: Any) -> str:
+    text = str(value)
+    return text if len(text) <= 60 else f"{text[:60]}…"
+
+
+def _some(texts: list[str], most: int = 5) -> str:
+    more = f"; and {len(texts) - most} more" if len(texts) > most else ""
+    return "; ".join(texts[:most]) + more
