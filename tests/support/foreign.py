@@ -89,7 +89,7 @@ def build_linear(place: Path) -> None:
     params = {"data": {"rows": 20, "seed": 0}, "train": {"lr": 0.1, "seed": 0, "epochs": 3, "pause": 0.0}}
     files = {"prepare.py": PREPARE, "train.py": TRAIN, "evaluate.py": EVALUATE, "dvc.yaml": LINEAR}
     files |= {"params.json": json.dumps(params, indent=4), "data/README": "Made by prepare.py"}
-    _commit(place, files)
+    commit_files(place, files)
 
 
 def change(linear: Path, **sections: dict) -> None:
@@ -159,10 +159,10 @@ def build_shapes(place: Path) -> None:
     files |= {"scripts/draw.sh": DRAW, "scripts/measure.sh": MEASURE, "raw/README": "Made by draw.sh"}
     files |= {"report/summary.py": SUMMARY, "report/settings.toml": "digits = 1\n"}
     run_in(place, "git init -q -b main")
-    _commit(place / SHAPES_FOLDER, files)
+    commit_files(place / SHAPES_FOLDER, files)
 
 
-def _commit(place: Path, files: dict[str, str]) -> None:
+def commit_files(place: Path, files: dict[str, str]) -> None:
     """A repository whose pipeline has never run, with the slurm/ and the .gitignore that `trackstack init` writes."""
     for name, text in files.items():
         (place / name).parent.mkdir(parents=True, exist_ok=True)

@@ -31,6 +31,9 @@ def reproduce(
     tolerance: Annotated[
         float, typer.Option(min=0, help="The largest relative difference of figures that counts as equal.")
     ] = 1e-6,
+    on_slurm: Annotated[
+        bool, typer.Option("--on-slurm", help="As a job, with the resources of the run's stages.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Run a recorded run again from its exact source, and say of each stage: identical, equal, or what differs first.
@@ -38,13 +41,26 @@ def reproduce(
     The verdict is kept in the run's record. Exit code 1 when something differs.
     """
     from trackstack.core.dvc_yaml import dvc_root
+    from trackstack.reproduction.expected import expected_of
     from trackstack.reproduction.reproduce import Options
     from trackstack.reproduction.reproduce import reproduce as make_again
+    from trackstack.reproduction.slurm_job import LOG, submit_reproduction
     from trackstack.reproduction.verdict import DIFFERS
     from trackstack.tracking.environment import home
 
     options = Options(stage, fresh_env, folder, tolerance)
     root = dvc_root(Path.cwd()) or Path.cwd()
+    if on_slurm:
+        expected = expected_of(run, home(), root)
+        flags = {"--fresh-env": fresh_env, "--json": as_json}
+        values = {"--stage": stage, "--in": folder and folder.absolute(), "--tolerance": tolerance}
+        arguments = [expected.series.key, *(name for name, given in flags.items() if given)]
+        arguments += [part for name, value in values.items() if value is not None for part in (name, str(value))]
+        job = submit_reproduction(list(expected.recorded), arguments, root)
+        typer.echo(
+            f"{expected.series.key}: job {job}; the verdict: {LOG.replace('%x', 'reproduce').replace('%j', job)}"
+        )
+        return
     verdict = make_again(run, home(), root, options, lambda line: typer.echo(line, err=True))
     if as_json:
         print_json(verdict)

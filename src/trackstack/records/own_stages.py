@@ -7,13 +7,17 @@ for there, compared with what the run did record, and kept with the run from the
 from __future__ import annotations
 
 import contextlib
+import itertools
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from trackstack import UserError
 from trackstack.core.dvc_yaml import locked_stages
 from trackstack.core.files import read_json, sealed, write_json
+from trackstack.core.params import load_yaml
 from trackstack.records.lineage import Item, hash_of, recorded_items
 from trackstack.records.rebuild import experiment_names, locked_stages_at
 from trackstack.system.git import try_git
@@ -32,10 +36,13 @@ def own_entries(series: Series, root: Path) -> dict[str, dict[str, Any]]:
         if all(record.get("stage") in kept for record in series.upstream):
             return kept
     found: dict[str, dict[str, Any]] = {}
-    for locked in _locks(series, root):
-        for record in series.upstream:
-            address = record.get("stage", "")
-            if address not in found and (entry := locked.get(address)) and _was_made_by(series, record, entry, root):
+    for record in series.upstream:
+        address = record.get("stage", "")
+        candidates = itertools.chain(
+            (locked.get(address) for locked in _locks(series, root)), _run_cache(root, record)
+        )
+        for entry in candidates:
+            if entry and address not in found and _was_made_by(series, record, entry, root):
                 found[address] = entry
     if found:
         with contextlib.suppress(OSError):  # somebody else's home: it is looked for again the next time
@@ -52,6 +59,20 @@ def _locks(series: Series, root: Path) -> Iterator[dict[str, dict[str, Any]]]:
         with contextlib.suppress(UserError):
             if revision and (commit := try_git(root, "rev-parse", "--verify", "--quiet", revision)):
                 yield dict(locked_stages_at(commit, root))
+
+
+def _run_cache(root: Path, record: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """The entries of DVC's run cache with the dependencies of a stage; none that had more than one outcome."""
+    from dvc.repo import Repo
+
+    with Repo(str(root)) as repo:
+        folder = Path(repo.stage_cache.cache_dir)
+    for inputs in sorted(folder.glob("*/*")):
+        outcomes = list(inputs.iterdir())
+        with contextlib.suppress(yaml.YAMLError, OSError, AttributeError, KeyError):
+            entry = load_yaml(outcomes[0]) if len(outcomes) == 1 else {}
+            if {dep["path"] for dep in entry.get("deps", [])} == set(record.get("deps", [])):
+                yield entry
 
 
 def _was_made_by(series: Series, record: dict[str, Any], entry: dict[str, Any], root: Path) -> bool:

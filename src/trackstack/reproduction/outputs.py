@@ -7,23 +7,23 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from trackstack.cluster.clones import cache_folder
 from trackstack.reproduction.figures import difference_of_files
 from trackstack.reproduction.verdict import DIFFERS, EQUAL, IDENTICAL, Outcome
+from trackstack.reproduction.workplace import Workplace
 
 
 def compare_output(
-    path: str, before: dict[str, Any], now: dict[str, Any], checkout: Path, tolerance: float
+    path: str, before: dict[str, Any], now: dict[str, Any], place: Workplace, tolerance: float
 ) -> Outcome:
     """The verdict on one output.
 
     Args:
         before, now: its entries in dvc.lock.
-        checkout: where it lies now; its DVC cache may have what it was.
+        place: where it lies now; DVC's cache may have what it was.
     """
     if before.get("md5") == now.get("md5"):
         return Outcome(path, IDENTICAL)
-    pairs = list(_differing_files(path, before, checkout))
+    pairs = list(_differing_files(path, before, place))
     differences = [
         difference_of_files(name, old, new) if old is not None and new is not None else None
         for name, old, new in pairs
@@ -38,10 +38,10 @@ def compare_output(
 
 
 def _differing_files(
-    path: str, before: dict[str, Any], checkout: Path
+    path: str, before: dict[str, Any], where: Workplace
 ) -> Iterator[tuple[str, bytes | None, bytes | None]]:
     """Name, bytes before and bytes now of each file that is not as it was; None where nobody has them."""
-    cache, place = cache_folder(checkout), checkout / path
+    cache, place = where.cache, where.checkout / path
     value = before.get("md5", "")
     if not value.endswith(".dir"):
         yield path, _object(cache, value), _bytes(place)

@@ -23,6 +23,7 @@ from trackstack.reproduction.verdict import (
     EQUAL,
     FIGURES,
     IDENTICAL,
+    NOT_RECORDED,
     Inputs,
     Outcome,
     environment_differences,
@@ -118,7 +119,7 @@ def judge(expected: Expected, place: Workplace, stages: list[str], tolerance: fl
             outcomes += _record_outcomes(expected.recorded[stage], recorded.get(stage), tolerance)
         inputs = _expected_inputs(expected, stage, data)
         verdicts.append(judge_stage(stage, outcomes, inputs, inputs_of(found.get(stage, {}), data), environment))
-    first = next((stage for stage in verdicts if stage.verdict != IDENTICAL), None)
+    first = next((stage for stage in verdicts if stage.cause), None)
     return {
         "verdict": overall(verdicts),
         "cause": first and first.cause,
@@ -154,11 +155,13 @@ def _outcomes(
     """Each output of a stage that was recorded, beside the one that lies in the workplace now."""
     before = {out["path"]: out for out in expected.entries.get(stage, {}).get("outs", [])}
     now = {out["path"]: out for out in entry.get("outs", [])}
+    if not before:
+        yield Outcome("outputs", NOT_RECORDED, "no dvc.lock has them any more", has_figures=False)
     for path in sorted(before):
         if path not in now:
-            yield Outcome(path, DIFFERS, "is no output any more", has_figures=True)
+            yield Outcome(path, DIFFERS, "is no output any more")
         else:
-            yield compare_output(path, before[path], now[path], place.checkout, tolerance)
+            yield compare_output(path, before[path], now[path], place, tolerance)
 
 
 def _record_outcomes(before: Recorded, again: Recorded | None, tolerance: float) -> Iterator[Outcome]:

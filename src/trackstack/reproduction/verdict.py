@@ -12,9 +12,9 @@ from typing import Any, NamedTuple
 
 from trackstack.tracking.params import flatten
 
-IDENTICAL, EQUAL, DIFFERS = "identical", "equal", "differs"
-VERDICTS = (IDENTICAL, EQUAL, DIFFERS)
-"""From the best to the worst."""
+IDENTICAL, NOT_RECORDED, EQUAL, DIFFERS = "identical", "not recorded", "equal", "differs"
+VERDICTS = (IDENTICAL, NOT_RECORDED, EQUAL, DIFFERS)
+"""From the best to the worst; what nobody has recorded was made again, and is compared with nothing."""
 FIGURES = "figures of the run"
 CODE_SUFFIXES = {
     *(
@@ -113,21 +113,19 @@ def judge_stage(
         environment: how the environment differs, a text each.
     """
     verdict = _worst(outcomes)
-    if verdict == IDENTICAL:
+    if verdict in (IDENTICAL, NOT_RECORDED):
         return StageVerdict(stage, verdict, outcomes)
     return StageVerdict(stage, verdict, outcomes, *first_cause(expected, found, environment))
 
 
 def _worst(outcomes: list[Outcome]) -> str:
-    """Where bytes differ that nobody can read as figures, the figures of the run's record count in their place."""
+    """Where outputs were not recorded, or their bytes differ and are no figures, the figures of the record count."""
     recorded = [outcome.verdict for outcome in outcomes if outcome.what == FIGURES]
-    judged = [
-        EQUAL
-        if outcome.verdict == DIFFERS and not outcome.has_figures and recorded and DIFFERS not in recorded
-        else outcome.verdict
-        for outcome in outcomes
-    ]
-    return max(judged, key=VERDICTS.index, default=IDENTICAL)
+    if not recorded or DIFFERS in recorded:
+        return max((outcome.verdict for outcome in outcomes), key=VERDICTS.index, default=NOT_RECORDED)
+    unreadable = [outcome for outcome in outcomes if not outcome.has_figures and outcome.verdict != IDENTICAL]
+    judged = [EQUAL if outcome in unreadable else outcome.verdict for outcome in outcomes]
+    return max(judged, key=VERDICTS.index)
 
 
 def first_cause(expected: Inputs | None, found: Inputs, environment: list[str]) -> tuple[str, str]:

@@ -28,6 +28,8 @@ class Workplace(NamedTuple):
     folder: Path
     checkout: Path
     """The DVC repository in the clone."""
+    cache: Path
+    """Of DVC: the one that the run's repository uses."""
 
     @property
     def home(self) -> Path:
@@ -58,25 +60,26 @@ def workplace(expected: Expected, root: Path, folder: Path | None) -> Iterator[W
     """
     key = expected.series.key
     place = (folder or expected.series.home / "runs" / ".reproductions" / key).absolute()
+    cache = cache_folder(root)
     if folder and place.exists() and any(place.iterdir()):
-        yield _used_before(place, expected)
+        yield Workplace(place, _used_before(place, expected), cache)
         return
     try:
-        top = place / "repository"
-        checkout = make_clone(root, expected.commit, top, cache_folder(root))
+        checkout = make_clone(root, expected.commit, place / "repository", cache)
         write_json(
             place / NOTE,
             sealed({"run": key, "commit": expected.commit, "checkout": str(checkout.relative_to(place))}),
         )
         run_program([*DVC, "checkout", "--quiet", "--allow-missing"], cwd=checkout)
         pull_raw_data(checkout)
-        yield Workplace(place, checkout)
+        yield Workplace(place, checkout, cache)
     finally:
         if folder is None:
             shutil.rmtree(place, ignore_errors=True)
 
 
-def _used_before(place: Path, expected: Expected) -> Workplace:
+def _used_before(place: Path, expected: Expected) -> Path:
+    """The checkout in the folder of an earlier reproduction; UserError where it is one of something else."""
     todo = "expected a new folder, or that of an earlier reproduction of this run"
     try:
         note = read_json(place / NOTE, todo)
@@ -85,7 +88,7 @@ def _used_before(place: Path, expected: Expected) -> Workplace:
     if (note["run"], note["commit"]) != (expected.series.key, expected.commit):
         raise UserError(f"{place}: holds a reproduction of {note['run']}; {todo}")
     shutil.rmtree(place / "home", ignore_errors=True)
-    return Workplace(place, place / note["checkout"])
+    return place / note["checkout"]
 
 
 def run_stages(place: Workplace, stages: list[str], alone: bool, report: Callable[[str], None]) -> None:

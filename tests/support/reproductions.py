@@ -1,0 +1,76 @@
+"""A repository of somebody else whose results depend on all that a reproduction can find changed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from support.foreign import commit_files, foreign_environment
+from support.projects import run_in
+
+CLEAN = """
+    #!/bin/bash
+    # The rows that have a value.
+    set -euo pipefail
+    grep -v 'NA$' "$1" > "$2"
+"""
+FIT = """
+    import json, os, tomllib
+    from pathlib import Path
+
+    import scales
+    import trackstack
+    from sklearn.linear_model import LogisticRegression
+
+    params = tomllib.loads(Path("params.toml").read_text())["fit"]
+    rows = [list(map(float, line.split(","))) for line in Path("clean.csv").read_text().splitlines()]
+    threads = int(os.environ.get("OMP_NUM_THREADS", 1))
+    with trackstack.start_run("fit", params) as run:
+        model = LogisticRegression(C=params["c"], random_state=params["seed"])
+        model.fit([[scales.scaled(x), y] for x, y, _ in rows], [label for *_, label in rows])
+        weights = [*model.coef_[0], *model.intercept_, threads]
+        for step, weight in enumerate(weights):
+            run.log({"weight": weight}, step=step)
+        Path("weights.json").write_text(json.dumps(weights))
+"""
+DVC_YAML = """
+    stages:
+      clean:
+        cmd: bash clean.sh measured/rows.csv clean.csv
+        deps: [clean.sh, measured]
+        outs: [clean.csv]
+      fit:
+        cmd: python fit.py
+        deps: [fit.py, clean.csv]
+        params: [{params.toml: [fit]}]
+        outs: [weights.json]
+"""
+SCALES = {"1.0": "def scaled(x): return x\n", "2.0": "def scaled(x): return 2 * x\n"}
+
+
+def install_scales(folder: Path, version: str) -> str:
+    """A package of two versions that scale differently, as pip would lay it down; for PYTHONPATH."""
+    (folder / f"scales-{version}.dist-info").mkdir(parents=True)
+    (folder / f"scales-{version}.dist-info/METADATA").write_text(
+        f"Metadata-Version: 2.1\nName: scales\nVersion: {version}\n"
+    )
+    (folder / "scales.py").write_text(SCALES[version])
+    return str(folder)
+
+
+def build_logistic(place: Path) -> None:
+    """Data that DVC tracks, a stage in bash, a scikit-learn model; reproduced with edits that were never committed."""
+    project, packages = place / "a project", install_scales(place / "packages", "1.0")
+    rows = [f"{x},{x * x % 7},{int(x > 5)}" for x in range(12)] + ["3,4,NA"]
+    files = {"clean.sh": CLEAN, "fit.py": FIT, "dvc.yaml": DVC_YAML, "params.toml": "[fit]\nc = 1.0\nseed = 0\n"}
+    commit_files(project, files)
+    (project / "measured").mkdir()
+    (project / "measured/rows.csv").write_text("\n".join(rows) + "\n")
+    run_in(project, "dvc add -q measured && git add -A && git commit -qm Data", env=foreign_environment())
+    (project / "params.toml").write_text("[fit]\nc = 0.5\nseed = 0\n")  # never committed
+    run_in(project, "dvc repro", env=environment_with(packages))
+
+
+def environment_with(packages: str, **more: str) -> dict[str, str]:
+    """Of a shell in which this folder of packages is used."""
+    environment = foreign_environment(**more)
+    return environment | {"PYTHONPATH": f"{environment['PYTHONPATH']}:{packages}"}
