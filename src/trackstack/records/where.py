@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 from trackstack import UserError
 
 EXAMPLE = "'val_accuracy > 0.9 and train.model == \"cnn\"'"
-LONGEST = 2000
+LONGEST = 1000
 """Characters: a person types no more, and Python's parser is safe with them."""
 QUOTED = re.compile(r"""("[^"]*"|'[^']*')|`([^`]+)`""")
 """Texts, to be left alone; and a name in backticks, which may have any signs: `val/loss`."""
