@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from trackstack import UserError
+from trackstack.cli import choose
 from trackstack.cli.printing import (
     Json,
     RunKey,
@@ -26,6 +27,7 @@ USUAL_METRICS = ("val_accuracy", "test_accuracy", "val_r2", "test_r2")
 commands = typer.Typer()
 runs = typer.Typer(no_args_is_help=True, help="Look at recorded runs.")
 commands.add_typer(runs, name="runs")
+runs.add_typer(choose.commands)
 
 
 @runs.command("list")
@@ -78,8 +80,10 @@ def show(
         shown["environment"]["packages"] = f"{len(packages)}; --json names them"
     for part in ("metrics", "params", "tags", "data", "environment"):
         rows += [[f"{part}.{name}", value] for name, value in flatten(shown[part] or {}).items()]
+    for look in shown["test_looks"] or []:
+        rows.append(["test figures looked at", f"{when(look['time'])} {look['user']}: {', '.join(look['metrics'])}"])
     rows += [[f"artifact {record['kind']}", record["path"]] for record in shown["artifacts"]]
-    rows += [["reproduced", verdict_text(verdict)] for verdict in shown["verdicts"]]
+    rows += [["reproduced", verdict_text(verdict)] for verdict in shown["verdicts"] or ()]
     print_table(["what", "value"], rows)
 
 

@@ -11,6 +11,7 @@ from urllib.parse import quote
 from trackstack import UserError, describe_error
 from trackstack.core.dvc_yaml import DVC_LOCK, overlap
 from trackstack.core.files import write_json
+from trackstack.records.looks import looks_at
 from trackstack.records.verdicts import verdicts_on
 from trackstack.system.git import try_git, user_name
 from trackstack.system.lease import is_live
@@ -18,6 +19,7 @@ from trackstack.tracking.db import DAMAGED, what_is_wrong
 from trackstack.tracking.journal import journals, now
 from trackstack.tracking.params import flatten
 from trackstack.tracking.series import RunFolder, SeriesRecords, group_attempts
+from trackstack.tracking.sinks import Series
 from trackstack.tracking.sync import SYNC_NOTE, read_note
 
 
@@ -86,11 +88,15 @@ def show_run(home: Path, key: str) -> dict[str, Any]:
     start = run.series.start
     kept = ("params", "tags", "data", "environment")
     artifacts = [{name: record[name] for name in ("kind", "path", "digest")} for record in run.series.artifacts]
-    damage = _damage_of(run, read_run(run.series.folder).damage)
-    verdicts = verdicts_on(run.series)
-    return (
-        _row(run) | damage | {name: start.get(name) for name in kept} | {"artifacts": artifacts, "verdicts": verdicts}
-    )
+    damage = list(read_run(run.series.folder).damage)
+    notes: dict[str, Any] = {"artifacts": artifacts}
+    for name, read in (("verdicts", verdicts_on), ("test_looks", looks_at)):
+        try:
+            notes[name] = read(run.series)
+        except UserError as error:
+            notes[name] = None
+            damage.append(str(error))
+    return _row(run) | _damage_of(run, damage) | {name: start.get(name) for name in kept} | notes
 
 
 def compare_runs(home: Path, keys: list[str]) -> list[dict[str, Any]]:
@@ -101,7 +107,7 @@ def compare_runs(home: Path, keys: list[str]) -> list[dict[str, Any]]:
     for what, values in (
         ("params", [flatten(run.series.start["params"]) for run in runs]),
         ("data", [_data(records) for records in runs]),
-        ("code", _source_files(runs)),
+        ("code", source_files([run.series for run in runs])),
         ("metrics", [last_figures(run) for run in runs]),
     ):
         for field in sorted(set().union(*values)):
@@ -178,17 +184,17 @@ def query(database: Path, sql: str) -> tuple[list[str], list[tuple]]:
         connection.close()
 
 
-def _source_files(runs: list[SeriesRecords]) -> list[dict[str, str]]:
+def source_files(runs: list[Series]) -> list[dict[str, str]]:
     """The blobs of the files of code that each run depended on; nothing where git does not know its source.
 
     Of a run that was no stage, all files that git kept.
     """
     files = []
-    for run in runs:
-        commit = run.series.start["tags"].get("source")
+    for series in runs:
+        commit = series.start["tags"].get("source")
         listed = (try_git(Path(), "ls-tree", "-r", "-z", str(commit)) or "").split("\0")
         lines = [line.split(maxsplit=3) for line in filter(None, listed)]
-        is_source = _source_filter(run.series.upstream)
+        is_source = _source_filter(series.upstream)
         files.append({path: blob[:10] for _, _, blob, path in lines if is_source(path)})
     return files
 

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import socket
 from typing import Any
 
-from trackstack import UserError
 from trackstack.core.digest import digest_json
 from trackstack.core.files import read_json, sealed, write_json
 from trackstack.system.git import user_name
@@ -29,9 +27,10 @@ def keep_verdict(series: Series, verdict: dict[str, Any]) -> dict[str, Any]:
 
 
 def verdicts_on(series: Series) -> list[dict[str, Any]]:
-    """The verdicts on a series, oldest first; those that are damaged are left out."""
-    found = []
-    for path in series.folder.glob(f"{FOLDER}/*.json"):
-        with contextlib.suppress(UserError, FileNotFoundError):
-            found.append(read_json(path, "type: trackstack reproduce again"))
+    """The verdicts on a series, oldest first.
+
+    Raises:
+        UserError: one is damaged.
+    """
+    found = [read_json(path, "move it aside, and reproduce again") for path in series.folder.glob(f"{FOLDER}/*.json")]
     return sorted((note for note in found if note["series"] == series.number), key=lambda note: note["time"])
