@@ -100,19 +100,19 @@ def _open(revision: str) -> Revision:
     commit = commit or try_git(Path(), "rev-parse", "--verify", "--quiet", f"{revision}^{{commit}}")
     if commit is None:
         raise UserError(f"{revision}: neither a commit nor a DVC experiment; dvc exp list shows those")
-    stages = dict(_locked_stages(commit))
+    stages = dict(locked_stages_of(commit))
     if not stages:
         raise UserError(f"{commit[:10]}: no dvc.lock in it names a stage that was run; reproduce it with dvc repro")
     return Revision(commit, DVCFileSystem(".", rev=commit), stages)
 
 
-def _locked_stages(commit: str) -> Iterator[tuple[str, dict[str, Any]]]:
+def locked_stages_of(commit: str, root: Path = Path()) -> Iterator[tuple[str, dict[str, Any]]]:
     """The entries of every dvc.lock of a commit by their stages' addresses, with paths from the root."""
-    for lock in git(Path(), "ls-tree", "-r", "--name-only", "-z", commit).split("\0"):
+    for lock in git(root, "ls-tree", "-r", "--name-only", "-z", commit).split("\0"):
         file = PurePosixPath(lock)
         if file.name == DVC_LOCK:
-            locked = yaml.safe_load(git(Path(), "show", f"{commit}:./{lock}")) or {}
-            defined = yaml.safe_load(try_git(Path(), "show", f"{commit}:./{file.with_name(DVC_YAML)}") or "") or {}
+            locked = yaml.safe_load(git(root, "show", f"{commit}:./{lock}")) or {}
+            defined = yaml.safe_load(try_git(root, "show", f"{commit}:./{file.with_name(DVC_YAML)}") or "") or {}
             for name, entry in (locked.get("stages") or {}).items():
                 stage = (defined.get("stages") or {}).get(name.partition("@")[0], {})
                 folder = file.parent / (stage.get("wdir") or stage.get("do", {}).get("wdir") or ".")
