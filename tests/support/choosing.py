@@ -19,7 +19,7 @@ def write_run(home: Path, params: dict[str, Any], figures: dict[str, float], **m
     journal = Journal(home / "runs" / run)
     start = START | {"run": run, "params": params, "attempt": journal.attempt, "series": journal.attempt}
     journal.write(start | {"destinations": {"sqlite": {"path": str(home / "project.db")}}} | more)
-    journal.write({"type": "metrics", "time": START["time"], "step": 0, "values": {name: -1.0 for name in figures}})
+    journal.write({"type": "metrics", "time": START["time"], "step": 0, "values": dict.fromkeys(figures, -1.0)})
     journal.write({"type": "metrics", "time": START["time"], "step": 1, "values": figures})
     journal.write({"type": "end", "time": START["time"] + 9, "status": status, "error": None})
     journal.close()

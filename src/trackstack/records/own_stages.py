@@ -19,7 +19,7 @@ from trackstack.core.dvc_yaml import locked_stages
 from trackstack.core.files import read_json, sealed, write_json
 from trackstack.core.params import load_yaml
 from trackstack.records.lineage import Item, hash_of, recorded_items
-from trackstack.records.rebuild import experiment_names, locked_stages_at
+from trackstack.records.rebuild import experiment_names, locked_stages_of
 from trackstack.system.git import try_git
 from trackstack.tracking.sinks import Series
 
@@ -58,7 +58,7 @@ def _locks(series: Series, root: Path) -> Iterator[dict[str, dict[str, Any]]]:
     for revision in (experiments.get(series.start["tags"].get("dvc_exp", "")), "HEAD"):
         with contextlib.suppress(UserError):
             if revision and (commit := try_git(root, "rev-parse", "--verify", "--quiet", revision)):
-                yield dict(locked_stages_at(commit, root))
+                yield dict(locked_stages_of(commit, root))
 
 
 def _run_cache(root: Path, record: dict[str, Any]) -> Iterator[dict[str, Any]]:

@@ -100,13 +100,13 @@ def _open(revision: str) -> Revision:
     commit = commit or try_git(Path(), "rev-parse", "--verify", "--quiet", f"{revision}^{{commit}}")
     if commit is None:
         raise UserError(f"{revision}: neither a commit nor a DVC experiment; dvc exp list shows those")
-    stages = dict(locked_stages_at(commit))
+    stages = dict(locked_stages_of(commit))
     if not stages:
         raise UserError(f"{commit[:10]}: no dvc.lock in it names a stage that was run; reproduce it with dvc repro")
     return Revision(commit, DVCFileSystem(".", rev=commit), stages)
 
 
-def locked_stages_at(commit: str, root: Path = Path()) -> Iterator[tuple[str, dict[str, Any]]]:
+def locked_stages_of(commit: str, root: Path = Path()) -> Iterator[tuple[str, dict[str, Any]]]:
     """The entries of every dvc.lock of a commit by their stages' addresses, with paths from the root."""
     for lock in git(root, "ls-tree", "-r", "--name-only", "-z", commit).split("\0"):
         file = PurePosixPath(lock)

@@ -58,15 +58,16 @@ def git(folder: Path, *arguments: str, env: dict[str, str] | None = None, stdin:
     Raises:
         UserError: git's complaint, in one line; no such folder; or git is not installed.
     """
+    output = git_bytes(folder, *arguments, env=env, stdin=os.fsencode(stdin))
+    return os.fsdecode(output).rstrip("\n")  # names of files are bytes: those that are no text survive
+
+
+def git_bytes(folder: Path, *arguments: str, env: dict[str, str] | None = None, stdin: bytes = b"") -> bytes:
+    """As `git`, for what is a file's content: input and output are bytes, and nothing is left out."""
     environment = _environment() | (env or {})
     try:
         done = subprocess.run(
-            ["git", *arguments],
-            cwd=folder,
-            env=environment,
-            input=os.fsencode(stdin),
-            capture_output=True,
-            check=False,
+            ["git", *arguments], cwd=folder, env=environment, input=stdin, capture_output=True, check=False
         )
     except FileNotFoundError as error:
         if error.filename == "git":
@@ -75,7 +76,7 @@ def git(folder: Path, *arguments: str, env: dict[str, str] | None = None, stdin:
     if done.returncode:
         complaint = " ".join(os.fsdecode(done.stderr).split())[-300:] or "failed"
         raise UserError(f"{folder}: git {arguments[0]}: {complaint}")
-    return os.fsdecode(done.stdout).rstrip("\n")  # names of files are bytes: those that are no text survive
+    return done.stdout
 
 
 def try_git(folder: Path, *arguments: str, env: dict[str, str] | None = None, stdin: str = "") -> str | None:

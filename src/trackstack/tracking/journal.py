@@ -53,8 +53,7 @@ class Journal:
         Raises:
             OSError: there is no room for it; the journal is as it was.
         """
-        text = json.dumps(record, default=float, separators=(",", ":")).encode()[:-1]
-        line = b'%s,"crc":"%08x"}\n' % (text, zlib.crc32(text))
+        line = line_of(record)
         with self._lock:
             try:
                 written = os.write(self._file, line)
@@ -76,6 +75,12 @@ class Journal:
             self.flush()
         finally:
             os.close(self._file)
+
+
+def line_of(record: dict[str, Any]) -> bytes:
+    """The line of a record, with its checksum."""
+    text = json.dumps(record, default=float, separators=(",", ":")).encode()[:-1]
+    return b'%s,"crc":"%08x"}\n' % (text, zlib.crc32(text))
 
 
 def _open_next(folder: Path) -> tuple[int, Path, int]:
@@ -105,7 +110,7 @@ def read_records(path: Path, offset: int = 0) -> Iterator[tuple[int, dict[str, A
             if not line.endswith(b"\n"):
                 return
             offset += len(line)
-            yield offset, _parse(line)
+            yield offset, parse_line(line)
 
 
 def line_number(path: Path, end: int) -> int:
@@ -113,8 +118,8 @@ def line_number(path: Path, end: int) -> int:
     return path.read_bytes()[:end].count(b"\n")
 
 
-def _parse(line: bytes) -> dict[str, Any] | None:
-    """The record of a line; None when it is not what was written."""
+def parse_line(line: bytes) -> dict[str, Any] | None:
+    """The record of a whole line, without its checksum; None when it is not what was written."""
     try:
         record = json.loads(line)
     except ValueError:

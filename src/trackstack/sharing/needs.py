@@ -1,0 +1,91 @@
+"""Which DVC objects a run needs: what it was made from, and what was made with it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from trackstack.core.dvc_yaml import locked_stages, overlap
+from trackstack.records.lineage import recorded_items
+from trackstack.records.rebuild import locked_stages_of
+from trackstack.sharing.record import LeftOut, SharedObject
+from trackstack.system.git import try_git
+
+Lock = dict[str, dict[str, Any]]
+"""The entries of dvc.lock by their stages' addresses."""
+
+
+class Needs:
+    """Asks one checkout, whose dvc.yaml says what is in git and what is not pushed, for the needs of its runs."""
+
+    def __init__(self, root: Path, outputs: dict[str, Any]):
+        self._root, self._outputs = root, outputs
+        self._present = [locked_stages(root)]
+        if head := try_git(root, "rev-parse", "--verify", "--quiet", "HEAD"):
+            self._present.append(dict(locked_stages_of(head, root)))
+
+    def of(self, upstream: list[dict[str, Any]], experiments: list[str]) -> tuple[list[SharedObject], list[LeftOut]]:
+        """The objects of a run, and the outputs that it needs and nobody may push.
+
+        Args:
+            upstream: what its attempts recorded; see `trackstack.tracking.upstream`.
+            experiments: commits of its DVC experiments.
+        """
+        found: dict[tuple[str, str], SharedObject] = {}
+        left_out: dict[str, LeftOut] = {}
+        for entry in self._entries(upstream, experiments):
+            path, value = entry["path"], entry["md5"]
+            output = self._outputs.get(path)
+            if output is not None and not output.use_cache:
+                continue  # git has it
+            if not entry.get("push", output is None or output.can_push):
+                left_out[path] = LeftOut(path=path, why="push: false in its dvc.yaml; dvc repro makes it again")
+                continue
+            remote = entry.get("remote") or (output.remote if output is not None else None)
+            kind = entry.get("hash", "md5-dos2unix")
+            found[path, value] = SharedObject(path=path, md5=value, hash=kind, remote=remote)
+        return [found[key] for key in sorted(found)], [left_out[path] for path in sorted(left_out)]
+
+    def _entries(self, upstream: list[dict[str, Any]], experiments: list[str]) -> Iterator[dict[str, Any]]:
+        data = {entry["path"]: entry for record in upstream for entry in record.get("data", [])}
+        for item in recorded_items(upstream)[0]:
+            if not item.what.endswith(": dependency"):
+                yield data.get(item.path, {}) | {"path": item.path, "md5": item.value, "hash": item.algorithm}
+        locks = self._present + [dict(locked_stages_of(commit, self._root)) for commit in experiments]
+        for record in upstream:
+            for lock in locks:
+                yield from (out for out in made_with(record, lock) if "md5" in out)
+
+
+def made_with(record: dict[str, Any], lock: Lock) -> list[dict[str, Any]]:
+    """The outputs in a dvc.lock of the stage that recorded a run, and of all stages that go on from these.
+
+    Nothing, unless the lock is of this very run: the same parameters, and the same hashes of what it read.
+    """
+    address = record.get("stage", "")
+    if address not in lock or not _is_of(record, lock[address]):
+        return []
+    found, waiting = {address}, [address]
+    while waiting:
+        made = lock[waiting.pop()].get("outs", [])
+        for name, entry in lock.items():
+            if name not in found and any(_goes_on(dep, out) for dep in entry.get("deps", []) for out in made):
+                found.add(name)
+                waiting.append(name)
+    return [out for name in sorted(found) for out in lock[name].get("outs", [])]
+
+
+def _is_of(record: dict[str, Any], entry: dict[str, Any]) -> bool:
+    locked = entry.get("params", {})
+    for file, values in record.get("params", {}).items():
+        if any(locked.get(file, {}).get(name) != value for name, value in values.items()):
+            return False
+    read = {out["path"]: out.get("md5") for stage in record["stages"].values() for out in stage.get("outs", [])}
+    read |= {data["path"]: data.get("md5") for data in record.get("data", [])}
+    return all(dep.get("md5") == read.get(dep["path"], dep.get("md5")) for dep in entry.get("deps", []))
+
+
+def _goes_on(dep: dict[str, Any], out: dict[str, Any]) -> bool:
+    same = dep["path"] == out["path"]
+    return dep.get("md5") == out.get("md5") if same else overlap(dep["path"], out["path"])
