@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 from support.foreign import commit_files, foreign_environment
@@ -57,17 +58,27 @@ def install_scales(folder: Path, version: str) -> str:
     return str(folder)
 
 
-def build_logistic(place: Path) -> None:
-    """Data that DVC tracks, a stage in bash, a scikit-learn model; reproduced with edits that were never committed."""
-    project, packages = place / "a project", install_scales(place / "packages", "1.0")
+def build_logistic(place: Path) -> str:
+    """Data that DVC tracks, a stage in bash, a scikit-learn model; run with edits that were never committed, and pushed.
+
+    Of the checkout that made it nothing is left; a colleague's clone lies in another folder. Returns the run.
+    """
+    first, packages = place / "first", install_scales(place / "packages", "1.0")
+    environment = environment_with(packages)
     rows = [f"{x},{x * x % 7},{int(x > 5)}" for x in range(12)] + ["3,4,NA"]
     files = {"clean.sh": CLEAN, "fit.py": FIT, "dvc.yaml": DVC_YAML, "params.toml": "[fit]\nc = 1.0\nseed = 0\n"}
-    commit_files(project, files)
-    (project / "measured").mkdir()
-    (project / "measured/rows.csv").write_text("\n".join(rows) + "\n")
-    run_in(project, "dvc add -q measured && git add -A && git commit -qm Data", env=foreign_environment())
-    (project / "params.toml").write_text("[fit]\nc = 0.5\nseed = 0\n")  # never committed
-    run_in(project, "dvc repro", env=environment_with(packages))
+    commit_files(first, files)
+    (first / "measured").mkdir()
+    (first / "measured/rows.csv").write_text("\n".join(rows) + "\n")
+    run_in(place, "git init -q --bare -b main hub.git && mkdir store")
+    run_in(first, f"dvc remote add -q -d store '{place}/store' && git remote add origin ../hub.git")
+    run_in(first, "dvc add -q measured && git add -A && git commit -qm Data && git push -q origin main")
+    (first / "params.toml").write_text("[fit]\nc = 0.5\nseed = 0\n")  # never committed
+    run_in(first, "dvc repro && trackstack push", env=environment)
+    run = next(path.name for path in (first / "runs").glob("r*"))
+    shutil.rmtree(first)
+    run_in(place, 'git clone -q hub.git "a colleague\'s clone"')
+    return run
 
 
 def environment_with(packages: str, **more: str) -> dict[str, str]:

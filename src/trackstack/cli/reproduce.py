@@ -42,7 +42,7 @@ def reproduce(
     """
     from trackstack.core.dvc_yaml import dvc_root
     from trackstack.reproduction.expected import expected_of
-    from trackstack.reproduction.reproduce import Options
+    from trackstack.reproduction.reproduce import Options, fetch_unknown
     from trackstack.reproduction.reproduce import reproduce as make_again
     from trackstack.reproduction.slurm_job import LOG, submit_reproduction
     from trackstack.reproduction.verdict import DIFFERS
@@ -51,6 +51,7 @@ def reproduce(
     options = Options(stage, fresh_env, folder, tolerance)
     root = dvc_root(Path.cwd()) or Path.cwd()
     if on_slurm:
+        fetch_unknown(run, home(), root, lambda line: typer.echo(line, err=True))
         expected = expected_of(run, home(), root)
         flags = {"--fresh-env": fresh_env, "--json": as_json}
         values = {"--stage": stage, "--in": folder and folder.absolute(), "--tolerance": tolerance}

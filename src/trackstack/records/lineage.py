@@ -144,7 +144,7 @@ def _is_whole(cache: Any, value: str) -> bool:
     def is_intact(name: str) -> bool:
         # Not `cache.check`, which removes what is damaged: this is a look.
         _, found = hash_file(cache.oid_to_path(name), cache.fs, cache.hash_name, cache.state)
-        return found.value == name.removesuffix(".dir")
+        return found.value.removesuffix(".dir") == name.removesuffix(".dir")  # DVC remembers a list with its suffix
 
     try:
         if not value.endswith(".dir"):

@@ -15,7 +15,7 @@ from typing import Any
 import yaml
 
 from trackstack import UserError
-from trackstack.core.dvc_yaml import locked_stages
+from trackstack.core.dvc_yaml import locked_stages, overlap
 from trackstack.core.files import read_json, sealed, write_json
 from trackstack.core.params import load_yaml
 from trackstack.records.lineage import Item, hash_of, recorded_items
@@ -88,7 +88,7 @@ def _was_made_by(series: Series, record: dict[str, Any], entry: dict[str, Any], 
     }
     if any(known[path] != dep.value for path, dep in deps.items() if path in known):
         return False
-    code = [dep for path, dep in deps.items() if path not in known]
+    code = [dep for path, dep in deps.items() if not any(overlap(path, other) for other in known)]
     commit = series.start["tags"].get("source") or series.start["tags"].get("git_commit")
     return not code or (commit is not None and _are_in_commit(code, commit, root))
 

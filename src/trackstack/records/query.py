@@ -23,6 +23,10 @@ from trackstack.tracking.sinks import Series
 from trackstack.tracking.sync import SYNC_NOTE, read_note
 
 
+class NoSuchRunError(UserError):
+    """A home has no run by that name."""
+
+
 def run_folders(home: Path) -> list[Path]:
     """The folders of all runs, oldest first."""
     found = {}
@@ -132,7 +136,7 @@ def find_run(home: Path, key: str) -> SeriesRecords:
         for folder in run_folders(home):
             if folder.name.startswith(key) and (damage := read_run(folder).damage):
                 raise UserError(damage[-1])
-        raise UserError(f"{key}: no such run in {home / 'runs'}; trackstack runs list shows those there are")
+        raise NoSuchRunError(f"{key}: no such run in {home / 'runs'}; trackstack runs list shows those there are")
     which = ", ".join(run.series.key for run in matching[:5])
     raise UserError(f"{key}: {len(matching)} runs match ({which}); type more of the id")
 

@@ -11,7 +11,7 @@ import networkx
 from trackstack import UserError
 from trackstack.cluster.pipeline import open_repo
 from trackstack.core.dvc_yaml import locked_stages, overlap
-from trackstack.records.query import every_run
+from trackstack.records.query import NoSuchRunError, every_run, find_run
 from trackstack.records.verdicts import keep_verdict
 from trackstack.reproduction.environment import make_environment
 from trackstack.reproduction.expected import Expected, Recorded, expected_of, recorded_by_stage
@@ -32,6 +32,8 @@ from trackstack.reproduction.verdict import (
     overall,
 )
 from trackstack.reproduction.workplace import Workplace, run_stages, workplace
+from trackstack.sharing.pull import pull_runs
+from trackstack.system.git import try_git
 from trackstack.tracking.params import flatten
 
 
@@ -61,6 +63,7 @@ def reproduce(key: str, home: Path, root: Path, options: Options, report: Callab
     Raises:
         UserError: no such run, source or data; or a stage failed.
     """
+    fetch_unknown(key, home, root, report)
     expected = expected_of(key, home, root)
     with workplace(expected, root, options.folder) as place:
         if options.fresh_env:
@@ -75,6 +78,21 @@ def reproduce(key: str, home: Path, root: Path, options: Options, report: Callab
     except OSError as error:
         report(f"{expected.series.folder}: {error.strerror}: the verdict is not in the run's record")
         return verdict
+
+
+def fetch_unknown(key: str, home: Path, root: Path, report: Callable[[str], None]) -> None:
+    """Pull a run that this home does not know.
+
+    Raises:
+        UserError: nobody has pushed it, or there is no remote.
+    """
+    try:
+        find_run(home, key)
+    except NoSuchRunError:
+        if not try_git(root, "remote"):
+            raise
+        for problem in pull_runs([key], root, home).problems:
+            report(problem)
 
 
 def _stages(place: Workplace, ends: list[str], alone: bool) -> list[str]:

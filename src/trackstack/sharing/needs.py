@@ -25,16 +25,19 @@ class Needs:
         if head := try_git(root, "rev-parse", "--verify", "--quiet", "HEAD"):
             self._present.append(dict(locked_stages_of(head, root)))
 
-    def of(self, upstream: list[dict[str, Any]], experiments: list[str]) -> tuple[list[SharedObject], list[LeftOut]]:
+    def of(
+        self, upstream: list[dict[str, Any]], own: Lock, experiments: list[str]
+    ) -> tuple[list[SharedObject], list[LeftOut]]:
         """The objects of a run, and the outputs that it needs and nobody may push.
 
         Args:
             upstream: what its attempts recorded; see `trackstack.tracking.upstream`.
+            own: the entries of dvc.lock of the stages that recorded it, as far as they are known.
             experiments: commits of its DVC experiments.
         """
         found: dict[tuple[str, str], SharedObject] = {}
         left_out: dict[str, LeftOut] = {}
-        for entry in self._entries(upstream, experiments):
+        for entry in self._entries(upstream, own, experiments):
             path, value = entry["path"], entry["md5"]
             output = self._outputs.get(path)
             if output is not None and not output.use_cache:
@@ -47,11 +50,12 @@ class Needs:
             found[path, value] = SharedObject(path=path, md5=value, hash=kind, remote=remote)
         return [found[key] for key in sorted(found)], [left_out[path] for path in sorted(left_out)]
 
-    def _entries(self, upstream: list[dict[str, Any]], experiments: list[str]) -> Iterator[dict[str, Any]]:
+    def _entries(self, upstream: list[dict[str, Any]], own: Lock, experiments: list[str]) -> Iterator[dict[str, Any]]:
         data = {entry["path"]: entry for record in upstream for entry in record.get("data", [])}
         for item in recorded_items(upstream)[0]:
             if not item.what.endswith(": dependency"):
                 yield data.get(item.path, {}) | {"path": item.path, "md5": item.value, "hash": item.algorithm}
+        yield from (out for entry in own.values() for out in entry.get("outs", []) if "md5" in out)
         locks = self._present + [dict(locked_stages_of(commit, self._root)) for commit in experiments]
         for record in upstream:
             for lock in locks:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from trackstack import UserError
+from trackstack.records.own_stages import own_entries
 from trackstack.records.query import find_run, read_run, run_folders
 from trackstack.sharing.folders import files_of
 from trackstack.sharing.merging import Files, attempts_of, merge
@@ -110,6 +111,7 @@ def _chosen(keys: list[str], home: Path, done: Shared) -> list[Path]:
 
 
 def _own(folder: Path, root: Path, repo: Any, needs: Needs, done: Shared) -> _Own:
+    own = {name: entry for run in read_run(folder).series for name, entry in own_entries(run.series, root).items()}
     files, lines = files_of(folder)
     done.problems += lines
     copies = []
@@ -124,7 +126,7 @@ def _own(folder: Path, root: Path, repo: Any, needs: Needs, done: Shared) -> _Ow
     refs = {ref: commit for commit, _, ref in (line.partition(" ") for line in known) if EXPERIMENT.fullmatch(ref)}
     experiments = {ref: commit for ref, commit in refs.items() if ref.rpartition("/")[2] in names}
     upstream = [start["upstream"] for start in starts if start.get("upstream")]
-    needed, left_out = needs.of(upstream, list(experiments.values()))
+    needed, left_out = needs.of(upstream, own, list(experiments.values()))
     source = local_commit(root, f"{SOURCES}{folder.name}")
     said = [start["tags"].get(name) for start in starts for name in ("source", "git_commit")]
     commits = [commit for commit in dict.fromkeys([source, *said]) if has_commit(root, commit)]

@@ -218,7 +218,7 @@ def _is_whole(cache: Any, name: str) -> bool:
         _, found = hash_file(cache.oid_to_path(name), cache.fs, cache.hash_name, cache.state)
     except OSError:
         return False
-    return found.value == name.removesuffix(".dir")
+    return found.value.removesuffix(".dir") == name.removesuffix(".dir")  # DVC remembers a list with its suffix
 
 
 class _Errors(logging.Handler):

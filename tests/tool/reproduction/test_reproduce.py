@@ -8,15 +8,17 @@ from support.projects import run_in
 from support.reproductions import build_logistic, environment_with, install_scales
 from support.shared import built_once
 
+CLONE = "a colleague's clone"
+
 
 @pytest.fixture(scope="module")
 def made_again(tmp_path_factory):
-    """A repository whose working tree was edited before its run; and a folder in which that was made again, once."""
+    """A colleague's clone with a run of somebody whose checkout is gone, and the folder in which it was made again."""
 
     def build(place):
-        build_logistic(place)
-        done = reproduced(place, place / "again", expect=0)
-        (place / "verdict.json").write_text(json.dumps(done))
+        run = build_logistic(place)
+        (place / "run").write_text(run)
+        (place / "verdict.json").write_text(json.dumps(reproduced(place, expect=0)))
 
     return built_once(tmp_path_factory, "made again", build)
 
@@ -28,18 +30,17 @@ def again(made_again, tmp_path):
     return tmp_path / "place"
 
 
-def reproduced(place, folder, expect=1, packages=None, **variables):
-    run = next(path.name for path in (place / "a project/runs").glob("r*"))
-    command = ["trackstack", "reproduce", run, "--json", *(["--in", str(folder)] if folder else [])]
-    environment = environment_with(packages or str(place / "packages"), **variables)
-    return json.loads(run_in(place / "a project", command, expect=expect, env=environment).stdout)
+def reproduced(place, expect=1, packages=None, **variables):
+    run, environment = (place / "run").read_text(), environment_with(packages or str(place / "packages"), **variables)
+    command = ["trackstack", "reproduce", run, "--json", "--in", str(place / "again")]
+    return json.loads(run_in(place / CLONE, command, expect=expect, env=environment).stdout)
 
 
 def cause(verdict):
     return verdict["verdict"], verdict["cause"], verdict["detail"]
 
 
-def test_a_run_of_an_edited_tree_is_identical_in_every_output(made_again):
+def test_a_run_of_an_edited_tree_is_identical_in_a_clone_when_its_checkout_is_gone(made_again):
     verdict = json.loads((made_again / "verdict.json").read_text())
     assert cause(verdict) == ("identical", None, "")
     assert {
@@ -51,17 +52,17 @@ def test_a_run_of_an_edited_tree_is_identical_in_every_output(made_again):
         ("fit", "weights.json", "identical"),
         ("fit", "figures of the run", "identical"),
     }
-    assert not run_in(made_again / "a project", "dvc status -q; git status --porcelain runs").stdout
+    assert not run_in(made_again / CLONE, "git status --porcelain").stdout
 
 
 def test_the_verdict_is_in_the_record(made_again):
-    shown = run_in(made_again / "a project", "trackstack runs show", env=environment_with("")).stdout
+    shown = run_in(made_again / CLONE, "trackstack runs show", env=environment_with("")).stdout
     assert "identical, by " in shown
 
 
 def test_an_edited_parameter_is_the_first_cause(again):
     (again / "again/repository/params.toml").write_text("[fit]\nc = 0.25\nseed = 0\n")
-    assert cause(reproduced(again, again / "again")) == (
+    assert cause(reproduced(again)) == (
         "differs",
         "parameters",
         "fit: params.toml:fit.c: 0.5, now 0.25",
@@ -73,21 +74,21 @@ def test_a_changed_byte_of_data_is_the_first_cause(again):
     text = rows.read_text().replace("11,2,1", "11,3,1")
     rows.unlink()  # a link into DVC's cache
     rows.write_text(text)
-    assert cause(reproduced(again, again / "again")) == ("differs", "data", "clean: measured")
+    assert cause(reproduced(again)) == ("differs", "data", "clean: measured")
 
 
 def test_an_edited_line_of_code_is_the_first_cause(again):
     script = again / "again/repository/fit.py"
     script.write_text(script.read_text().replace("random_state", "tol=0.1, random_state"))
-    assert cause(reproduced(again, again / "again")) == ("differs", "code", "fit: fit.py")
+    assert cause(reproduced(again)) == ("differs", "code", "fit: fit.py")
 
 
 def test_another_version_of_a_package_is_the_first_cause(again, tmp_path):
     packages = install_scales(tmp_path / "other", "2.0")
-    verdict = cause(reproduced(again, again / "again", packages=packages))
+    verdict = cause(reproduced(again, packages=packages))
     assert verdict == ("differs", "environment", "fit: scales 1.0, now 2.0")
 
 
 def test_another_number_of_threads_is_the_first_cause(again):
-    verdict = cause(reproduced(again, again / "again", OMP_NUM_THREADS="3"))
+    verdict = cause(reproduced(again, OMP_NUM_THREADS="3"))
     assert verdict == ("differs", "environment", "fit: OMP_NUM_THREADS not there, now 3")
