@@ -63,4 +63,5 @@ def find_python(version: str) -> str:
     wanted = ".".join(version.split(".")[:2])
     if wanted == ".".join(map(str, sys.version_info[:2])):
         return sys.executable
-    return shutil.which(f"python{wanted}") or sys.executable
+    found = shutil.which(f"python{wanted}")  # which may be the stub of a version manager that has no such version
+    return found if found and run_program([found, "-c", ""]).returncode == 0 else sys.executable
