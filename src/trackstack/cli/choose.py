@@ -77,7 +77,9 @@ def best(
     if as_json:
         rows = _setting_rows(settings, tests)
         end = "lower" if lower else "higher"
-        print_json({"metric": by, "better": end, "over": averaged, "settings": rows, "notes": notes, "looks": looks})
+        print_json(
+            {"metric": by, "better": end, "over": averaged, "settings": rows, "notes": notes, "test_looks": looks}
+        )
         return
     averaged_in_words = in_words(averages(groups, averaged))
     typer.echo(f"{by}, {'lower' if lower else 'higher'} is better, averaged over {averaged_in_words}")

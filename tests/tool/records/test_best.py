@@ -11,7 +11,7 @@ from support.choosing import write_run, write_sweep, write_trial
 from support.recording import trackstack
 
 from trackstack import UserError
-from trackstack.records.best import differing, is_lower_better, rank
+from trackstack.records.best import differing, is_lower_better, rank, summarise
 from trackstack.records.selection import select_runs
 from trackstack.records.settings import averaged_params
 
@@ -161,3 +161,10 @@ def test_columns_are_what_differs_and_what_only_some_have_where_it_is_needed():
     ]
     assert differing(settings) == ["model", "models.cnn.kernel"]
     assert differing(settings[:1]) == []
+
+
+def test_a_figure_that_some_runs_lack_is_of_those_that_have_it(tmp_path):
+    write_trial(tmp_path, 0.1, 0, 0, {"val_accuracy": 0.5, "test_accuracy": 0.25})
+    write_trial(tmp_path, 0.1, 1, 0, {"val_accuracy": 0.5})
+    runs = select_runs(tmp_path, "val_accuracy").runs
+    assert summarise(runs, "test_accuracy") == (0.25, None)
