@@ -6,12 +6,14 @@ from pathlib import Path
 from typing import Any
 
 from trackstack import UserError
+from trackstack.core.digest import digest_json
 from trackstack.core.files import read_json, sealed, write_json
 from trackstack.system.git import user_name
 from trackstack.system.locks import locked
 from trackstack.tracking.journal import now
 from trackstack.tracking.sinks import Series
 
+TODO = "move it aside, and say so where you report test figures"
 PATIENCE = 60
 """Seconds for which somebody else's look is waited for."""
 
@@ -30,9 +32,9 @@ def note_look(series: list[Series], metrics: list[str]) -> None:
         with locked(home / "runs/.looks.lock", PATIENCE) as mine:
             if not mine:
                 raise UserError(f"{home / 'runs/.looks.lock'}: held for more than {PATIENCE} s; try again")
-            looks = [[*looks_at(one), look] for one in series]
-            for one, all_of_it in zip(series, looks, strict=True):
-                write_json(_file(one), sealed({"looks": all_of_it}))
+            known = [looks_at(one) for one in series]
+            for one, looks in zip(series, known, strict=True):
+                write_json(_file(one), sealed({"looks": [*looks, look]}))
     except OSError as error:
         raise UserError(
             f"{error.filename}: {error.strerror}: a look at test figures cannot be noted, so they stay hidden; "
@@ -44,12 +46,13 @@ def looks_at(series: Series) -> list[dict[str, Any]]:
     """The looks at a run's test figures, oldest first: time in seconds since 1970, user, metrics.
 
     Raises:
-        UserError: the note is damaged.
+        UserError: a note is damaged.
     """
-    try:
-        return read_json(_file(series), "move it aside, and say so where you report test figures")["looks"]
-    except FileNotFoundError:
-        return []
+    note = _file(series)
+    # What a colleague noted meanwhile lies beside one's own, where `trackstack pull` has put it.
+    files = [*([note] if note.exists() else []), *series.folder.glob(f"beside/*-{note.name}")]
+    found = [look for file in files for look in read_json(file, TODO)["looks"]]
+    return sorted({digest_json(look): look for look in found}.values(), key=lambda look: look["time"])
 
 
 def count_looks(series: list[Series]) -> tuple[int, list[str]]:

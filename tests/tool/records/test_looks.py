@@ -6,9 +6,11 @@ import pytest
 from support.choosing import write_run
 
 from trackstack import UserError
+from trackstack.core.files import sealed, write_json
 from trackstack.records.looks import count_looks, looks_at, note_look
 from trackstack.records.query import every_run, show_run
 from trackstack.system import locks
+from trackstack.system.git import user_name
 
 
 @pytest.fixture
@@ -27,6 +29,19 @@ def test_a_look_at_several_runs_is_noted_with_each_and_counts_once(series):
     assert looks_at(series[0])[1]["metrics"] == ["test_accuracy", "test_loss"]
     assert looks_at(series[0])[1].keys() == {"time", "user", "metrics"}
     assert count_looks(series) == (2, [])
+
+
+def test_what_a_colleague_noted_meanwhile_counts_too(series):
+    note_look(series[:1], ["test_accuracy"])
+    note = series[0].folder / "test-looks-1.json"
+    theirs = {"time": 1.0, "user": "ada", "metrics": ["test_loss"]}
+    write_json(
+        series[0].folder / "beside/0123abcd-test-looks-1.json", sealed({"looks": [theirs, *looks_at(series[0])]})
+    )
+    assert [look["user"] for look in looks_at(series[0])] == ["ada", user_name()]
+    note_look(series[:1], ["test_accuracy"])
+    assert count_looks(series) == (3, [])
+    assert note.exists()
 
 
 def test_a_damaged_note_is_said_hides_no_other_and_is_not_written_over(series):
