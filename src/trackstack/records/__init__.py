@@ -1,4 +1,4 @@
-"""Questions to the recorded runs: list, compare, follow back to their data, rebuild.
+"""Questions to the recorded runs: list, compare, choose, follow back to their data, rebuild.
 
 How a run is recorded and delivered is in `trackstack.tracking`.
 """
