@@ -7,8 +7,12 @@ from typing import Any
 
 from support.sinks import START
 from trackstack.core.digest import digest_json
+from trackstack.records.best import is_lower_better, rank
+from trackstack.records.selection import select_runs
+from trackstack.records.settings import averaged_params
 from trackstack.tracking.journal import Journal
 
+FIGURES = {"val_accuracy": 0.5}
 TEST_PEOPLE = {0: [1, 4], 1: [2, 3]}
 
 
@@ -58,3 +62,10 @@ def write_sweep(home: Path) -> list[str]:
                 figures = {"val_accuracy": accuracy, "val_loss": 1 - accuracy, "test_accuracy": accuracy + 0.0625}
                 runs.append(write_trial(home, lr, seed, fold, figures))
     return runs
+
+
+def ranked(home, metric="val_accuracy", over=None, where=None):
+    """Run ids, mean and sd of each setting, and the notes."""
+    selection = select_runs(home, metric, where)
+    settings = rank(selection.runs, metric, averaged_params(selection.runs, over), is_lower_better(metric))
+    return [([run.key for run in one.runs], *one.figure) for one in settings], selection.notes

@@ -23,7 +23,7 @@ class Figure(NamedTuple):
     """A metric of several runs."""
 
     mean: float
-    """NaN when a run has NaN or an infinity."""
+    """NaN when a run has NaN or an infinity, or none has the metric."""
     sd: float | None
     """Of the runs, with n - 1; None of a single one."""
 
@@ -55,7 +55,7 @@ def rank(runs: list[Candidate], metric: str, over: list[str], lower_is_better: b
 def summarise(runs: list[Candidate], metric: str) -> Figure:
     """Mean and standard deviation of a metric over the runs that have it."""
     values = np.array([run.figures[metric] for run in runs if metric in run.figures])
-    if not np.isfinite(values).all():
+    if not len(values) or not np.isfinite(values).all():
         return Figure(math.nan, None)
     return Figure(float(values.mean()), float(values.std(ddof=1)) if len(values) > 1 else None)
 
@@ -113,7 +113,7 @@ def mixed_code(groups: list[list[Candidate]]) -> str | None:
     """A warning when one mean is over runs of different code, with the first file in which they differ."""
     for runs in groups:
         of_stages = [run for run in runs if run.series.upstream]
-        files = source_files([run.series for run in of_stages])
+        files = source_files([run.series for run in of_stages]) if len(of_stages) > 1 else [{}] * len(of_stages)
         known = [(run, blobs) for run, blobs in zip(of_stages, files, strict=True) if blobs]
         for run, blobs in known[1:]:
             first, others = known[0]

@@ -10,7 +10,7 @@ from trackstack import UserError
 from trackstack.records.settings import Candidate, read_candidates
 from trackstack.records.where import read_where, refuse_unknown
 
-TEST = re.compile(r"test($|[_./-])")
+TEST = re.compile(r"test($|[_./-])", re.IGNORECASE)
 
 
 class Selection(NamedTuple):

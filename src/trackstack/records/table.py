@@ -240,11 +240,11 @@ def _text(value: Any) -> str:
 
 
 def _in_latex(text: str) -> str:
-    return "".join(LATEX.get(sign, sign) for sign in text)
+    return "".join(LATEX.get(sign, sign) for sign in " ".join(text.split()))
 
 
 def _in_markdown(text: str) -> str:
-    return IN_MARKDOWN.sub(r"\\\1", text)
+    return IN_MARKDOWN.sub(r"\\\1", " ".join(text.split()))
 
 
 def _ordered(values: list[Any]) -> list[Any]:

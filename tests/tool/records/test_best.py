@@ -7,22 +7,13 @@ import statistics
 from collections import defaultdict
 
 import pytest
-from support.choosing import write_run, write_sweep, write_trial
+from support.choosing import FIGURES, ranked, write_sweep, write_trial
+from support.projects import run_in
 from support.recording import trackstack
 
 from trackstack import UserError
-from trackstack.records.best import differing, is_lower_better, rank, summarise
+from trackstack.records.best import differing, is_lower_better, mixed_code, summarise
 from trackstack.records.selection import select_runs
-from trackstack.records.settings import averaged_params
-
-FIGURES = {"val_accuracy": 0.5}
-
-
-def ranked(home, metric="val_accuracy", over=None, where=None):
-    """Run ids, mean and sd of each setting, and the notes."""
-    selection = select_runs(home, metric, where)
-    settings = rank(selection.runs, metric, averaged_params(selection.runs, over), is_lower_better(metric))
-    return [([run.key for run in one.runs], *one.figure) for one in settings], selection.notes
 
 
 def test_the_ranking_of_twelve_trials_is_that_of_sqlite(tmp_path):
@@ -48,76 +39,6 @@ def test_the_ranking_of_twelve_trials_is_that_of_sqlite(tmp_path):
     assert set(runs) == {run for row in answer["settings"] for run in row["run_ids"]}
     assert answer["over"] == ["tensor_cache.fold", "train.seed"]
     assert "test_accuracy" not in json.dumps(answer)
-
-
-def test_what_follows_from_the_parameters_of_dvc_tells_no_settings_apart(tmp_path):
-    for fold in range(2):
-        write_trial(tmp_path, 0.1, 0, fold, FIGURES)
-    ((runs, *_),), _ = ranked(tmp_path, over="tensor_cache.fold")
-    assert len(runs) == 2
-    with pytest.raises(UserError, match=r"--over tensor_cache.test: runs are not told apart by it; it follows from"):
-        ranked(tmp_path, over="tensor_cache.test")
-
-
-def test_what_a_run_recorded_beside_the_parameters_of_dvc_tells_settings_apart(tmp_path):
-    for depth in (3, 4):
-        upstream = {"stage": "train", "deps": [], "params": {"params.yaml": {"lr": 0.1}}, "stages": {}, "data": []}
-        write_run(tmp_path, {"depth": depth}, FIGURES, upstream=upstream)
-    settings, notes = ranked(tmp_path)
-    assert (len(settings), notes) == (2, [])
-
-
-def test_scripts_outside_of_dvc_are_told_apart_by_their_own_parameters_and_name(tmp_path):
-    for name in ("linear", "forest"):
-        for seed in range(2):
-            write_run(tmp_path, {"lr": 0.1, "seed": seed}, FIGURES, name=name, stage="run")
-    settings, _ = ranked(tmp_path)
-    assert [len(runs) for runs, *_ in settings] == [2, 2]
-
-
-def test_a_scripts_short_name_of_a_parameter_means_that_of_dvc(tmp_path):
-    for seed in range(2):
-        upstream = {
-            "stage": "t",
-            "deps": [],
-            "params": {"p.json": {"train": {"seed": seed}}},
-            "stages": {},
-            "data": [],
-        }
-        write_run(tmp_path, {"seed": seed}, FIGURES, upstream=upstream)
-    settings, _ = ranked(tmp_path, over="seed")
-    assert [len(runs) for runs, *_ in settings] == [2]
-
-
-def test_runs_of_other_data_or_another_stage_are_another_setting(tmp_path):
-    write_trial(tmp_path, 0.1, 0, 0, FIGURES)
-    write_trial(tmp_path, 0.1, 1, 0, FIGURES, md5="another.dir")
-    write_run(tmp_path, {"train": {"lr": 0.1}}, FIGURES, stage="tune")
-    settings, _ = ranked(tmp_path)
-    assert [len(runs) for runs, *_ in settings] == [1, 1, 1]
-
-
-def test_whole_numbers_and_their_floats_are_one_setting(tmp_path):
-    for seed, lr in enumerate((1, 1.0)):
-        write_trial(tmp_path, lr, seed, 0, FIGURES)
-    settings, _ = ranked(tmp_path)
-    assert [len(runs) for runs, *_ in settings] == [2]
-
-
-def test_of_equal_settings_the_newest_counts_and_the_others_are_said(tmp_path):
-    older = write_trial(tmp_path, 0.1, 0, 0, {"val_accuracy": 0.1}, run="r000000000001")
-    newer = write_trial(tmp_path, 0.1, 0, 0, {"val_accuracy": 0.5}, run="r000000000002")
-    settings, notes = ranked(tmp_path)
-    assert settings == [([newer], 0.5, None)]
-    assert notes == [f"left out: {older}: {newer} is newer and has the same parameters, from other code or data"]
-
-
-def test_a_run_that_came_out_differently_when_it_was_executed_again_counts_twice(tmp_path):
-    for accuracy in (0.1, 0.5):
-        run = write_trial(tmp_path, 0.1, 0, 0, {"val_accuracy": accuracy}, run="r000000000001")
-    settings, notes = ranked(tmp_path)
-    assert settings == [([run, f"{run}-2"], pytest.approx(0.3), pytest.approx(0.4 / math.sqrt(2)))]
-    assert notes == []
 
 
 @pytest.mark.parametrize("figure", [math.nan, math.inf])
@@ -168,3 +89,22 @@ def test_a_figure_that_some_runs_lack_is_of_those_that_have_it(tmp_path):
     write_trial(tmp_path, 0.1, 1, 0, {"val_accuracy": 0.5})
     runs = select_runs(tmp_path, "val_accuracy").runs
     assert summarise(runs, "test_accuracy") == (0.25, None)
+    assert math.isnan(summarise(runs[1:], "test_accuracy").mean)
+
+
+def test_one_mean_over_runs_of_different_code_is_said_with_the_file(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    run_in(tmp_path, "git init -q")
+    runs = []
+    for seed, text in enumerate(("a = 1", "a = 1", "a = 2")):
+        (tmp_path / "train.py").write_text(text)
+        commit = run_in(
+            tmp_path, "git add train.py && git commit -qm code --allow-empty && git rev-parse HEAD"
+        ).stdout
+        runs.append(write_trial(tmp_path, 0.1, seed, 0, FIGURES, tags={"source": commit.strip()}))
+    candidates = select_runs(tmp_path, "val_accuracy").runs
+    assert mixed_code([candidates[:2], candidates[2:]]) is None
+    said = mixed_code([candidates])
+    assert said.startswith(
+        f"{runs[0]} and {runs[2]} are averaged and differ in code, such as train.py; trackstack runs"
+    )

@@ -17,7 +17,7 @@ from trackstack.records.selection import select_runs
 from trackstack.records.settings import averaged_params
 from trackstack.records.table import as_csv, as_latex, as_markdown, interval, make_table
 
-NASTY = "a_b&c%$#{~^\\<|>\"'`*[é"
+NASTY = "a_b&c%$#{~^\\<|>\"'`*[é\n\nx"
 
 
 def table(home, rows="train.lr", columns=None, over=None, metric="val_accuracy"):
