@@ -60,7 +60,8 @@ def read_candidates(home: Path) -> tuple[list[Candidate], list[str]]:
     Raises:
         UserError: there is none.
     """
-    found, notes, others = [], [], Counter[str]()
+    found: list[SeriesRecords] = []
+    notes, others = [], Counter[str]()
     for folder in run_folders(home):
         record = read_run(folder)
         if record.damage:
@@ -68,7 +69,7 @@ def read_candidates(home: Path) -> tuple[list[Candidate], list[str]]:
             continue
         for run in record.series:
             if run.series.status == "finished":
-                found.append(_candidate(run))
+                found.append(run)
             else:
                 others[run.series.status] += 1
     if others:
@@ -77,7 +78,11 @@ def read_candidates(home: Path) -> tuple[list[Candidate], list[str]]:
     if not found:
         none = f"no finished run is recorded in {home / 'runs'}"
         raise UserError("; ".join([none, *notes, "trackstack runs list shows what there is"]))
-    kept, outdated = _without_outdated(_with_own_settings(found))
+    # A record that was rebuilt from DVC's has the hashes of data among those of its stages alone.
+    data_paths = {
+        data["path"] for run in found for upstream in run.series.upstream for data in upstream.get("data", [])
+    }
+    kept, outdated = _without_outdated(_with_own_settings([_candidate(run, data_paths) for run in found]))
     return kept, notes + outdated
 
 
@@ -111,19 +116,16 @@ def comparable(values: Any) -> str:
     return json.dumps(_as_floats(values), sort_keys=True)
 
 
-def _candidate(run: SeriesRecords) -> Candidate:
+def _candidate(run: SeriesRecords, data_paths: set[str]) -> Candidate:
     start, declared = run.series.start, _declared_params(run.series)
     upstream = start.get("upstream") or {}
-    own = flatten(start["params"])
-    # DVC has null where a default is looked up elsewhere; the run knows which.
-    settings = {
-        "stage": upstream.get("stage") or start["stage"],
-        **{name: (declared | own)[name] for name in declared},
-    }
-    settings |= {data["path"]: data["md5"][:10] for data in upstream.get("data", []) if "md5" in data}
+    deps = [dep for entry in upstream.get("stages", {}).values() for dep in entry.get("deps", [])]
+    data = [item for item in (*deps, *upstream.get("data", [])) if item["path"] in data_paths and "md5" in item]
+    settings = {"stage": upstream.get("stage") or start["stage"], **declared}
+    settings |= {item["path"]: item["md5"][:10] for item in data}
     if not upstream and start["stage"] == "run":  # the name is all that tells two scripts from each other
         settings["name"] = start["name"]
-    return Candidate(run.series, last_figures(run), declared | own, settings)
+    return Candidate(run.series, last_figures(run), declared | flatten(start["params"]), settings)
 
 
 def _declared_params(series: Series) -> dict[str, Any]:

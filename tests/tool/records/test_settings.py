@@ -85,7 +85,25 @@ def test_what_dvc_and_a_real_run_recorded_becomes_its_settings(tiny_project):
     assert notes == []
     assert run.settings["tensor_cache.fold"] == 0
     assert run.settings["train.epochs"] == TINY_PARAMS["train"]["epochs"]
-    assert run.settings["tensor_cache.window"] == run.params["tensor_cache.window"] is not None
+    assert run.settings["tensor_cache.window"] is None
+    assert run.params["tensor_cache.window"] is not None, "the run knows the dataset's"
     assert len(run.settings["data/raw/tiny"]) == 10
     assert averaged_params([run], None) == ["tensor_cache.fold", "train.seed"]
     assert "tensor_cache.test" in run.params.keys() - run.settings.keys()
+
+
+def test_a_record_that_was_rebuilt_from_dvcs_has_the_same_settings(tmp_path):
+    original = write_trial(tmp_path, 0.1, 1, 0, FIGURES)
+    (lost,), _ = read_candidates(tmp_path)
+    upstream = lost.series.start["upstream"]
+    raw, cache = upstream["data"], [{"path": "data/cache"}]
+    stages = {
+        "tensor_cache": upstream["stages"]["tensor_cache"] | {"deps": raw, "outs": cache},
+        "train": {"params": upstream["params"], "deps": cache, "outs": [{"path": "results/model"}]},
+        "evaluate": {"params": {"params.yaml": {"evaluate": {"bins": 10}}}, "deps": [{"path": "results/model"}]},
+    }
+    upstream = {"stage": "train", "deps": [], "params": {}, "stages": stages, "data": []}
+    rebuilt = write_run(tmp_path, {"evaluate": {"bins": 10}}, FIGURES, upstream=upstream, tags={"rebuilt": "true"})
+    (run,), (note,) = read_candidates(tmp_path)
+    assert (run.key, run.settings) == (rebuilt, lost.settings)
+    assert note.startswith(f"left out: {original}: {rebuilt} is newer and has the same parameters")
