@@ -35,6 +35,9 @@ NOT_RUN = {
     r"^dvc (exp run --queue|queue )": "on a training that costs less: tests/repository/test_pipeline.py",
     r"^trackstack runs promote": "needs a run recorded in MLflow: tests/pipeline/test_recorded_runs.py",
     r"^trackstack predict .*models:/": "needs a model in MLflow's registry: tests/pipeline/predict/test_pyfunc.py",
+    r"^(git remote add origin ADDRESS|dvc remote add -d store PLACE)": "addresses are a person's own",
+    r"^trackstack (push|pull)": "needs two homes: tests/tool/sharing/test_push.py",
+    r"^trackstack runs list --user": "tests/tool/cli/test_runs.py",
     r"^ssh ": "needs OSC",
     r"^tail -f": "ends with Ctrl-C",
 }

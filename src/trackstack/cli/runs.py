@@ -35,6 +35,7 @@ def list_(
     metric: Annotated[
         list[str] | None, typer.Option(help="A column of the table; may be given several times.")
     ] = None,
+    user: Annotated[str | None, typer.Option(help="Only the runs of this person.")] = None,
     as_json: Json = False,
 ) -> None:
     """All runs, oldest first, with their last figures."""
@@ -43,6 +44,11 @@ def list_(
 
     rows = list_runs(home())
     warn_of_damage(rows)
+    if user is not None:
+        people = sorted({str(row["user"]) for row in rows if row["user"]})
+        rows = [row for row in rows if row["user"] == user]
+        if not rows:
+            raise UserError(f"--user {user}: no run of that name; there are runs of: {', '.join(people) or 'nobody'}")
     if as_json:
         print_json(rows)
         return

@@ -28,7 +28,7 @@ DvcRemote = Annotated[
 def push(
     runs: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[RUN]...", help="Runs by id, its beginning, or name; else all that have finished."),
+        typer.Argument(metavar="RUN", help="Runs by id, its beginning, or name; else all that have finished."),
     ] = None,
     git_remote: GitRemote = None,
     dvc_remote: DvcRemote = None,
@@ -47,7 +47,7 @@ def push(
 def pull(
     runs: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[RUN]...", help="Runs by id, its beginning, or name; else all that were pushed."),
+        typer.Argument(metavar="RUN", help="Runs by id, its beginning, or name; else all that were pushed."),
     ] = None,
     git_remote: GitRemote = None,
     dvc_remote: DvcRemote = None,

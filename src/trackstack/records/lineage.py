@@ -137,22 +137,30 @@ def hash_of(repo: Any, item: Item) -> str | None:
 
 def _is_whole(cache: Any, value: str) -> bool:
     """Whether an object, and for a folder each of its files, is in a cache and is what its name says."""
-    from dvc_data.hashfile.hash import hash_file
     from dvc_data.hashfile.hash_info import HashInfo
     from dvc_data.hashfile.tree import Tree
 
-    def is_intact(name: str) -> bool:
-        # Not `cache.check`, which removes what is damaged: this is a look.
-        _, found = hash_file(cache.oid_to_path(name), cache.fs, cache.hash_name, cache.state)
-        return found.value.removesuffix(".dir") == name.removesuffix(".dir")  # DVC remembers a list with its suffix
-
     try:
-        if not value.endswith(".dir"):
-            return is_intact(value)
-        files = [found.value for _, _, found in Tree.load(cache, HashInfo(cache.hash_name, value))]
-        return is_intact(value) and all(map(is_intact, files))
+        files = []
+        if value.endswith(".dir"):
+            files = [found.value for _, _, found in Tree.load(cache, HashInfo(cache.hash_name, value))]
+        return all(is_intact(cache, name) for name in (value, *files))
     except Exception:  # DVC's file systems raise classes of many packages
         return False
+
+
+def is_intact(cache: Any, name: str) -> bool:
+    """Whether one object in DVC's cache is what its name says; DVC knows that of files that have not changed since.
+
+    Raises:
+        OSError: there is none.
+    """
+    from dvc_data.hashfile.hash import hash_file
+
+    # Not `cache.check`, which removes what is damaged: this is a look.
+    _, found = hash_file(cache.oid_to_path(name), cache.fs, cache.hash_name, cache.state)
+    # Of the list of a folder DVC has noted the name with its ending when it was fetched, and without it otherwise.
+    return found.value.removesuffix(".dir") == name.removesuffix(".dir")
 
 
 def _kept_model(series: Series, record: dict[str, Any]) -> Link:

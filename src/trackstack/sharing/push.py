@@ -16,7 +16,7 @@ from trackstack.records.query import find_run, read_run, run_folders
 from trackstack.sharing.folders import files_of
 from trackstack.sharing.merging import Files, attempts_of, merge
 from trackstack.sharing.needs import Needs
-from trackstack.sharing.record import EXPERIMENT, RUN, LeftOut, Record, SharedFile, SharedObject
+from trackstack.sharing.record import EXPERIMENT, RUN, LeftOut, Record, SharedObject, described
 from trackstack.sharing.refs import (
     EXPERIMENTS,
     RECORDS,
@@ -172,9 +172,18 @@ def _push_refs(
                 raise
     else:
         raise UserError(f"{remote}: others push the same runs again and again; type the same again")
-    for ref, commit in wanted.items():
-        if ref.startswith(RECORDS):
-            git(root, "update-ref", ref, commit)
+    for run, one in own.items():
+        git(root, "update-ref", f"{RECORDS}{run}", _last_common(run, one, root, wanted[f"{RECORDS}{run}"]))
+
+
+def _last_common(run: str, own: _Own, root: Path, tip: str) -> str:
+    """What both sides have now: all that the remote has, or the part of it that this home has."""
+    record, files = read_record(root, run, tip)
+    if files.keys() == own.files.keys() and all(files[name].sha256 == own.files[name].sha256 for name in files):
+        return tip
+    record = record.model_copy(update={"files": described(own.files)})
+    needed = [commit for commit in (record.source, *record.experiments.values()) if commit]
+    return write_record(root, record, own.files, needed, f"Record of run {run}, as far as it is here")
 
 
 def _refs_of(run: str, own: _Own, root: Path, there: dict[str, str], done: Shared) -> dict[str, str]:
@@ -189,7 +198,7 @@ def _refs_of(run: str, own: _Own, root: Path, there: dict[str, str], done: Share
     paths = {item.path for item in objects}
     record = Record(
         run=run,
-        files={name: SharedFile(sha256=file.sha256, size=file.size, md5=file.md5) for name, file in merged.items()},
+        files=described(merged),
         objects=objects,
         left_out=sorted({*known.left_out, *own.left_out} - {i for i in known.left_out if i.path in paths}, key=str),
         source=known.source or own.source,

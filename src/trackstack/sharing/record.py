@@ -72,6 +72,11 @@ class Record(_Strict):
     """DVC's experiments of this run, by ref."""
 
 
+def described(files: Files) -> dict[str, SharedFile]:
+    """Digest and size of each file."""
+    return {name: SharedFile(sha256=file.sha256, size=file.size, md5=file.md5) for name, file in files.items()}
+
+
 def is_safe(name: str) -> bool:
     """Whether a file of this name belongs into a run's folder, and lies in it."""
     plain = name.isprintable() and name.isascii() and "\\" not in name

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from trackstack import UserError
+from trackstack.records.lineage import is_intact
 from trackstack.sharing.record import SharedObject
 
 
@@ -211,14 +212,10 @@ def _copy(source: Any, target: Any, names: set[str], verify: bool) -> set[str]:
 
 
 def _is_whole(cache: Any, name: str) -> bool:
-    """Whether an object in the cache is what its name says; DVC knows that of files that have not changed since."""
-    from dvc_data.hashfile.hash import hash_file
-
     try:
-        _, found = hash_file(cache.oid_to_path(name), cache.fs, cache.hash_name, cache.state)
+        return is_intact(cache, name)
     except OSError:
         return False
-    return found.value.removesuffix(".dir") == name.removesuffix(".dir")  # DVC remembers a list with its suffix
 
 
 class _Errors(logging.Handler):

@@ -161,7 +161,9 @@ def start_run(
         "environment": surroundings,
         "destinations": destinations(home()),
     }
-    run._begin(redact(start))
+    recorded = redact(start)
+    recorded["environment"]["packages"] = surroundings["packages"]  # google-auth is the name of no secret
+    run._begin(recorded)
     _warn_of_drift(surroundings.get("drift"))
     child = start_child(folder) if start["destinations"] else None
     with _recorded_end(run, child, patience):

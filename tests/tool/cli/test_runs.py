@@ -26,6 +26,11 @@ def test_runs_can_be_listed_shown_compared_and_queried(home):
     assert json.loads(answer) == [{"n": 15}]
 
 
+def test_the_runs_of_one_person_can_be_listed(home):
+    rows = json.loads(trackstack(home, "runs", "list", "--json"))
+    assert json.loads(trackstack(home, "runs", "list", "--user", rows[0]["user"], "--json")) == rows
+
+
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
@@ -35,6 +40,10 @@ def test_runs_can_be_listed_shown_compared_and_queried(home):
         (["runs", "sql", "DELETE FROM runs"], "runs sql only reads"),
         (["runs", "sql", "VACUUM INTO 'copy.db'"], "runs sql only reads"),
         (["runs", "sql", "ATTACH 'copy.db' AS other"], "runs sql only reads"),
+        (
+            ["runs", "list", "--user", "nobody at all"],
+            "--user nobody at all: no run of that name; there are runs of: ",
+        ),
         (["sync", "--to", "excel"], "--to excel: no such back end; expected one of sqlite, mlflow"),
     ],
 )
