@@ -14,11 +14,11 @@ import typer
 from typer.core import TyperGroup
 
 from trackstack import UserError, describe_error
-from trackstack.cli import cluster, record, runs, setup, ui
+from trackstack.cli import cluster, promote, record, runs, setup, ui
 from trackstack.system.programs import PERSONS_PYTHONPATH, begin_process
 from trackstack.system.project import load_hook
 
-PANELS = {"Runs": (runs, record), "Pipeline and sweeps": (cluster,), "Machine and pages": (setup, ui)}
+PANELS = {"Runs": (runs, promote, record), "Pipeline and sweeps": (cluster,), "Machine and pages": (setup, ui)}
 """The headings of `--help`, with the modules whose commands stand below each."""
 PROJECT_PANEL = "This project"
 

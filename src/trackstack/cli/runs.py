@@ -10,7 +10,6 @@ import typer
 from trackstack import UserError
 from trackstack.cli.printing import (
     Json,
-    RunKey,
     number,
     print_json,
     print_table,
@@ -76,6 +75,9 @@ def show(
     for part in ("metrics", "params", "tags", "data", "environment"):
         rows += [[f"{part}.{name}", value] for name, value in flatten(shown[part] or {}).items()]
     rows += [[f"artifact {record['kind']}", record["path"]] for record in shown["artifacts"]]
+    for version in shown["versions"]:
+        named = "".join(f", {alias}" for alias in version["aliases"])
+        rows.append([f"promoted by {version['user']}", f"{version['name']}@{version['version']}{named}"])
     print_table(["what", "value"], rows)
 
 
@@ -151,19 +153,6 @@ def folds(
                 for name, group in groups.items()
             ]
             print_table(["group", *figures, "windows"], rows)
-
-
-@runs.command()
-def promote(run: RunKey) -> None:
-    """Choose the model of a run: MLflow gets it, and lists it among its registered models."""
-    from trackstack.records.query import promote_run
-    from trackstack.tracking.environment import home
-    from trackstack.tracking.sync import sync_run
-
-    folder = promote_run(home(), run)
-    if problems := sync_run(folder):
-        raise UserError("\n".join(f"{folder.name}: promoted, but {name}: {why}" for name, why in problems.items()))
-    typer.echo(f"{folder.name}: promoted")
 
 
 @runs.command()
