@@ -42,6 +42,7 @@ def promote(
         typer.echo(f"before: {made.before.tag}, the model of run {made.before.key}")
     origin = f"made from {made.origin}" if made.origin else "that it has"
     typer.echo(f"git: tag {version.tag}, branch {made.branch}, commit {version.commit[:12]}, {origin}")
+    typer.echo(f"model card: {made.card}{_what_is_missing(made.card)}")
     _deliver(made.folders)
     if "mlflow" not in made.series.start["destinations"]:
         typer.echo(f"MLflow: has no version, since run {version.key} was recorded without it")
@@ -80,6 +81,34 @@ def promoted(
         return
     header = ["model", "version", "run", "what", "by", "when", "why"]
     print_table(header, [[*list(row.values())[:5], when(row["time"]), row["why"]] for row in rows])
+
+
+@runs.command()
+def card(
+    run: RunKey,
+    out: Annotated[
+        Path | None, typer.Option(help="Write this file instead of printing; what a person wrote in it stays.")
+    ] = None,
+) -> None:
+    """The model card of a run in Markdown, from its record; what only a person can say is marked as missing."""
+    from trackstack.records.model_card import card_file, earlier_card, model_card, write_card
+    from trackstack.records.query import find_run
+    from trackstack.tracking.environment import home
+
+    found = find_run(home(), run)
+    before = (out and earlier_card(out)) or earlier_card(card_file(found.series))
+    if out is None:
+        typer.echo(model_card(found, before), nl=False)
+        return
+    write_card(out, found, before)
+    typer.echo(f"{out}: the model card of run {found.series.key}{_what_is_missing(out)}")
+
+
+def _what_is_missing(card: Path) -> str:
+    from trackstack.records.model_card import missing_sections
+
+    missing = missing_sections(card.read_text(encoding="utf-8"))
+    return f"; missing, to be written by a person: {', '.join(missing)}" if missing else ""
 
 
 def _deliver(folders: list[Path]) -> None:

@@ -18,6 +18,7 @@ from trackstack.core.digest import digest_path
 from trackstack.core.dvc_yaml import DVC_YAML
 from trackstack.core.files import sealed, write_json
 from trackstack.core.params import load_yaml
+from trackstack.records.model_card import card_file, earlier_card, write_card
 from trackstack.records.promoted_commit import give_model, make_commit
 from trackstack.records.promoted_refs import AliasBranch, change_refs
 from trackstack.records.query import find_run, read_run
@@ -45,6 +46,7 @@ class Promotion(NamedTuple):
     origin: str | None
     """What the version's commit was made from; None where there was one."""
     branch: str
+    card: Path
     folders: list[Path]
     """Of all runs of this name that are here: a sync brings their notes to MLflow."""
 
@@ -61,9 +63,10 @@ def promote(home: Path, root: Path, key: str, name: str | None, alias: str = CHA
     Raises:
         UserError: no such run, one without a whole model, a name that is refused, or something in git's way.
     """
-    series = find_run(home, key).series
-    record = model_record(series)
+    run = find_run(home, key)
+    series, record = run.series, model_record(run.series)
     _refuse_place(root)
+    card = earlier_card(card_file(series))
     name = name or _usual_name(root, series, record)
     check_name(name)
     check_alias(alias)
@@ -93,8 +96,11 @@ def promote(home: Path, root: Path, key: str, name: str | None, alias: str = CHA
             f"create refs/tags/{tag} {make_tag(root, tag, commit, text, _line(why), {'Version': version})}"
         )
     change_refs(root, name, [*changes, *branch.moved_to(commit)])
-    made = find_version(root, f"{name}@{version}")
-    return Promotion(series, made, before, origin, branch.name, write_notes(home, root, name))
+    folders = write_notes(home, root, name)
+    write_card(card_file(series), run, card)
+    return Promotion(
+        series, find_version(root, f"{name}@{version}"), before, origin, branch.name, card_file(series), folders
+    )
 
 
 class Demotion(NamedTuple):
