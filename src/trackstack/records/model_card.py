@@ -28,7 +28,7 @@ MISSING = "**missing: to be written by a person**"
 PERSONS = {
     "Intended use": "Who is to use it, for what, and for what it must not be used.",
     "Known limits": "Where it fails or was never tried: other devices, places, people, times.",
-    "Ethical considerations": "Whom a wrong answer harms, what people in the data agreed to, and what is done about it.",
+    "Ethical considerations": "Whom a wrong answer harms; what the people in the data agreed to.",
 }
 """The sections that are a person's, with what belongs there."""
 MARK = "<!-- Made by trackstack runs card: what stands under "
