@@ -42,7 +42,10 @@ def predict(
     table: Annotated[Path, typer.Argument(metavar="TABLE", help="With the columns that the model was trained on.")],
     model: Annotated[
         str | None,
-        typer.Option(help="A model folder, or an MLflow URI such as models:/cnn/1; by default dvc.yaml's model."),
+        typer.Option(
+            help="A model folder, a promoted model such as NAME, NAME@champion or NAME@v2, or an MLflow URI such as "
+            "models:/NAME@champion; by default dvc.yaml's model."
+        ),
     ] = None,
     out: Annotated[Path | None, typer.Option(help="Write this .csv or .parquet file instead of printing.")] = None,
     extra: Annotated[list[str] | None, typer.Option(help="A column to keep in the result; repeat it.")] = None,

@@ -20,7 +20,11 @@ from support.recording import (
     wait_until_nobody_delivers,
 )
 
+from pipeline.predict.tables import predict
+from trackstack import UserError
+from trackstack.records.promotion import promote
 from trackstack.records.rebuild import rebuild
+from trackstack.tracking.sync import sync_run
 
 SETTINGS = {"TRACKSTACK_SINKS": ",".join(EVERYTHING), "TRACKSTACK_LOG_MODELS": "promoted"}
 
@@ -41,16 +45,17 @@ def executed_twice(tiny_project, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def promoted(executed_twice, tmp_path_factory):
-    """The run's key, the models that were registered before it was promoted, and what that said; it delivers the rest."""
+def promoted(executed_twice):
+    """The run's key, and the models that were registered before it was promoted; that delivers the rest."""
     from mlflow.tracking import MlflowClient
 
     key = json.loads((executed_twice / "results/model/model.json").read_text())["run"]
     before = MlflowClient(f"sqlite:///{executed_twice}/mlflow.db").search_registered_models()
-    elsewhere = tmp_path_factory.mktemp("elsewhere")  # the project's own code is no module of this process
-    (elsewhere / "runs").symlink_to(executed_twice / "runs")
-    said = trackstack(elsewhere, "runs", "promote", key[:6], TRACKSTACK_LOG_MODELS="promoted")
-    return key, before, said
+    with pytest.MonkeyPatch.context() as patch:  # not the command, which would go on with the project's own code
+        patch.setenv("TRACKSTACK_LOG_MODELS", "promoted")
+        made = promote(executed_twice, executed_twice, key[:6], None)
+        assert [sync_run(folder) for folder in made.folders] == [{}]
+    return key, before
 
 
 def in_dvclive(project, key):
@@ -73,7 +78,7 @@ def test_every_back_end_and_dvclive_hold_the_same_series(executed_twice, promote
 
 
 def test_train_and_evaluate_report_into_one_run_that_can_be_promoted(executed_twice, promoted):
-    key, before, said = promoted
+    key, before = promoted
     connection = sqlite3.connect(executed_twice / "project.db")
     rows = connection.execute(
         "SELECT run_key, status, reproduced, datasets.name FROM runs JOIN datasets ON dataset_id = datasets.id"
@@ -86,9 +91,32 @@ def test_train_and_evaluate_report_into_one_run_that_can_be_promoted(executed_tw
 
     from mlflow.tracking import MlflowClient
 
-    assert (before, said) == ([], f"{key}: promoted\n")
-    versions = MlflowClient(f"sqlite:///{executed_twice}/mlflow.db").search_model_versions("name = 'cnn'")
-    assert [version.tags["trackstack.run"] for version in versions] == [key]
+    assert before == []
+    client = MlflowClient(f"sqlite:///{executed_twice}/mlflow.db")
+    version = client.get_model_version_by_alias("exercise-classifier", "champion")
+    assert version.tags["trackstack.run"] == key
+
+
+def test_by_name_by_version_by_alias_of_mlflow_and_from_dvc_a_promoted_model_gives_the_same_labels(
+    executed_twice, promoted, monkeypatch
+):
+    monkeypatch.chdir(executed_twice)
+    name, table = "exercise-classifier", executed_twice / "data/raw/tiny/subject_1.csv"
+    expected, _ = predict(table, "results/model")
+    for model in (name, f"{name}@champion", f"{name}@v1", f"models:/{name}@champion"):
+        found, said = predict(table, model)
+        assert found.equals(expected), model
+        assert f"by cnn of run {promoted[0]}" in said
+    monkeypatch.setenv("TRACKSTACK_HOME", str(executed_twice / "elsewhere"))  # the run is not there
+    found, _ = predict(table, name)
+    assert found.equals(expected)
+    with pytest.raises(UserError, match=r"^--model nobody: no such folder, and no such promoted model \("):
+        predict(table, "nobody")
+    (executed_twice / name).mkdir()
+    with pytest.raises(
+        UserError, match=rf"^--model {name}: a folder and a promoted model; type \./{name}, or {name}@"
+    ):
+        predict(table, name)
 
 
 def test_another_checkout_makes_the_same_bytes_and_its_run_has_the_report(executed_twice, tiny_project):

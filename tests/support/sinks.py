@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from support.processes import started
-from trackstack.tracking.sinks import Series, open_sink
+from trackstack.core.files import sealed, write_json
+from trackstack.tracking.sinks import Series, open_sink, promotion_file
 
 TESTS = Path(__file__).resolve().parents[1]
 RUN = "r0123456789ab"
@@ -84,6 +85,15 @@ def artifact(kind: str, path: str, **more: Any) -> dict[str, Any]:
         "path": path,
         "digest": f"digest of {path}",
     } | more
+
+
+def note_promotion(series: Series, name: str, *aliases: str, version: str = "v1.0.0") -> None:
+    """Note in the run's folder that its models are a version of a named model."""
+    about = {"name": name, "version": version, "aliases": list(aliases), "user": "ada", "time": STARTED, "why": "so"}
+    models = [
+        about | {"digest": one["digest"], "commit": "c0ffee"} for one in series.artifacts if one["kind"] == "model"
+    ]
+    write_json(promotion_file(series.folder, series.number), sealed({"models": models}))
 
 
 def deliver(

@@ -24,6 +24,9 @@ from pipeline.import_data.survey import survey_numbers
 from pipeline.predict.classifier import CLASSIFIER_FOLDER, Classifier, Columns
 from trackstack import UserError
 from trackstack.core.params import load_yaml
+from trackstack.records.promotion import model_folder
+from trackstack.records.versions import CHAMPION, read_models
+from trackstack.system.git import is_in_git
 from trackstack.tracking.environment import home, mlflow_uri
 from trackstack.training.determinism import configure_torch
 
@@ -43,7 +46,8 @@ def predict(
     """Classify the rows of a CSV file; the result, and a line about it.
 
     Args:
-        model: a model folder, or an MLflow URI such as `models:/cnn/1`; None for the one that dvc.yaml names.
+        model: a model folder, a promoted model such as `NAME`, `NAME@champion` or `NAME@v2`, or an MLflow URI such as
+            `models:/NAME@champion`; None for the one that dvc.yaml names.
         out: written as well when given: CSV or Parquet, by its suffix.
         missing: words that stand for a missing value, beside the usual ones.
         dialect: what of the file's dialect is not to be guessed.
@@ -101,7 +105,8 @@ def _own_model() -> str:
 @contextlib.contextmanager
 def _model_folder(model: str) -> Iterator[Path]:
     if ":/" not in model:
-        yield Path(model)
+        with _promoted(model) as folder:
+            yield folder
         return
     from trackstack.tracking.sinks.mlflow_sink import SETTINGS, database_file
 
@@ -120,6 +125,22 @@ def _model_folder(model: str) -> Iterator[Path]:
         if not (download / CLASSIFIER_FOLDER).is_dir():
             raise UserError(f"--model {model}: not a model that trackstack logged, which has a folder classifier")
         yield download / CLASSIFIER_FOLDER
+
+
+@contextlib.contextmanager
+def _promoted(model: str) -> Iterator[Path]:
+    """A folder as it is, or that of a promoted model; UserError where both are there."""
+    name = model.partition("@")[0]
+    is_promoted = "/" not in model and is_in_git(Path()) and name in read_models(Path(), name)
+    if not is_promoted:
+        if "/" not in model and not Path(model).exists():
+            raise UserError(f"--model {model}: no such folder, and no such promoted model (trackstack runs promoted)")
+        yield Path(model)
+    elif Path(model).exists():
+        raise UserError(f"--model {model}: a folder and a promoted model; type ./{model}, or {name}@{CHAMPION}")
+    else:
+        with model_folder(model, home(), Path()) as folder:
+            yield folder
 
 
 def _refuse_other_table(sample: Sample, classifier: Classifier, extra: tuple[str, ...]) -> None:

@@ -14,12 +14,12 @@ import typer
 from typer.core import TyperGroup
 
 from trackstack import UserError, describe_error
-from trackstack.cli import cluster, record, reproduce, runs, setup, sharing, ui
+from trackstack.cli import cluster, promote, record, reproduce, runs, setup, sharing, ui
 from trackstack.system.programs import PERSONS_PYTHONPATH, begin_process
 from trackstack.system.project import load_hook
 
 PANELS = {
-    "Runs": (runs, record, reproduce, sharing),
+    "Runs": (runs, promote, record, reproduce, sharing),
     "Pipeline and sweeps": (cluster,),
     "Machine and pages": (setup, ui),
 }

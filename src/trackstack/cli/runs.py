@@ -11,7 +11,6 @@ from trackstack import UserError
 from trackstack.cli import choose
 from trackstack.cli.printing import (
     Json,
-    RunKey,
     number,
     print_json,
     print_table,
@@ -90,6 +89,9 @@ def show(
         rows.append(["test figures looked at", f"{when(look['time'])} {look['user']}: {', '.join(look['metrics'])}"])
     rows += [[f"artifact {record['kind']}", record["path"]] for record in shown["artifacts"]]
     rows += [["reproduced", verdict_text(verdict)] for verdict in shown["verdicts"] or ()]
+    for version in shown["versions"] or ():
+        named = "".join(f", {alias}" for alias in version["aliases"])
+        rows.append([f"promoted by {version['user']}", f"{version['name']}@{version['version']}{named}"])
     print_table(["what", "value"], rows)
 
 
@@ -165,19 +167,6 @@ def folds(
                 for name, group in groups.items()
             ]
             print_table(["group", *figures, "windows"], rows)
-
-
-@runs.command()
-def promote(run: RunKey) -> None:
-    """Choose the model of a run: MLflow gets it, and lists it among its registered models."""
-    from trackstack.records.query import promote_run
-    from trackstack.tracking.environment import home
-    from trackstack.tracking.sync import sync_run
-
-    folder = promote_run(home(), run)
-    if problems := sync_run(folder):
-        raise UserError("\n".join(f"{folder.name}: promoted, but {name}: {why}" for name, why in problems.items()))
-    typer.echo(f"{folder.name}: promoted")
 
 
 @runs.command()

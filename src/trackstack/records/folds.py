@@ -45,7 +45,7 @@ def cross_validations(
         if run.series.status == "finished" and metric in figures and {fold, seed} <= params.keys():
             tested_on, number = params.pop(fold), params.pop(seed)
             groups = tuple(map(str, tested_on)) if isinstance(tested_on, list) else (str(tested_on),)
-            result = Fold(groups, number, figures[metric], _per_group(run.series))
+            result = Fold(groups, number, figures[metric], group_figures(run.series))
             folds_of[json.dumps(params, sort_keys=True)][groups, number] = result
     folds_of = {key: folds for key, folds in folds_of.items() if len({groups for groups, _ in folds}) > 1}
     params_of = {key: json.loads(key) for key in folds_of}
@@ -82,7 +82,8 @@ def summarise_folds(folds: list[Fold]) -> dict[str, Any]:
     }
 
 
-def _per_group(series: Series) -> dict[str, dict[str, float]]:
+def group_figures(series: Series) -> dict[str, dict[str, float]]:
+    """The columns of a run's table of groups, such as accuracy and windows, by group; empty without one."""
     for artifact in series.artifacts:
         path = series.folder / artifact["path"]
         if path.name == PER_GROUP_FILE and path.exists():

@@ -10,13 +10,12 @@ from urllib.parse import quote
 
 from trackstack import UserError, describe_error
 from trackstack.core.dvc_yaml import DVC_LOCK, overlap
-from trackstack.core.files import write_json
 from trackstack.records.looks import looks_at
 from trackstack.records.verdicts import verdicts_on
-from trackstack.system.git import try_git, user_name
+from trackstack.system.git import try_git
 from trackstack.system.lease import is_live
 from trackstack.tracking.db import DAMAGED, what_is_wrong
-from trackstack.tracking.journal import journals, now
+from trackstack.tracking.journal import journals
 from trackstack.tracking.params import flatten
 from trackstack.tracking.series import RunFolder, SeriesRecords, group_attempts
 from trackstack.tracking.sinks import Series
@@ -65,7 +64,13 @@ def read_run(folder: Path) -> RunRecord:
         damage.append(
             f"{folder}: no journal in it has a start; trackstack sync --all-exps rebuilds what DVC has of it"
         )
-    return RunRecord(folder, group_attempts(folder, attempts, live), damage)
+    series = group_attempts(folder, attempts, live)
+    for records in series:
+        try:
+            _ = records.series.versions
+        except UserError as error:
+            damage.append(str(error))
+    return RunRecord(folder, series, damage)
 
 
 def every_run(home: Path) -> list[SeriesRecords]:
@@ -94,12 +99,17 @@ def show_run(home: Path, key: str) -> dict[str, Any]:
     artifacts = [{name: record[name] for name in ("kind", "path", "digest")} for record in run.series.artifacts]
     damage = list(read_run(run.series.folder).damage)
     notes: dict[str, Any] = {"artifacts": artifacts}
-    for name, read in (("verdicts", verdicts_on), ("test_looks", looks_at)):
+    for name, read in (
+        ("verdicts", verdicts_on),
+        ("test_looks", looks_at),
+        ("versions", lambda series: series.versions),
+    ):
         try:
             notes[name] = read(run.series)
         except UserError as error:
             notes[name] = None
             damage.append(str(error))
+    notes["versions"] = None if damage else run.series.versions
     return _row(run) | _damage_of(run, damage) | {name: start.get(name) for name in kept} | notes
 
 
@@ -139,24 +149,6 @@ def find_run(home: Path, key: str) -> SeriesRecords:
         raise NoSuchRunError(f"{key}: no such run in {home / 'runs'}; trackstack runs list shows those there are")
     which = ", ".join(run.series.key for run in matching[:5])
     raise UserError(f"{key}: {len(matching)} runs match ({which}); type more of the id")
-
-
-def promote_run(home: Path, key: str) -> Path:
-    """Note that the model of a run is the chosen one, and return the run's folder: a sync brings it to MLflow.
-
-    Raises:
-        UserError: no such run, or one that has no model for MLflow.
-    """
-    series = find_run(home, key).series
-    if series.status != "finished" or not any(record["kind"] == "model" for record in series.artifacts):
-        raise UserError(f"{series.key}: is {series.status} and has no model to promote; expected a finished training")
-    if "mlflow" not in series.start["destinations"]:
-        raise UserError(
-            f"{series.key}: was recorded without MLflow, which keeps promoted models; see TRACKSTACK_SINKS"
-        )
-    if not series.promoted:
-        write_json(series.promotion_file, {"time": now(), "user": user_name()})
-    return series.folder
 
 
 def query(database: Path, sql: str) -> tuple[list[str], list[tuple]]:

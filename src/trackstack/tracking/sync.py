@@ -106,7 +106,7 @@ class Delivery:
 
     def _deliver(self, name: str, destination: dict[str, Any], records: SeriesRecords) -> None:
         series, sink = records.series, self._sink(name, destination)
-        state = json.dumps([series.status, series.reproduced, series.promoted])
+        state = json.dumps([series.status, series.reproduced, series.versions])
         key = f"{name}:{series.key}"
         with self._writing(name, sink):
             if not sink.has(series) or self.damage:  # with a line left out, the count says nothing

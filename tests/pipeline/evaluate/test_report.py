@@ -47,7 +47,7 @@ def test_the_pipelines_report_has_everything_and_names_no_place(tiny_project):
     parser = parse(text)
     said = " ".join(" ".join(parser.text).split())
     parts = ("Learning curves", "Confusion matrix", "By class and by subject", "Calibration", "The hardest windows")
-    for part in (*parts, "Data", "Parameters", "Lineage", "val_accuracy", "train.lr", "tensor cache"):
+    for part in (*parts, "Data", "Parameters", "Lineage", "Model card", "val_accuracy", "train.lr", "tensor cache"):
         assert part in said
     assert "script" not in parser.seen
     for place in (str(tiny_project), str(tiny_project.parent), socket.gethostname(), "Matplotlib", "/home/"):

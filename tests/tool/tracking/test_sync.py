@@ -1,9 +1,9 @@
 """How a run's folder is delivered by the process that holds its lock, on real back ends."""
 
 from support.recording import SCRIPT, in_sqlite, record, wait_until_nobody_delivers
-from support.sinks import START, STARTED, metrics
+from support.sinks import START, STARTED, metrics, note_promotion
 
-from trackstack.records.query import promote_run
+from trackstack.records.query import find_run
 from trackstack.tracking.journal import Journal
 from trackstack.tracking.sync import Delivery, sync_run
 
@@ -42,11 +42,11 @@ def test_a_model_is_exported_while_others_may_write_the_database_and_a_promotion
     (tmp_path / "src").mkdir()
     (tmp_path / "src/odd_loader.py").write_text(LOADER)
     assert sync_run(folder) == {}
-    assert promote_run(tmp_path, folder.name) == folder
+    note_promotion(find_run(tmp_path, folder.name).series, "odd", "champion")
     delivery.deliver_points()
     client = MlflowClient(f"sqlite:///{tmp_path}/mlflow.db")
     (run,) = client.search_runs([client.get_experiment_by_name("trackstack").experiment_id])
-    assert run.data.tags["trackstack.promoted"] == "true"
+    assert run.data.tags["trackstack.promoted"] == "odd@champion"
 
 
 def test_a_series_that_gets_through_does_not_hide_one_that_did_not(tmp_path):

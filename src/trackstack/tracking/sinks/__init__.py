@@ -17,10 +17,12 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from trackstack import UserError
+from trackstack.core.files import read_json
 
 SINKS = ("sqlite", "mlflow", "tensorboard", "wandb")
 """Their packages have the same names; that of SQLite comes with Python."""
 LOG_MODELS = ("all", "promoted", "none")
+MEND_PROMOTION = "trackstack runs promote RUN writes it anew"
 
 
 @dataclass
@@ -60,14 +62,29 @@ class Series:
         return self.run if self.number == 1 else f"{self.run}-{self.number}"
 
     @property
-    def promotion_file(self) -> Path:
-        """Is there when somebody has promoted this series, and says who and when."""
-        return self.folder / f"promoted-{self.number}.json"
+    def versions(self) -> list[dict[str, Any]]:
+        """What its model was promoted to: name, version, aliases and more, see `trackstack.records.promotion`.
+
+        Raises:
+            UserError: the note of it is damaged.
+        """
+        try:
+            return read_json(promotion_file(self.folder, self.number), MEND_PROMOTION).get("models", [])
+        except FileNotFoundError:
+            return []
 
     @property
     def promoted(self) -> bool:
-        """Whether its model was chosen among those of its kind."""
-        return self.promotion_file.exists()
+        """Whether its model was promoted; one whose note is damaged was, to something."""
+        try:
+            return bool(self.versions)
+        except UserError:
+            return True
+
+
+def promotion_file(folder: Path, number: int) -> Path:
+    """The note, in a run's folder, of what the model of a series was promoted to."""
+    return folder / f"promoted-{number}.json"
 
 
 def takes_model(series: Series) -> bool:

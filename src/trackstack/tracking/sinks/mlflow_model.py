@@ -10,6 +10,7 @@ from trackstack import UserError
 from trackstack.tracking.sinks import Series, load_by_name
 from trackstack.tracking.sinks.mlflow_records import DIGEST_TAG
 
+RUN_TAG, VERSION_TAG, ALIASES_TAG = "trackstack.run", "trackstack.version", "trackstack.aliases"
 Exports = dict[str, tempfile.TemporaryDirectory]
 """Exported models, in a folder `model`, by the id of MLflow's entry."""
 
@@ -50,15 +51,44 @@ def log_model(client: Any, run: Any, series: Series, artifact: dict[str, Any], e
     return model
 
 
-def register_model(client: Any, run_id: str, logged: Any, series: Series) -> None:
-    """Make a logged model a version in MLflow's registry, once, under the name of its kind, such as `cnn`."""
-    name = series.start["tags"].get("model_name") or series.start["name"]
-    if not client.search_registered_models(f"name = '{name}'"):
-        client.create_registered_model(name)
-    # By its place: an id would be looked up wherever this process's own MLFLOW_TRACKING_URI points.
-    source, tags = logged.artifact_location, {"trackstack.run": series.key}
-    if not any(version.source == source for version in client.search_model_versions(f"run_id = '{run_id}'")):
-        client.create_model_version(name, source, run_id, tags=tags, model_id=logged.model_id)
+def register_model(
+    client: Any, run_id: str, series: Series, artifact: dict[str, Any], source: str, model_id: str | None
+) -> None:
+    """Make a model the versions in MLflow's registry that it was promoted to, each once, with their aliases.
+
+    Args:
+        run_id: MLflow's own.
+        source: the place of the model.
+    """
+    for kept in series.versions if artifact["kind"] == "model" else ():
+        if kept["digest"] == artifact["digest"]:
+            name = kept["name"]
+            if not client.search_registered_models(f"name = '{name}'"):
+                client.create_registered_model(name)
+            versions = client.search_model_versions(f"name = '{name}'")
+            mine = [version for version in versions if version.source == source and VERSION_TAG in version.tags]
+            about = {RUN_TAG: series.key, VERSION_TAG: kept["version"], "trackstack.user": kept["user"]}
+            why = kept["why"] or None
+            mine = mine or [
+                client.create_model_version(name, source, run_id, about, description=why, model_id=model_id)
+            ]
+            _set_aliases(client, mine[0], set(kept["aliases"]))
+
+
+def _set_aliases(client: Any, version: Any, aliases: set[str]) -> None:
+    """Let a version have these aliases, and none that it has had from us; those that people gave it here stay."""
+    name, number, ours = version.name, version.version, set((version.tags.get(ALIASES_TAG) or "").split())
+    if ours != aliases:  # noted first, as it may be killed: what is noted and not there does no harm
+        client.set_model_version_tag(name, number, ALIASES_TAG, " ".join(sorted(ours | aliases)))
+    holders = client.get_registered_model(name).aliases
+    for alias in aliases:
+        if holders.get(alias) != number:
+            client.set_registered_model_alias(name, alias, number)
+    for alias in ours - aliases:
+        if holders.get(alias) == number:
+            client.delete_registered_model_alias(name, alias)
+    if ours - aliases:
+        client.set_model_version_tag(name, number, ALIASES_TAG, " ".join(sorted(aliases)))
 
 
 def export_model(logged: Any, run_id: str, series: Series, artifact: dict[str, Any], folder: Path) -> None:

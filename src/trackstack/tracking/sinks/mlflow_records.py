@@ -86,7 +86,7 @@ def to_points(started: float, records: list[dict[str, Any]]) -> Iterator[Point]:
 def artifacts_digest(series: Series, with_model: bool) -> str:
     """Changes when there is something new to deliver."""
     known = sorted([artifact["kind"], artifact["path"], artifact["digest"]] for artifact in series.artifacts)
-    return hashlib.sha256(json.dumps([with_model, series.promoted, known]).encode()).hexdigest()[:16]
+    return hashlib.sha256(json.dumps([with_model, series.versions, known]).encode()).hexdigest()[:16]
 
 
 def artifact_folder(artifact: dict[str, Any]) -> PurePosixPath:

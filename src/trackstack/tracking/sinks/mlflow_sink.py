@@ -222,7 +222,8 @@ class MlflowSink:
     def _set_state(self, run: Any, series: Series, newest: int) -> None:
         run_id, info, tags = run.info.run_id, run.info, run.data.tags
         wanted = {"trackstack.error": series.error, "trackstack.reproduced": series.reproduced}
-        wanted["trackstack.promoted"] = "true" if series.promoted else None
+        held = [f"{kept['name']}@{alias}" for kept in series.versions for alias in kept["aliases"]]
+        wanted["trackstack.promoted"] = ", ".join(held) or None
         for tag, value in wanted.items():
             if value and tags.get(tag) != str(value)[:MAX_VALUE]:
                 self._client.set_tag(run_id, tag, str(value)[:MAX_VALUE])
@@ -248,12 +249,16 @@ class MlflowSink:
             raise UserError(f"{path}: no such file; MLflow has run {series.key} without this {artifact['kind']}")
         if artifact.get("loader"):
             logged = log_model(self._client, run, series, artifact, self._exports)
-            if series.promoted:
-                register_model(self._client, run.info.run_id, logged, series)
-        elif path.is_dir():
-            self._client.log_artifacts(run.info.run_id, str(path), str(artifact_folder(artifact)))
+            # By its place: an id would be looked up wherever this process's own MLFLOW_TRACKING_URI points.
+            source, model_id = logged.artifact_location, logged.model_id
         else:
-            self._client.log_artifact(run.info.run_id, str(path), str(artifact_folder(artifact).parent))
+            place = artifact_folder(artifact)
+            if path.is_dir():
+                self._client.log_artifacts(run.info.run_id, str(path), str(place))
+            else:
+                self._client.log_artifact(run.info.run_id, str(path), str(place.parent))
+            source, model_id = f"{run.info.artifact_uri}/{place}", None
+        register_model(self._client, run.info.run_id, series, artifact, source, model_id)
 
 
 def database_file(uri: str) -> Path | None:

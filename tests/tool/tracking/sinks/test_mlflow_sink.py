@@ -16,7 +16,18 @@ import torch
 from safetensors.torch import load_file, save_file
 from support.processes import until
 from support.servers import failing, hanging, refusing
-from support.sinks import RUN, START, STARTED, artifact, epochs, make_series, metrics, start_delivery, system
+from support.sinks import (
+    RUN,
+    START,
+    STARTED,
+    artifact,
+    epochs,
+    make_series,
+    metrics,
+    note_promotion,
+    start_delivery,
+    system,
+)
 from torch import nn
 
 from trackstack import UserError
@@ -406,7 +417,9 @@ def test_the_model_stays_out_when_it_should(setting, tags, in_database, tmp_path
     assert list(artifact_paths(seen)) == ["reports/report.html"]
 
 
-def test_a_promoted_model_arrives_and_is_registered_once(destination, tmp_path, monkeypatch):
+def test_a_promoted_model_arrives_is_registered_once_and_has_the_aliases_that_it_was_given(
+    destination, tmp_path, monkeypatch
+):
     import mlflow
 
     monkeypatch.setenv("TRACKSTACK_LOG_MODELS", "promoted")
@@ -415,16 +428,24 @@ def test_a_promoted_model_arrives_and_is_registered_once(destination, tmp_path, 
     deliver(destination, series, [])
     sink = open_sink("mlflow", destination)
     sink.deliver_artifacts(series)
-    series.promotion_file.write_text("{}")
     for _ in range(2):
+        note_promotion(series, tmp_path.name, "champion", "steady")
         sink.deliver(series, [])
         sink.deliver_artifacts(series)
     seen = read(destination)
+    assert seen.client.get_registered_model(tmp_path.name).aliases.keys() == {"champion", "steady"}
+    seen.client.set_registered_model_alias(tmp_path.name, "mine", "1")  # a person's own, here
+    note_promotion(series, tmp_path.name, "champion")
+    sink.deliver(series, [])
+    sink.deliver_artifacts(series)
+    assert seen.client.get_registered_model(tmp_path.name).aliases.keys() == {"champion", "mine"}
+    seen = read(destination)
     (version,) = seen.client.search_model_versions(f"name = '{tmp_path.name}'")
     assert (version.run_id, version.tags["trackstack.run"]) == (seen.run.info.run_id, series.key)
-    assert seen.run.data.tags["trackstack.promoted"] == "true"
+    assert (version.tags["trackstack.version"], version.description) == ("v1.0.0", "so")
+    assert seen.run.data.tags["trackstack.promoted"] == f"{tmp_path.name}@champion"
     monkeypatch.setenv("MLFLOW_TRACKING_URI", destination["uri"])
-    model = mlflow.pytorch.load_model(f"models:/{tmp_path.name}/1")
+    model = mlflow.pytorch.load_model(f"models:/{tmp_path.name}@champion")
     assert model(torch.zeros(2, 3, 20)).shape == (2, 2)
 
 

@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 import support.sinks
 from support.processes import started
-from support.sinks import STARTED, artifact, epochs, kill_delivery, make_series, metrics, system
+from support.sinks import STARTED, artifact, epochs, kill_delivery, make_series, metrics, note_promotion, system
 from tensorboard.backend.event_processing import plugin_event_accumulator
 from tensorboard.backend.event_processing.data_provider import MultiplexerDataProvider
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
@@ -182,7 +182,7 @@ def test_in_a_sweep_the_graph_of_a_promoted_model_alone_is_drawn(tmp_path):
     series = make_series(tmp_path, "finished", start={"tags": {"sweep": "s1"}}, artifacts=artifacts(tmp_path))
     deliver(series, [metrics(1, loss=1.0)])
     assert not list((tmp_path / "tensorboard").glob("*.graph"))
-    series.promotion_file.write_text("{}")
+    note_promotion(series, "linear")
     deliver(series, [metrics(1, loss=1.0)])
     assert any("Linear" in node.name for node in read(tmp_path).Graph().node)
     assert len(points(tmp_path, "loss")) == 1
