@@ -24,6 +24,7 @@ from pipeline.import_data.survey import survey_numbers
 from pipeline.predict.classifier import CLASSIFIER_FOLDER, Classifier, Columns
 from trackstack import UserError
 from trackstack.core.params import load_yaml
+from trackstack.system.redaction import with_password
 from trackstack.tracking.environment import home, mlflow_uri
 from trackstack.training.determinism import configure_torch
 
@@ -108,7 +109,7 @@ def _model_folder(model: str) -> Iterator[Path]:
     uri = mlflow_uri(home())
     if (database := database_file(uri)) and not database.exists():  # MLflow would make it
         raise UserError(f"--model {model}: {database}: no such database; MLFLOW_TRACKING_URI may name another")
-    os.environ.update(SETTINGS | dict(os.environ) | {"MLFLOW_TRACKING_URI": uri})
+    os.environ.update(SETTINGS | dict(os.environ) | {"MLFLOW_TRACKING_URI": with_password(uri)})
     import mlflow
 
     with tempfile.TemporaryDirectory() as folder:

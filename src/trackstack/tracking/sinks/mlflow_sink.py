@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from trackstack import UserError
-from trackstack.system.redaction import without_password
+from trackstack.system.redaction import with_password
 from trackstack.tracking.sinks import Series, takes_model
 from trackstack.tracking.sinks.mlflow_model import (
     Exports,
@@ -59,13 +59,7 @@ def make_sink(destination: dict[str, str]) -> MlflowSink:
     """The sink for {"uri", "artifacts", "experiment"}; nothing is contacted yet."""
     for name, value in SETTINGS.items():
         os.environ.setdefault(name, value)
-    return MlflowSink(_with_password(destination["uri"]), Path(destination["artifacts"]), destination["experiment"])
-
-
-def _with_password(uri: str) -> str:
-    """The address of a record, which has no password, as this process was given it."""
-    own = os.environ.get("MLFLOW_TRACKING_URI", "")
-    return own if own and without_password(own) == uri else uri
+    return MlflowSink(with_password(destination["uri"]), Path(destination["artifacts"]), destination["experiment"])
 
 
 class MlflowSink:
