@@ -56,7 +56,7 @@ def installed_pages() -> list[str]:
 def mlflow_command(place: Path, *address: str) -> list[str]:
     """The command of MLflow's server for a home; UserError where nothing was recorded.
 
-    The database's address, which may hold a password, is in `_environment`: everybody may read a command line.
+    The database's address, which may hold a password, is in `server_environment`: everybody may read a command line.
     """
     uri = mlflow_uri(place)
     if uri.startswith("http"):
@@ -80,7 +80,7 @@ def serve_locally(open_browser: Callable[[str], Any]) -> None:
         commands["tensorboard"] = [*board, *addresses["tensorboard"]]
     with _serving(commands, place / "runs/.ui/local") as processes:
         for name, port in ports.items():
-            _wait_for(name, processes[name], partial(_listens, processes[name].pid, port))
+            _wait_for(name, processes[name], partial(listens, processes[name].pid, port))
             print(f"{name}: http://127.0.0.1:{port}", flush=True)
             open_browser(f"http://127.0.0.1:{port}")
         print("Ctrl-C ends it", flush=True)
@@ -215,7 +215,8 @@ def serve_tensorboard(path: str, logs: str) -> None:
     signal.pause()
 
 
-def _environment() -> dict[str, str]:
+def server_environment() -> dict[str, str]:
+    """The variables of the servers; MLflow's is told its database there."""
     quiet = {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
     return {**os.environ, **quiet, "MLFLOW_BACKEND_STORE_URI": with_password(mlflow_uri(home()))}
 
@@ -230,7 +231,7 @@ def _serving(commands: dict[str, list[str]], logs: Path) -> Iterator[Processes]:
         for name, command in commands.items():
             with (logs / f"{name}.log").open("w") as log:
                 processes[name] = subprocess.Popen(
-                    command, env=_environment(), stdout=log, stderr=log, start_new_session=True
+                    command, env=server_environment(), stdout=log, stderr=log, start_new_session=True
                 )
         yield processes
     except KeyboardInterrupt:
@@ -259,7 +260,7 @@ def _answers(address: str) -> bool:
         return client.connect_ex(address) == 0
 
 
-def _listens(process: int, port: int) -> bool:
+def listens(process: int, port: int) -> bool:
     """Whether this server has the port, or a child of it: since we chose it, somebody else's may have taken it."""
     with contextlib.suppress(psutil.Error):
         parent = psutil.Process(process)
