@@ -24,8 +24,8 @@ from pipeline.import_data.survey import survey_numbers
 from pipeline.predict.classifier import CLASSIFIER_FOLDER, Classifier, Columns
 from trackstack import UserError
 from trackstack.core.params import load_yaml
-from trackstack.system.redaction import with_password
-from trackstack.tracking.environment import home, mlflow_uri
+from trackstack.tracking.addresses import database_to_open, mlflow_uri, with_password
+from trackstack.tracking.environment import home
 from trackstack.training.determinism import configure_torch
 
 DVC_FILE = Path("dvc.yaml")
@@ -104,10 +104,10 @@ def _model_folder(model: str) -> Iterator[Path]:
     if ":/" not in model:
         yield Path(model)
         return
-    from trackstack.tracking.sinks.mlflow_sink import SETTINGS, database_file
+    from trackstack.tracking.sinks.mlflow_sink import SETTINGS
 
     uri = mlflow_uri(home())
-    if (database := database_file(uri)) and not database.exists():  # MLflow would make it
+    if (database := database_to_open(uri)) and not database.exists():  # MLflow would make it
         raise UserError(f"--model {model}: {database}: no such database; MLFLOW_TRACKING_URI may name another")
     os.environ.update(SETTINGS | dict(os.environ) | {"MLFLOW_TRACKING_URI": with_password(uri)})
     import mlflow

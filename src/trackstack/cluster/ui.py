@@ -30,9 +30,8 @@ from trackstack.core.files import read_json, sealed, write_json
 from trackstack.system import slurm
 from trackstack.system.git import user_name
 from trackstack.system.programs import begin_process
-from trackstack.system.redaction import with_password
-from trackstack.tracking.environment import home, mlflow_uri
-from trackstack.tracking.sinks.mlflow_sink import database_file
+from trackstack.tracking.addresses import database_to_open, mlflow_uri, with_password
+from trackstack.tracking.environment import home
 
 SCRIPT = Path("slurm/ui.sh")
 LONGEST_SOCKET = 100  # Linux ends the name of a Unix socket at 107 bytes
@@ -61,7 +60,7 @@ def mlflow_command(place: Path, *address: str) -> list[str]:
     uri = mlflow_uri(place)
     if uri.startswith("http"):
         raise UserError(f"MLFLOW_TRACKING_URI is {uri}: that server has its own page")
-    if (database := database_file(uri)) and not database.exists():
+    if (database := database_to_open(uri)) and not database.exists():
         raise UserError(f"{database}: no such database yet; dvc repro or trackstack sync makes it")
     artifacts = ["--default-artifact-root", str(place / "mlartifacts")]
     return [sys.executable, "-P", "-m", "mlflow", "server", "--workers", "1", *artifacts, *address]

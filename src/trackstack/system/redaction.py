@@ -47,15 +47,6 @@ def without_password(uri: str) -> str:
     return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2])) if "@" in parts.netloc else uri
 
 
-def with_password(uri: str) -> str:
-    """MLflow's address in a record, which has no password, as this process was given it.
-
-    It belongs into a child's environment, never on a command line, which every user of the machine may read.
-    """
-    own = os.environ.get("MLFLOW_TRACKING_URI", "")
-    return own if own and redact(without_password(own)) == redact(uri) else uri
-
-
 def _secret_arguments() -> list[str]:
     secrets = []
     for flag, following in zip(sys.argv, [*sys.argv[1:], ""], strict=True):

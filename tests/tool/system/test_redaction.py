@@ -3,8 +3,7 @@
 import pytest
 
 from trackstack import UserError, describe_error
-from trackstack.system.redaction import redact, redact_uris, with_password, without_password
-from trackstack.tracking.environment import mlflow_uri
+from trackstack.system.redaction import redact, redact_uris, without_password
 
 
 @pytest.mark.parametrize(
@@ -60,17 +59,3 @@ def test_parameters_and_messages_are_cleaned_in_one_place(monkeypatch):
         "git push https://[redacted]@host/x: [redacted]"
     )
     assert without_password("https://me:token@host/x") == "https://host/x"
-
-
-@pytest.mark.parametrize(
-    "given",
-    ["postgresql://ml:S3cret%40@host/db", "mysql+pymysql://host/db?user=ml&password=S3cret", "https://token@host/x"],
-)
-def test_a_recorded_address_works_again_where_the_variable_has_its_password(given, tmp_path, monkeypatch):
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", given)
-    recorded = redact(mlflow_uri(tmp_path))
-    assert not any(secret in recorded for secret in ("S3cret", "token"))
-    assert with_password(recorded) == given
-    assert with_password("postgresql://host/another") == "postgresql://host/another"
-    monkeypatch.delenv("MLFLOW_TRACKING_URI")
-    assert with_password(recorded) == recorded

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from trackstack import UserError
-from trackstack.system.redaction import with_password
+from trackstack.tracking.addresses import database_to_open, sqlite_uri, with_password
 from trackstack.tracking.sinks import Series, takes_model
 from trackstack.tracking.sinks.mlflow_model import (
     Exports,
@@ -67,7 +67,7 @@ class MlflowSink:
 
     def __init__(self, uri: str, artifacts: Path, experiment: str):
         self._uri, self._artifacts, self._experiment = uri, artifacts, experiment
-        self._database = database_file(uri)
+        self._database = database_to_open(uri)
         self._run_ids: dict[str, str] = {}
         self._exports: Exports = {}
 
@@ -250,13 +250,6 @@ class MlflowSink:
             self._client.log_artifact(run.info.run_id, str(path), str(artifact_folder(artifact).parent))
 
 
-def database_file(uri: str) -> Path | None:
-    """The file of a SQLite URI, however it is spelled; None for any other."""
-    scheme, _, rest = uri.partition(":///")
-    name = rest.partition("?")[0]
-    return Path(name).resolve() if scheme.partition("+")[0] == "sqlite" and name else None
-
-
 def make_database(path: Path, artifacts: Path) -> None:
     """Make MLflow's database aside and move it into place: half a migration would be there for ever."""
     from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
@@ -264,7 +257,7 @@ def make_database(path: Path, artifacts: Path) -> None:
     partial = path.with_name(path.name + ".new")
     partial.unlink(missing_ok=True)
     partial.with_name(partial.name + "-journal").unlink(missing_ok=True)
-    SqlAlchemyStore(f"sqlite:///{partial}", artifacts.resolve().as_uri()).engine.dispose()
+    SqlAlchemyStore(sqlite_uri(partial), artifacts.resolve().as_uri()).engine.dispose()
     partial.rename(path)
 
 
