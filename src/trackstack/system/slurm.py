@@ -67,9 +67,7 @@ def submit(command: list[str], dependency: str = "", without: Iterable[str] = ()
     behind = [f"--dependency={dependency}", KILL_ON_INVALID_DEPENDENCY] if dependency else []
     answer = run([*command[:2], *behind, *command[2:]], environment).strip().split(";")[0]
     if not answer.isdecimal():
-        raise UserError(
-            f"sbatch answered {answer!r}, not a job's id: nothing was submitted; type: unset SBATCH_TEST_ONLY"
-        )
+        raise UserError(f"sbatch answered {answer!r}, not a job's id; type: unset SBATCH_TEST_ONLY")
     return answer
 
 
