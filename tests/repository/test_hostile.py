@@ -1,12 +1,23 @@
 """Every command under every hostile setting: a diagonal of the table here, all of it with `pytest --matrix`."""
 
-import contextlib
-import os
-import signal
+import json
 import subprocess
+import urllib.error
+import urllib.request
 
 import pytest
-from support.hostile import ADDRESSES, NOT_CLONED, NOT_LAUNCHED, REFUSED, SETTINGS, build_line, enter, recorded
+from support.hostile import (
+    ADDRESSES,
+    NOT_CLONED,
+    NOT_IN_MLFLOW,
+    NOT_LAUNCHED,
+    REFUSED,
+    SETTINGS,
+    build_line,
+    enter,
+    recorded,
+)
+from support.processes import started
 from support.projects import run_in
 from support.shared import built_once
 from support.sweeps import experiments
@@ -78,10 +89,12 @@ def test_the_diagonal_has_every_command_and_every_setting():
 
 def test_a_command_works_or_is_refused_by_one_line(cell, case, request):
     command, setting = cell
-    if command == "ui":
-        assert served(case), "MLflow or TensorBoard answers"
-        return
     refused = setting in refusals(command)
+    if command == "ui" and not refused:
+        experiments_page, runs_page = served(case)
+        assert '"trackstack"' in experiments_page
+        assert json.loads(runs_page)
+        return
     done = run_in(case.folder, COMMANDS[command], expect=None, env=case.environment)
     output = done.stdout + done.stderr
     assert "Traceback" not in output, output
@@ -106,25 +119,27 @@ def refusals(command):
         "sweep": (*NOT_CLONED, *NOT_LAUNCHED),
         "submit": NOT_LAUNCHED,
     }
-    return () if command == "predict" else (*REFUSED, *more.get(command, ()))
+    if command == "predict":
+        return ()
+    return NOT_IN_MLFLOW if command == "ui" else (*REFUSED, *more.get(command, ()))
 
 
 def served(case):
-    """Whether the pages come, and that nothing is left of them."""
+    """What the pages know of one recorded run; nobody serves any more afterwards."""
     run_in(case.folder, "python train.py 1", env=case.environment | {"TRACKSTACK_SINKS": "mlflow,tensorboard"})
-    process = subprocess.Popen(
-        ["trackstack", "ui", "--local"],
-        cwd=case.folder,
-        env=case.environment | {"BROWSER": "true"},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-    )
-    try:
-        lines = [process.stdout.readline() for _ in range(2)]
-        return all(": http://127.0.0.1:" in line for line in lines)
-    finally:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGINT)
-        process.wait(60)
+    environment = case.environment | {"BROWSER": "true"}
+    command = ["trackstack", "ui", "--local"]
+    with started(command, cwd=case.folder, env=environment, stderr=subprocess.STDOUT) as process:
+        lines = [process.stdout.readline().strip() for _ in range(2)]
+        assert all(": http://127.0.0.1:" in line for line in lines), "".join([*lines, process.stdout.read()])
+        mlflow, board = (line.partition(": ")[2] for line in lines)
+        found = [get(f"{mlflow}/api/2.0/mlflow/experiments/search?max_results=9"), get(f"{board}/data/runs")]
+    for address in (mlflow, board):
+        with pytest.raises(urllib.error.URLError):
+            get(address)
+    return found
+
+
+def get(address):
+    with urllib.request.urlopen(address, timeout=60) as answer:
+        return answer.read().decode()

@@ -90,6 +90,8 @@ OTHERS = ("a symlink", "a file that is not UTF-8", "a folder of a larger reposit
 SETTINGS = [*PERSONS, *FOLDERS, *OTHERS]
 REFUSED = ("not UTF-8", "braces")
 """Where DVC fails at its first stage, whatever one does; trackstack says so before anything starts."""
+NOT_IN_MLFLOW = ("not UTF-8",)
+"""Where MLflow opens no database."""
 NOT_CLONED = ("a newline",)
 """Where git cannot share a folder's objects, for sweeps and pinned jobs."""
 NOT_LAUNCHED = ("#, % and ;", "quotes and $")

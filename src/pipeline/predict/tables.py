@@ -27,7 +27,8 @@ from trackstack.core.params import load_yaml
 from trackstack.records.promotion import model_folder
 from trackstack.records.versions import CHAMPION, read_models
 from trackstack.system.git import is_in_git
-from trackstack.tracking.environment import home, mlflow_uri
+from trackstack.tracking.addresses import database_to_open, mlflow_uri, with_password
+from trackstack.tracking.environment import home
 from trackstack.training.determinism import configure_torch
 
 DVC_FILE = Path("dvc.yaml")
@@ -108,12 +109,12 @@ def _model_folder(model: str) -> Iterator[Path]:
         with _promoted(model) as folder:
             yield folder
         return
-    from trackstack.tracking.sinks.mlflow_sink import SETTINGS, database_file
+    from trackstack.tracking.sinks.mlflow_sink import SETTINGS
 
     uri = mlflow_uri(home())
-    if (database := database_file(uri)) and not database.exists():  # MLflow would make it
+    if (database := database_to_open(uri)) and not database.exists():  # MLflow would make it
         raise UserError(f"--model {model}: {database}: no such database; MLFLOW_TRACKING_URI may name another")
-    os.environ.update(SETTINGS | dict(os.environ) | {"MLFLOW_TRACKING_URI": uri})
+    os.environ.update(SETTINGS | dict(os.environ) | {"MLFLOW_TRACKING_URI": with_password(uri)})
     import mlflow
 
     with tempfile.TemporaryDirectory() as folder:

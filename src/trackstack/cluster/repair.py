@@ -16,8 +16,9 @@ import yaml
 from trackstack import UserError
 from trackstack.core.dvc_yaml import dvc_root
 from trackstack.system.git import try_git
+from trackstack.tracking.addresses import database_file, mlflow_uri
 from trackstack.tracking.db import DAMAGED
-from trackstack.tracking.environment import home, mlflow_uri
+from trackstack.tracking.environment import home
 
 RWLOCK = Path(".dvc/tmp/rwlock")
 PATIENCE_SECONDS = 60.0
@@ -36,8 +37,9 @@ def repair() -> Iterator[str]:
     yield from _end([process for process in here if _in_stage(process) and not _has_dvc(process)])
     for file in _lock_files():
         yield from _restore_lock_file(file)
-    for database in (home() / "project.db", Path(mlflow_uri(home()).removeprefix("sqlite:///"))):
-        yield from _put_damaged_aside(database)
+    for database in (home() / "project.db", database_file(mlflow_uri(home()))):
+        if database:
+            yield from _put_damaged_aside(database)
     if RWLOCK.exists() and not _is_json(RWLOCK):
         RWLOCK.unlink()
         yield f"{RWLOCK}: was cut short by a kill; removed"

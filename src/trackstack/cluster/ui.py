@@ -19,15 +19,19 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
+
+import psutil
 
 from trackstack import UserError, describe_error
 from trackstack.core.files import read_json, sealed, write_json
 from trackstack.system import slurm
 from trackstack.system.git import user_name
 from trackstack.system.programs import begin_process
-from trackstack.tracking.environment import destinations, home
+from trackstack.tracking.addresses import database_to_open, mlflow_uri, with_password
+from trackstack.tracking.environment import home
 
 SCRIPT = Path("slurm/ui.sh")
 LONGEST_SOCKET = 100  # Linux ends the name of a Unix socket at 107 bytes
@@ -49,16 +53,17 @@ def installed_pages() -> list[str]:
 
 
 def mlflow_command(place: Path, *address: str) -> list[str]:
-    """The command of MLflow's server for the database of a home; UserError where nothing was recorded."""
-    target = destinations(place).get("mlflow", {})
-    uri, artifacts = target.get("uri", f"sqlite:///{place}/mlflow.db"), target.get("artifacts", place / "mlartifacts")
+    """The command of MLflow's server for a home; UserError where nothing was recorded.
+
+    The database's address, which may hold a password, is in `server_environment`: everybody may read a command line.
+    """
+    uri = mlflow_uri(place)
     if uri.startswith("http"):
         raise UserError(f"MLFLOW_TRACKING_URI is {uri}: that server has its own page")
-    database = uri.removeprefix("sqlite:///")
-    if database != uri and not Path(database).exists():
+    if (database := database_to_open(uri)) and not database.exists():
         raise UserError(f"{database}: no such database yet; dvc repro or trackstack sync makes it")
-    store = ["--backend-store-uri", uri, "--default-artifact-root", str(artifacts)]
-    return [sys.executable, "-P", "-m", "mlflow", "server", "--workers", "1", *store, *address]
+    artifacts = ["--default-artifact-root", str(place / "mlartifacts")]
+    return [sys.executable, "-P", "-m", "mlflow", "server", "--workers", "1", *artifacts, *address]
 
 
 def serve_locally(open_browser: Callable[[str], Any]) -> None:
@@ -74,7 +79,7 @@ def serve_locally(open_browser: Callable[[str], Any]) -> None:
         commands["tensorboard"] = [*board, *addresses["tensorboard"]]
     with _serving(commands, place / "runs/.ui/local") as processes:
         for name, port in ports.items():
-            _wait_for(name, processes[name], ("127.0.0.1", port), socket.AF_INET)
+            _wait_for(name, processes[name], partial(listens, processes[name].pid, port))
             print(f"{name}: http://127.0.0.1:{port}", flush=True)
             open_browser(f"http://127.0.0.1:{port}")
         print("Ctrl-C ends it", flush=True)
@@ -97,7 +102,7 @@ def serve_in_job() -> None:
     try:
         with _serving(commands, place / "runs/.ui" / job) as processes:
             for name, address in sockets.items():
-                _wait_for(name, processes[name], str(address), socket.AF_UNIX)
+                _wait_for(name, processes[name], partial(_answers, str(address)))
             where = {"node": socket.gethostname(), "login": os.environ.get("SLURM_SUBMIT_HOST")}
             note = {"job": job, **where, "sockets": {name: str(address) for name, address in sockets.items()}}
             write_json(path, sealed(note))
@@ -209,19 +214,23 @@ def serve_tensorboard(path: str, logs: str) -> None:
     signal.pause()
 
 
+def server_environment() -> dict[str, str]:
+    """The variables of the servers; MLflow's is told its database there."""
+    quiet = {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+    return {**os.environ, **quiet, "MLFLOW_BACKEND_STORE_URI": with_password(mlflow_uri(home()))}
+
+
 @contextlib.contextmanager
 def _serving(commands: dict[str, list[str]], logs: Path) -> Iterator[Processes]:
     """Run the servers during the block, and end them with all that they have started."""
     logs.mkdir(parents=True, exist_ok=True)
-    quiet = {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
     processes: Processes = {}
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     try:
         for name, command in commands.items():
             with (logs / f"{name}.log").open("w") as log:
-                environment = {**os.environ, **quiet}
                 processes[name] = subprocess.Popen(
-                    command, env=environment, stdout=log, stderr=log, start_new_session=True
+                    command, env=server_environment(), stdout=log, stderr=log, start_new_session=True
                 )
         yield processes
     except KeyboardInterrupt:
@@ -236,18 +245,29 @@ def _serving(commands: dict[str, list[str]], logs: Path) -> Iterator[Processes]:
                 os.killpg(process.pid, signal.SIGKILL)
 
 
-def _wait_for(name: str, process: subprocess.Popen, address: Any, family: int) -> None:
+def _wait_for(name: str, process: subprocess.Popen, is_ready: Callable[[], bool]) -> None:
     """Wait until a server takes connections."""
     deadline = time.monotonic() + PATIENCE
-    while not _answers(address, family):
+    while not is_ready():
         if time.monotonic() > deadline or process.poll() is not None:
             raise UserError(f"{name}: does not answer; its log lies in {home() / 'runs/.ui'}")
         time.sleep(0.2)
 
 
-def _answers(address: Any, family: int) -> bool:
-    with socket.socket(family) as client:
+def _answers(address: str) -> bool:
+    with socket.socket(socket.AF_UNIX) as client:
         return client.connect_ex(address) == 0
+
+
+def listens(process: int, port: int) -> bool:
+    """Whether this server has the port, or a child of it: since we chose it, somebody else's may have taken it."""
+    with contextlib.suppress(psutil.Error):
+        parent = psutil.Process(process)
+        for one in (parent, *parent.children(recursive=True)):
+            listening = (item for item in one.net_connections("tcp4") if item.status == psutil.CONN_LISTEN)
+            if any(item.laddr == ("127.0.0.1", port) for item in listening):
+                return True
+    return False
 
 
 def _wait_for_end(processes: Processes) -> None:

@@ -19,6 +19,8 @@ GPU_REQUEST = "SBATCH_GPUS_PER_NODE"
 """What slurm/site.env asks for; a job that computes on no GPU is submitted without it."""
 OUTER_JOB = re.compile(r"SLURM_(?!CONF$|CLUSTERS$|CLUSTER_NAME$)|SRUN_")
 """Variables of the job that this process runs in: sbatch would hand on its CPU binding, memory and the like."""
+OF_ONE_SUBMISSION = {"SBATCH_WAIT", "SBATCH_ARRAY_INX"}
+"""Variables that sbatch reads as options of a job by itself: ours would be waited for, or become arrays."""
 KILL_ON_INVALID_DEPENDENCY = "--kill-on-invalid-dep=yes"
 PATTERN = re.compile(r"%\w|\\")
 """In the name of a folder, what Slurm takes for a job's number or name: such a job ends as JobLaunchFailure."""
@@ -58,12 +60,15 @@ def submit(command: list[str], dependency: str = "", without: Iterable[str] = ()
         without: environment variables that this submission must not see.
 
     Raises:
-        UserError: Slurm is not here, or refuses.
+        UserError: Slurm is not here, or refuses, or names no job.
     """
     left_out = _left_out(without)
     environment = {name: value for name, value in os.environ.items() if name not in left_out}
     behind = [f"--dependency={dependency}", KILL_ON_INVALID_DEPENDENCY] if dependency else []
-    return run([*command[:2], *behind, *command[2:]], environment).strip().split(";")[0]
+    answer = run([*command[:2], *behind, *command[2:]], environment).strip().split(";")[0]
+    if not answer.isdecimal():
+        raise UserError(f"sbatch answered {answer!r}, not a job's id; type: unset SBATCH_TEST_ONLY")
+    return answer
 
 
 def show_submission(variable: str, command: list[str], dependency: str = "", without: Iterable[str] = ()) -> str:
@@ -89,7 +94,7 @@ def would_accept(script: str) -> tuple[bool, str]:
 
 def _left_out(without: Iterable[str] = ()) -> list[str]:
     """The variables that a submission must not see."""
-    return [name for name in os.environ if name in set(without) or OUTER_JOB.match(name)]
+    return [name for name in os.environ if name in OF_ONE_SUBMISSION.union(without) or OUTER_JOB.match(name)]
 
 
 def active_tasks(jobs: Iterable[str]) -> dict[str, str]:

@@ -12,7 +12,7 @@ from typing import Any
 
 from trackstack.core.dvc_yaml import dvc_root
 from trackstack.system.git import try_git, user_name
-from trackstack.system.redaction import without_password
+from trackstack.tracking.addresses import mlflow_uri
 from trackstack.tracking.packages import drift, installed_packages
 from trackstack.tracking.sinks import is_installed
 
@@ -60,16 +60,6 @@ def destinations(home: Path) -> dict[str, dict[str, Any]]:
         },
     }
     return {name: known.get(name, {}) for name in names if not (name == "wandb" and mode == "disabled")}
-
-
-def mlflow_uri(home: Path) -> str:
-    """MLFLOW_TRACKING_URI, or the database at home; absolute, and without a password.
-
-    MLflow reads that from its own MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD.
-    """
-    uri = os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{home}/mlflow.db"
-    relative = re.fullmatch(r"sqlite:///([^/].*)", uri)
-    return f"sqlite:///{Path.cwd() / relative[1]}" if relative else without_password(uri)
 
 
 def environment(device: str) -> dict[str, Any]:

@@ -73,10 +73,13 @@ def test_this_repository_has_what_init_writes():
 
 
 def test_site_env_works_in_a_strict_shell_without_slurm(tmp_path, path_without_slurm):
-    (tmp_path / "slurm").mkdir()
+    """The person's CDPATH leads to another folder `slurm`, where no environment is."""
+    for folder in ("slurm", ".venv/bin", "home/slurm"):
+        (tmp_path / folder).mkdir(parents=True)
+    (tmp_path / ".venv/bin/python").touch()
     (tmp_path / "slurm/site.env").write_text(template("slurm/site.env"))
-    command = 'set -euo pipefail; source slurm/site.env; echo "cluster: ${SLURM_CLUSTER_NAME-none}"'
-    environment = {"PATH": path_without_slurm}
+    command = 'set -euo pipefail; source slurm/site.env; echo "cluster: ${SLURM_CLUSTER_NAME-none} ${PATH%%:*}"'
+    environment = {"PATH": path_without_slurm, "CDPATH": str(tmp_path / "home")}
     done = subprocess.run(
         ["bash", "-c", command],
         cwd=tmp_path,
@@ -86,4 +89,4 @@ def test_site_env_works_in_a_strict_shell_without_slurm(tmp_path, path_without_s
         timeout=60,
         check=False,
     )
-    assert (done.stdout, done.stderr, done.returncode) == ("cluster: none\n", "", 0)
+    assert (done.stdout, done.stderr, done.returncode) == (f"cluster: none {tmp_path}/.venv/bin\n", "", 0)

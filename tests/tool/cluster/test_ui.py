@@ -21,7 +21,7 @@ from support.projects import command_environment, run_in
 
 from trackstack import UserError
 from trackstack.cluster.init import set_up
-from trackstack.cluster.ui import serve_locally, socket_folder, start_job
+from trackstack.cluster.ui import listens, mlflow_command, serve_locally, server_environment, socket_folder, start_job
 
 pytestmark = pytest.mark.xdist_group("ui")  # one server for all
 
@@ -223,6 +223,21 @@ def test_nothing_recorded_and_too_long_a_path_are_one_line(tmp_path, monkeypatch
         socket_folder("123")
     with pytest.raises(UserError, match=r"mlflow.db: no such database yet; dvc repro or trackstack sync makes it"):
         serve_locally(open_browser=print)
+
+
+def test_a_databases_password_is_in_the_servers_environment_and_not_on_its_command_line(tmp_path, monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "postgresql+psycopg2://ml:S3cret%40@db.example/tracking")
+    command = " ".join(mlflow_command(tmp_path))
+    assert "S3cret" not in command
+    assert "db.example" not in command
+    assert server_environment()["MLFLOW_BACKEND_STORE_URI"] == os.environ["MLFLOW_TRACKING_URI"]
+
+
+def test_a_server_of_somebody_else_on_the_same_port_is_not_taken_for_ours():
+    with socket.create_server(("127.0.0.1", 0)) as server, started(["sleep", "60"]) as ours:
+        port = server.getsockname()[1]
+        assert listens(os.getpid(), port)
+        assert not listens(ours.pid, port)
 
 
 def test_a_repository_without_the_job_script_is_told_what_writes_it(repository, monkeypatch):

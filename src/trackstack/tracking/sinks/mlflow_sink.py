@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from trackstack import UserError
-from trackstack.system.redaction import without_password
+from trackstack.tracking.addresses import database_to_open, sqlite_uri, with_password
 from trackstack.tracking.sinks import Series, takes_model
 from trackstack.tracking.sinks.mlflow_model import (
     Exports,
@@ -59,13 +59,7 @@ def make_sink(destination: dict[str, str]) -> MlflowSink:
     """The sink for {"uri", "artifacts", "experiment"}; nothing is contacted yet."""
     for name, value in SETTINGS.items():
         os.environ.setdefault(name, value)
-    return MlflowSink(_with_password(destination["uri"]), Path(destination["artifacts"]), destination["experiment"])
-
-
-def _with_password(uri: str) -> str:
-    """The address of a record, which has no password, as this process was given it."""
-    own = os.environ.get("MLFLOW_TRACKING_URI", "")
-    return own if own and without_password(own) == uri else uri
+    return MlflowSink(with_password(destination["uri"]), Path(destination["artifacts"]), destination["experiment"])
 
 
 class MlflowSink:
@@ -73,7 +67,7 @@ class MlflowSink:
 
     def __init__(self, uri: str, artifacts: Path, experiment: str):
         self._uri, self._artifacts, self._experiment = uri, artifacts, experiment
-        self._database = database_file(uri)
+        self._database = database_to_open(uri)
         self._run_ids: dict[str, str] = {}
         self._exports: Exports = {}
 
@@ -261,13 +255,6 @@ class MlflowSink:
         register_model(self._client, run.info.run_id, series, artifact, source, model_id)
 
 
-def database_file(uri: str) -> Path | None:
-    """The file of a SQLite URI, however it is spelled; None for any other."""
-    scheme, _, rest = uri.partition(":///")
-    name = rest.partition("?")[0]
-    return Path(name).resolve() if scheme.partition("+")[0] == "sqlite" and name else None
-
-
 def make_database(path: Path, artifacts: Path) -> None:
     """Make MLflow's database aside and move it into place: half a migration would be there for ever."""
     from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
@@ -275,7 +262,7 @@ def make_database(path: Path, artifacts: Path) -> None:
     partial = path.with_name(path.name + ".new")
     partial.unlink(missing_ok=True)
     partial.with_name(partial.name + "-journal").unlink(missing_ok=True)
-    SqlAlchemyStore(f"sqlite:///{partial}", artifacts.resolve().as_uri()).engine.dispose()
+    SqlAlchemyStore(sqlite_uri(partial), artifacts.resolve().as_uri()).engine.dispose()
     partial.rename(path)
 
 
