@@ -34,6 +34,7 @@ from trackstack.system.git import git
 from trackstack.system.programs import begin_process, run_program
 from trackstack.system.project import check_project, refuse_unusable_folder
 from trackstack.system.redaction import redact_uris
+from trackstack.system.room import outlive_full_log
 from trackstack.tracking.environment import home
 
 
@@ -150,7 +151,7 @@ def main(arguments: list[str]) -> int:
             result = supervisor.carry_out(lambda: work(supervisor, rest))
             if result.status == "interrupted":
                 print(f"interrupted: {result.reason}", flush=True)
-                again = supervisor.requeue()
+                again = supervisor.requeue(result)
                 print(f"{'requeued' if again else 'started again'}: it goes on from its checkpoint", flush=True)
         print_end(result)
     except (UserError, OSError) as error:
@@ -160,4 +161,5 @@ def main(arguments: list[str]) -> int:
 
 
 if __name__ == "__main__":
+    outlive_full_log()
     sys.exit(main(sys.argv[1:]))

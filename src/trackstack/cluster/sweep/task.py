@@ -27,6 +27,7 @@ from trackstack.system import slurm
 from trackstack.system.git import git
 from trackstack.system.programs import begin_process
 from trackstack.system.redaction import redact_uris
+from trackstack.system.room import outlive_full_log
 
 
 def reproduce_shared(sweep: Sweep, supervisor: Supervisor) -> JobResult:
@@ -91,7 +92,7 @@ def attempt(sweep: Sweep, name: str, supervisor: Supervisor, work: Callable[[], 
     if result.status == "interrupted" and is_last:
         status.reason += f"; {status.attempts} attempts, the command typed again makes more"
     sweep.write(name, status)
-    if result.status == "interrupted" and not is_last and supervisor.requeue():
+    if result.status == "interrupted" and not is_last and supervisor.requeue(result):
         print("requeued: it goes on from its checkpoint", flush=True)
     return result
 
@@ -136,4 +137,5 @@ def _names_of_task(sweep: Sweep) -> list[str]:
 
 
 if __name__ == "__main__":
+    outlive_full_log()
     sys.exit(main(sys.argv[1:]))
