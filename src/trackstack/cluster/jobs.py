@@ -95,9 +95,12 @@ def check_out(supervisor: Supervisor, clone: Path) -> JobResult:
 def pull_raw_data(root: Path) -> None:
     """Fetch the data that the tracked `.dvc` files of a checkout point to, where it is not here yet."""
     for pointer in filter(None, git(root, "ls-files", "-z", "*.dvc").split("\0")):
-        content = load_yaml(root / pointer)
-        folder = (root / pointer).parent / content.get("wdir", ".")
-        if all((folder / out["path"]).exists() for out in content.get("outs", [])):
+        try:
+            content = load_yaml(root / pointer)
+            folder = (root / pointer).parent / content.get("wdir", ".")
+            if all((folder / out["path"]).exists() for out in content.get("outs", [])):
+                continue
+        except (AttributeError, KeyError, TypeError):  # damaged: DVC says so where it is needed
             continue
         done = run_program([*DVC, "pull", "--quiet", pointer], cwd=root)
         if done.returncode:  # perhaps nobody needs it; `check` says when somebody does
