@@ -109,13 +109,17 @@ class Supervisor:
         result = self._how_it_ended(code, list(last), next(reversed(seconds), None))
         return dataclasses.replace(result, seconds=time.monotonic() - started, stages=seconds)
 
-    def carry_out(self, work: Callable[[], JobResult]) -> JobResult:
-        """Do some work; what goes wrong once the job was asked to stop was interrupted, since Slurm signals all."""
+    def carry_out(self, work: Callable[[], JobResult], around: str = "failed") -> JobResult:
+        """Do some work; what goes wrong once the job was asked to stop was interrupted, since Slurm signals all.
+
+        Args:
+            around: the status when what goes wrong is not a command of the work, but what we do around it.
+        """
         try:
             return work()
         except (UserError, OSError) as error:
             reason = describe_error(error)
-            return JobResult("interrupted" if self.stop_file.exists() or says_no_room(reason) else "failed", reason)
+            return JobResult("interrupted" if self.stop_file.exists() or says_no_room(reason) else around, reason)
 
     def requeue(self, result: JobResult) -> bool:
         """Put this job back into the queue, unless a person has cancelled it, or has to make room first."""

@@ -52,5 +52,11 @@ def test_a_clone_that_there_is_no_room_for_is_an_interruption_and_asks_no_queue(
 
     result = supervisor.carry_out(clone)
     assert result == JobResult("interrupted", f"work: git clone: {FULL}")
+
+    def push():
+        raise UserError("work: git push: unpacker error")
+
+    assert supervisor.carry_out(push).status == "failed"
+    assert supervisor.carry_out(push, around="interrupted").status == "interrupted"
     supervisor.job = "12"  # of which no Slurm is asked
     assert not supervisor.requeue(result)

@@ -84,7 +84,8 @@ def attempt(sweep: Sweep, name: str, supervisor: Supervisor, work: Callable[[], 
     """Do some work of a sweep, and write down how it went; interrupted, let Slurm start it again."""
     status = TrialStatus("running", attempts=sweep.status(name).attempts + 1, job=supervisor.job)
     sweep.write(name, status)
-    result = supervisor.carry_out(work)
+    # A clone that cannot be made, or an experiment that the checkout does not take, is no fault of the trial.
+    result = supervisor.carry_out(work, around="interrupted")
     print(f"{name}: {result.status} {result.reason}".rstrip(), flush=True)
     status.state, status.reason, status.run = result.status, result.reason, result.run
     status.seconds = round(result.seconds, 1)
