@@ -4,7 +4,6 @@ with trackstack.start_run("my-model", {"lr": 0.1}) as run:
     run.log({"train_loss": 0.5}, step=0)
 """
 
-import errno
 import importlib
 import os
 from pathlib import Path
@@ -31,10 +30,11 @@ class UserError(Exception):
 def describe_error(error: Exception) -> str:
     """The text of an error, without passwords; for a file that cannot be read or written, its name and why."""
     from trackstack.system.redaction import redact
+    from trackstack.system.room import MAKE_ROOM, is_no_room
 
     text = str(error)
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-        text = f"{error.filename or Path.cwd()}: {os.strerror(error.errno)}; make room, and type the same again"
+    if isinstance(error, OSError) and error.errno and is_no_room(error):
+        text = f"{error.filename or Path.cwd()}: {os.strerror(error.errno)}; {MAKE_ROOM}"
     elif isinstance(error, OSError) and error.filename:
         text = f"{error.filename}: {error.strerror}"
     return redact(text)

@@ -61,7 +61,10 @@ def evaluate(
         extra_tags={"model_name": description["model"]},
         device=describe_device(device),
     ) as record:
-        about = {"live": live, "profile": read_json(profile, "type: dvc repro --force parquet")}
+        about = {
+            "live": live,
+            "profile": read_json(profile, f"type: trackstack repair {profile.parent} && dvc repro --force parquet"),
+        }
         evaluation = _measure(cache, split, model, description, params, device, about)
         metrics = {f"{split}_{name}": value for name, value in evaluation.metrics.items()}
         with new_folder(out) as folder:

@@ -44,7 +44,7 @@ def load_model(folder: Path) -> tuple[nn.Module, dict[str, Any]]:
     Raises:
         UserError: the folder is not there or not whole, or its weights are not those of its description.
     """
-    todo = f"type: dvc checkout --force {folder}, or dvc repro"
+    todo = f"type: trackstack repair {folder} && dvc repro"
     try:
         description = read_json(folder / DESCRIPTION_FILE, todo)
         weights = _read_weights(folder / WEIGHTS_FILE, todo)
@@ -62,7 +62,7 @@ def load_model(folder: Path) -> tuple[nn.Module, dict[str, Any]]:
         raise UserError(f"{error.filename}: no such file; {todo}") from None
     except (ArithmeticError, AttributeError, KeyError, RuntimeError, TypeError, ValueError) as error:
         reason = str(error).partition("\n")[0]
-        raise UserError(f"{folder}: not a whole model ({reason}); type: dvc repro --force train") from None
+        raise UserError(f"{folder}: not a whole model ({reason}); {todo} --force train") from None
     return model.eval(), description
 
 

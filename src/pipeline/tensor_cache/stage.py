@@ -68,7 +68,7 @@ def build(processed: Path, out: Path, params: Params) -> None:
 
 def _open(processed: Path) -> tuple[dict, Contract]:
     """The profile of the rows, and their contract; UserError when they are not what `parquet` wrote."""
-    todo = "type: dvc repro --force parquet"
+    todo = f"type: trackstack repair {processed} && dvc repro --force parquet"
     try:
         profile = read_json(processed / PROFILE_FILE, todo)
         digest, contract = profile["digest"], Contract.model_validate(profile["contract"])

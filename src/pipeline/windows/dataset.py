@@ -91,11 +91,11 @@ def open_cache(folder: Path) -> TensorCache:
             )
     except FileNotFoundError:
         if path.exists():  # safetensors also says it of a file that must not be read
-            raise UserError(f"{path}: cannot be read; type: dvc repro --force tensor_cache") from None
+            raise UserError(f"{path}: cannot be read; {_todo(folder)}") from None
         raise UserError(f"{path}: no such file; type: dvc repro tensor_cache") from None
     except Exception as error:  # safetensors' own error class derives from Exception alone
         reason = str(error).partition("\n")[0]
-        raise UserError(f"{path}: not a tensor cache ({reason}); type: dvc repro --force tensor_cache") from None
+        raise UserError(f"{path}: not a tensor cache ({reason}); {_todo(folder)}") from None
 
 
 def refuse_damage(cache: TensorCache, folder: Path) -> None:
@@ -108,9 +108,12 @@ def refuse_damage(cache: TensorCache, folder: Path) -> None:
     rest = {name: value for name, value in cache.metadata.items() if name != "digest"}
     actual = digest_json([rest, digest_arrays({name: tensor.numpy() for name, tensor in tensors.items()})])
     if actual != cache.metadata.get("digest"):
-        raise UserError(
-            f"{folder / CACHE_FILE}: damaged: it is not what its digest says; type: dvc repro --force tensor_cache"
-        )
+        raise UserError(f"{folder / CACHE_FILE}: damaged: it is not what its digest says; {_todo(folder)}")
+
+
+def _todo(folder: Path) -> str:
+    """How a damaged cache is mended: DVC's own copy is likely to be the same file."""
+    return f"type: trackstack repair {folder} && dvc repro --force tensor_cache"
 
 
 class WindowDataset(torch.utils.data.Dataset):

@@ -133,11 +133,17 @@ def status(
 
 
 @commands.command()
-def repair() -> None:
+def repair(
+    data: Annotated[
+        list[Path] | None,
+        typer.Argument(help="Outputs or tracked data: what of them is damaged in DVC's cache is removed there."),
+    ] = None,
+) -> None:
     """After a kill: end stages that lost their dvc, and restore what was cut short. Then dvc repro goes on."""
+    from trackstack.cluster.damaged_data import discard_damaged
     from trackstack.cluster.repair import repair as repair_all
 
-    for line in repair_all():
+    for line in (*repair_all(), *(discard_damaged(data) if data else ())):
         typer.echo(line)
 
 

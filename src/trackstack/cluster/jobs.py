@@ -34,6 +34,7 @@ from trackstack.system.git import git
 from trackstack.system.programs import begin_process, run_program
 from trackstack.system.project import check_project, refuse_unusable_folder
 from trackstack.system.redaction import redact_uris
+from trackstack.system.room import outlive_full_log
 from trackstack.tracking.environment import home
 
 
@@ -94,9 +95,12 @@ def check_out(supervisor: Supervisor, clone: Path) -> JobResult:
 def pull_raw_data(root: Path) -> None:
     """Fetch the data that the tracked `.dvc` files of a checkout point to, where it is not here yet."""
     for pointer in filter(None, git(root, "ls-files", "-z", "*.dvc").split("\0")):
-        content = load_yaml(root / pointer)
-        folder = (root / pointer).parent / content.get("wdir", ".")
-        if all((folder / out["path"]).exists() for out in content.get("outs", [])):
+        try:
+            content = load_yaml(root / pointer)
+            folder = (root / pointer).parent / content.get("wdir", ".")
+            if all((folder / out["path"]).exists() for out in content.get("outs", [])):
+                continue
+        except (AttributeError, KeyError, TypeError):  # damaged: DVC says so where it is needed
             continue
         done = run_program([*DVC, "pull", "--quiet", pointer], cwd=root)
         if done.returncode:  # perhaps nobody needs it; `check` says when somebody does
@@ -150,7 +154,7 @@ def main(arguments: list[str]) -> int:
             result = supervisor.carry_out(lambda: work(supervisor, rest))
             if result.status == "interrupted":
                 print(f"interrupted: {result.reason}", flush=True)
-                again = supervisor.requeue()
+                again = supervisor.requeue(result)
                 print(f"{'requeued' if again else 'started again'}: it goes on from its checkpoint", flush=True)
         print_end(result)
     except (UserError, OSError) as error:
@@ -160,4 +164,5 @@ def main(arguments: list[str]) -> int:
 
 
 if __name__ == "__main__":
+    outlive_full_log()
     sys.exit(main(sys.argv[1:]))

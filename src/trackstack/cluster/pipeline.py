@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from trackstack import UserError
+from trackstack.core.dvc_yaml import DVC_LOCK
 from trackstack.core.params import PARAMS_FILE
 from trackstack.system.project import refuse_unusable_folder
 
@@ -18,15 +19,21 @@ from trackstack.system.project import refuse_unusable_folder
 @contextlib.contextmanager
 def open_repo(root: Path) -> Iterator[Any]:
     """DVC's repository in a folder; its complaints in the block become a UserError."""
-    from dvc.exceptions import DvcException  # a second to import
+    from dvc.config import ConfigError  # a second to import
+    from dvc.exceptions import DvcException
     from dvc.repo import Repo
 
     refuse_unusable_folder(root)
     try:
         with contextlib.chdir(root), Repo() as repo:
             yield repo
+    except ConfigError as error:
+        where = ".dvc/config, .dvc/config.local, or your own: dvc config --list --show-origin"
+        raise UserError(f"dvc: {' '.join(str(error).split())}; expected DVC's own options in {where}") from None
     except DvcException as error:
-        raise UserError(f"dvc: {' '.join(str(error).split())}") from None
+        reason = " ".join(str(error).split())
+        todo = "; type: trackstack repair" if DVC_LOCK in reason else ""
+        raise UserError(f"dvc: {reason}{todo}") from None
 
 
 def with_followers(graph: Any, stages: Iterable[Any]) -> list[Any]:

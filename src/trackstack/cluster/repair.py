@@ -11,7 +11,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
-import yaml
 
 from trackstack import UserError
 from trackstack.core.dvc_yaml import dvc_root
@@ -42,7 +41,7 @@ def repair() -> Iterator[str]:
             yield from _put_damaged_aside(database)
     if RWLOCK.exists() and not _is_json(RWLOCK):
         RWLOCK.unlink()
-        yield f"{RWLOCK}: was cut short by a kill; removed"
+        yield f"{RWLOCK}: damaged, as by a kill; removed"
 
 
 def _end(orphans: list[psutil.Process]) -> Iterator[str]:
@@ -63,16 +62,19 @@ def _lock_files() -> list[Path]:
 
 
 def _restore_lock_file(file: Path) -> Iterator[str]:
-    """A `dvc.lock` that was cut short is replaced by the committed one; the run cache knows what came after it."""
+    """A `dvc.lock` that DVC cannot read is replaced by the committed one; the run cache knows what came after it."""
+    if file.is_dir():
+        yield f"{file}: a folder; move it away, then type: git checkout {file}"
+        return
     if _is_lock_file(file):
         return
     committed = try_git(Path(), "show", f"HEAD:./{file}")
     if committed is not None:
         file.write_text(f"{committed}\n", encoding="utf-8")
-        yield f"{file}: was cut short by a kill; restored from git"
+        yield f"{file}: damaged, as by a kill; restored from git"
     else:
         file.unlink()
-        yield f"{file}: was cut short by a kill, and git has none; removed"
+        yield f"{file}: damaged, as by a kill, and git has none; removed"
 
 
 def _put_damaged_aside(database: Path) -> Iterator[str]:
@@ -99,11 +101,14 @@ def _damage_of(database: Path) -> str | None:
 
 
 def _is_lock_file(path: Path) -> bool:
+    from dvc.exceptions import DvcException  # half a second to import
+    from dvc.schema import COMPILED_LOCKFILE_SCHEMA
+    from dvc.utils.strictyaml import load
+
     try:
-        text = path.read_bytes()
-        stages = yaml.load(text, yaml.CSafeLoader)["stages"].values()
-        return text.endswith(b"\n") and all("cmd" in stage for stage in stages)
-    except (yaml.YAMLError, UnicodeDecodeError, TypeError, KeyError, AttributeError):
+        content, text = load(str(path), COMPILED_LOCKFILE_SCHEMA)
+        return "stages" in content and text.endswith("\n")
+    except DvcException:
         return False
 
 

@@ -30,6 +30,7 @@ from trackstack.system import slurm
 from trackstack.system.lease import NOTE_FILE, is_live
 from trackstack.system.programs import BYTES_SURVIVE
 from trackstack.system.redaction import redact_uris
+from trackstack.system.room import says_no_room
 from trackstack.system.stopping import EXIT_INTERRUPTED
 from trackstack.tracking.environment import home
 
@@ -94,7 +95,8 @@ class Supervisor:
             start_new_session=True,
             preexec_fn=_outlive_signals,
         )
-        note_job(cwd, self.job, process.pid)
+        with contextlib.suppress(OSError):  # it is for the next job to mend by; without it a person types repair
+            note_job(cwd, self.job, process.pid)
         last: collections.deque[str] = collections.deque(maxlen=50)
         for line in map(redact_uris, process.stdout or ()):
             print(line, end="", flush=True)
@@ -107,16 +109,21 @@ class Supervisor:
         result = self._how_it_ended(code, list(last), next(reversed(seconds), None))
         return dataclasses.replace(result, seconds=time.monotonic() - started, stages=seconds)
 
-    def carry_out(self, work: Callable[[], JobResult]) -> JobResult:
-        """Do some work; what goes wrong once the job was asked to stop was interrupted, since Slurm signals all."""
+    def carry_out(self, work: Callable[[], JobResult], around: str = "failed") -> JobResult:
+        """Do some work; what goes wrong once the job was asked to stop was interrupted, since Slurm signals all.
+
+        Args:
+            around: the status when what goes wrong is not a command of the work, but what we do around it.
+        """
         try:
             return work()
         except (UserError, OSError) as error:
-            return JobResult("interrupted" if self.stop_file.exists() else "failed", describe_error(error))
+            reason = describe_error(error)
+            return JobResult("interrupted" if self.stop_file.exists() or says_no_room(reason) else around, reason)
 
-    def requeue(self) -> bool:
-        """Put this job back into the queue, unless a person has cancelled it."""
-        if self.job is None:
+    def requeue(self, result: JobResult) -> bool:
+        """Put this job back into the queue, unless a person has cancelled it, or has to make room first."""
+        if self.job is None or says_no_room(result.reason):
             return False
         if self.cancelled:
             time_is_up = slurm.job_field(self.job, "Reason") == "TimeLimit"
@@ -131,7 +138,7 @@ class Supervisor:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self._process.pid, signal.SIGINT)
         self.cancelled |= number != signal.SIGUSR1
-        with contextlib.suppress(FileNotFoundError):  # all is over
+        with contextlib.suppress(OSError):  # all is over, or the disk is full
             self.stop_file.touch()
 
     def _contract(self) -> dict[str, str]:
@@ -161,9 +168,12 @@ class Supervisor:
         if code == 0:
             return JobResult("finished", run=run)
         if recorded.get("status") in ("interrupted", "failed"):
-            return JobResult(recorded["status"], recorded.get("reason") or "", run)
+            reason = recorded.get("reason") or ""
+            return JobResult("interrupted" if says_no_room(reason) else recorded["status"], reason, run)
         if self.stop_file.exists():
             return JobResult("interrupted", f"stopped in stage {stage}" if stage else "stopped before a stage", run)
+        if full := next((line for line in reversed(last) if says_no_room(line)), None):
+            return JobResult("interrupted", full.removeprefix("ERROR: "), run)
         return JobResult("failed", _last_words(last, code), run)
 
 

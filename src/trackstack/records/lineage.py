@@ -102,8 +102,11 @@ def _add(items: dict[tuple[str, str], Item], what: str, entry: dict[str, Any]) -
 
 def _verified(items: list[Item], root: Path, commit: str | None) -> Iterator[Link]:
     from dvc.repo import Repo  # half a second to import
+    from dvc_data.hashfile.state import StateNoop
 
     with Repo(str(root)) as repo:
+        for cache in (repo.cache.local, repo.cache.legacy):
+            cache.state = StateNoop()  # DVC's note of hashes knows nothing of what a disk does to a file
         verdicts = {item: _here_or_in_cache(repo, item) for item in items}
     missing = [item for item, verdict in verdicts.items() if verdict is None]
     # The commit that keeps the run's source holds what git tracked, and small new files.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import getpass
 import os
 import shutil
@@ -9,6 +10,7 @@ import subprocess
 from pathlib import Path
 
 from trackstack import UserError
+from trackstack.system.room import MAKE_ROOM, says_no_room
 
 OUTER_VARIABLES = (
     *("GIT_ALTERNATE_OBJECT_DIRECTORIES", "GIT_CONFIG", "GIT_CONFIG_PARAMETERS", "GIT_OBJECT_DIRECTORY", "GIT_DIR"),
@@ -74,7 +76,10 @@ def git_bytes(folder: Path, *arguments: str, env: dict[str, str] | None = None, 
             raise UserError("git: not found; install it, or load its module (module load git)") from None
         raise UserError(f"{folder}: no such folder") from None
     if done.returncode:
-        complaint = " ".join(os.fsdecode(done.stderr).split())[-300:] or "failed"
+        complaint = " ".join(os.fsdecode(done.stderr).split())
+        if says_no_room(complaint):  # a line for each file that it could not write
+            raise UserError(f"{folder}: git {arguments[0]}: {os.strerror(errno.ENOSPC)}; {MAKE_ROOM}")
+        complaint = complaint[-300:] or "failed"
         raise UserError(f"{folder}: git {arguments[0]}: {complaint}")
     return done.stdout
 

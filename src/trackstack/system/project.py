@@ -74,6 +74,8 @@ def _table(root: Path) -> dict[str, Any]:
         return {}
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UserError(f"{PYPROJECT}: not valid TOML: {error}") from None
+    except OSError as error:
+        raise UserError(f"{PYPROJECT}: cannot be read: {error.strerror}") from None
     table = content.get("tool", {}).get("trackstack", {})
     if unknown := sorted(set(table) - set(HOOKS)):
         raise UserError(f"{PYPROJECT}: tool.trackstack.{unknown[0]} is unknown; allowed here: {', '.join(HOOKS)}")

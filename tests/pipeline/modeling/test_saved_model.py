@@ -34,11 +34,11 @@ def test_a_missing_or_damaged_model_is_one_line(folder):
     whole = (folder / "model.safetensors").read_bytes()
     (folder / "model.safetensors").write_bytes(b"0" * 100)
     with pytest.raises(
-        UserError, match=r"model\.safetensors: damaged \(.*\); type: dvc checkout --force .*, or dvc repro$"
+        UserError, match=r"model\.safetensors: damaged \(.*\); type: trackstack repair .* && dvc repro$"
     ):
         load_model(folder)
     (folder / "model.safetensors").unlink()
-    with pytest.raises(UserError, match=r"model\.safetensors: no such file; type: dvc checkout --force"):
+    with pytest.raises(UserError, match=r"model\.safetensors: no such file; type: trackstack repair"):
         load_model(folder)
     (folder / "model.safetensors").write_bytes(whole)
     description = json.loads((folder / "model.json").read_text())
@@ -55,7 +55,7 @@ def test_weights_with_one_flipped_bit_are_refused_by_everybody_who_loads_them(fo
     (folder / "model.safetensors").write_bytes(content)
     expected = (
         rf"^{folder}/model\.safetensors: damaged or replaced: the digest of its weights is [0-9a-f]{{12}}, but "
-        rf"model\.json says {digest}; type: dvc checkout --force {folder}, or dvc repro$"
+        rf"model\.json says {digest}; type: trackstack repair {folder} && dvc repro$"
     )
     with pytest.raises(UserError, match=expected):
         load_model(folder)

@@ -128,7 +128,7 @@ def test_a_table_that_does_not_fit_is_one_line(content, said, model, tmp_path):
 
 def test_what_is_no_model_and_no_output_is_one_line(table, model, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(UserError, match=r"model\.json: no such file; type: dvc checkout --force .*, or dvc repro$"):
+    with pytest.raises(UserError, match=r"model\.json: no such file; type: trackstack repair .* && dvc repro$"):
         predict(table, str(tmp_path))
     (tmp_path / "model.json").write_text("{}")
     with pytest.raises(UserError, match=r"model\.safetensors: no such file"):

@@ -54,7 +54,9 @@ def test_a_missing_or_damaged_cache_is_one_line(tmp_path):
     with pytest.raises(UserError, match="no such file; type: dvc repro tensor_cache"):
         open_cache(tmp_path)
     (tmp_path / "tensors.safetensors").write_bytes(b"not tensors at all")
-    with pytest.raises(UserError, match=r"not a tensor cache .*; type: dvc repro --force tensor_cache"):
+    with pytest.raises(
+        UserError, match=r"not a tensor cache .*; type: trackstack repair .* && dvc repro --force tensor_cache"
+    ):
         open_cache(tmp_path)
 
 
@@ -73,7 +75,9 @@ def test_a_flipped_bit_of_the_cache_is_seen_before_it_is_trained_on(tmp_path, ho
     write_tensors(file, {name: Tensor.of(array) for name, array in tensors.items()}, metadata)
     refuse_damage(open_cache(tmp_path), tmp_path)
     damage(file, how)
-    with pytest.raises(UserError, match=rf"^{file}: .*; type: dvc repro --force tensor_cache$"):
+    with pytest.raises(
+        UserError, match=rf"^{file}: .*; type: trackstack repair .* && dvc repro --force tensor_cache$"
+    ):
         refuse_damage(open_cache(tmp_path), tmp_path)
 
 

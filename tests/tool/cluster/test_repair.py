@@ -24,10 +24,19 @@ def test_a_dvc_lock_cut_anywhere_is_restored(project, monkeypatch):
         lock.write_bytes(whole[: int(len(whole) * part)])
         (project / ".dvc/tmp/rwlock").write_text('{"write": {')
         assert list(repair()) == [
-            "dvc.lock: was cut short by a kill; restored from git",
-            ".dvc/tmp/rwlock: was cut short by a kill; removed",
+            "dvc.lock: damaged, as by a kill; restored from git",
+            ".dvc/tmp/rwlock: damaged, as by a kill; removed",
         ]
         assert lock.read_bytes() == whole
+    for there, now in ((b"outs:", b"outr:"), (b"schema: '2.0'", b"schema: '2.1'"), (b"stages:", b"st\xe1ges:")):
+        lock.write_bytes(whole.replace(there, now, 1))
+        assert list(repair()) == ["dvc.lock: damaged, as by a kill; restored from git"]
+        assert lock.read_bytes() == whole
+    lock.unlink()
+    lock.mkdir()
+    assert list(repair()) == ["dvc.lock: a folder; move it away, then type: git checkout dvc.lock"]
+    lock.rmdir()
+    lock.write_bytes(whole)
     assert run_in(project, "dvc status").stdout == "Data and pipelines are up to date.\n"
 
 
@@ -75,7 +84,7 @@ def test_a_script_in_a_folder_of_its_own_is_ended_and_every_lock_file_is_mended(
         process.stdout.read()
     assert "asked to end" in said[0]
     assert said[-2:] == [
-        f"{name}: was cut short by a kill, and git has none; removed" for name in ("dvc.lock", "report/dvc.lock")
+        f"{name}: damaged, as by a kill, and git has none; removed" for name in ("dvc.lock", "report/dvc.lock")
     ]
 
 

@@ -40,7 +40,7 @@ def test_a_requeued_job_mends_what_its_earlier_life_has_left(wounded, monkeypatc
     monkeypatch.chdir(wounded)
     said = "\n".join(mend())
     assert "dropped the locks of a dead job's process 1" in said
-    assert "dvc.lock: was cut short by a kill; restored from git" in said
+    assert "dvc.lock: damaged, as by a kill; restored from git" in said
     assert run_in(wounded, "git status --porcelain").stdout == ""
     assert run_in(wounded, "dvc status").stdout.strip() == "Data and pipelines are up to date."
     assert not (wounded / NOTE).exists()

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
-from trackstack import UserError
+from trackstack import UserError, describe_error
 from trackstack.cluster.clones import cache_folder, folder_in_git, make_clone, own_code, present_commit
 from trackstack.cluster.pipeline import local_paths, open_repo
 from trackstack.cluster.submit import sbatch_options
@@ -185,7 +185,7 @@ def run_locally(sweep: Sweep, trials: list[Trial], jobs: int, report: Callable[[
         report(f"{', '.join(sweep.shared) or 'raw data'}: follow {_log(sweep, SHARED)}")
         _run_side_by_side(sweep, [SHARED], 1, stops, report)
         if not stops and sweep.status(SHARED).state != "finished":
-            raise UserError(f"what the trials share failed; the log: {_log(sweep, SHARED)}")
+            raise UserError(f"what the trials share is not done; the log: {_log(sweep, SHARED)}")
         _run_side_by_side(sweep, names, jobs, stops, report)
     finally:
         for number, handler in zip(signals, before, strict=True):
@@ -200,11 +200,16 @@ def _run_side_by_side(
     while running or (waiting and not stops):
         while waiting and len(running) < jobs and not stops:
             name = waiting.pop(0)
-            running[name] = _start(sweep, name)
+            try:
+                running[name] = _start(sweep, name)
+            except OSError as error:  # others are at work, and are waited for
+                report(f"{name}: not started: {describe_error(error)}")
         for name, process in list(running.items()):
             if process.poll() is not None:
                 del running[name]
                 status = sweep.status(name)
+                if status.state in ("waiting", "running"):  # it was killed, or had no room to write it down
+                    status.state, status.reason = "interrupted", f"see {_log(sweep, name)}"
                 report(f"{name}: {status.state} {status.reason}".rstrip() + f", {status.seconds:.0f} s")
             elif len(stops) > num_asked:
                 process.send_signal(signal.SIGINT if num_asked else signal.SIGTERM)

@@ -27,6 +27,7 @@ from trackstack.system import slurm
 from trackstack.system.git import git
 from trackstack.system.programs import begin_process
 from trackstack.system.redaction import redact_uris
+from trackstack.system.room import outlive_full_log
 
 
 def reproduce_shared(sweep: Sweep, supervisor: Supervisor) -> JobResult:
@@ -83,7 +84,8 @@ def attempt(sweep: Sweep, name: str, supervisor: Supervisor, work: Callable[[], 
     """Do some work of a sweep, and write down how it went; interrupted, let Slurm start it again."""
     status = TrialStatus("running", attempts=sweep.status(name).attempts + 1, job=supervisor.job)
     sweep.write(name, status)
-    result = supervisor.carry_out(work)
+    # A clone that cannot be made, or an experiment that the checkout does not take, is no fault of the trial.
+    result = supervisor.carry_out(work, around="interrupted")
     print(f"{name}: {result.status} {result.reason}".rstrip(), flush=True)
     status.state, status.reason, status.run = result.status, result.reason, result.run
     status.seconds = round(result.seconds, 1)
@@ -91,7 +93,7 @@ def attempt(sweep: Sweep, name: str, supervisor: Supervisor, work: Callable[[], 
     if result.status == "interrupted" and is_last:
         status.reason += f"; {status.attempts} attempts, the command typed again makes more"
     sweep.write(name, status)
-    if result.status == "interrupted" and not is_last and supervisor.requeue():
+    if result.status == "interrupted" and not is_last and supervisor.requeue(result):
         print("requeued: it goes on from its checkpoint", flush=True)
     return result
 
@@ -136,4 +138,5 @@ def _names_of_task(sweep: Sweep) -> list[str]:
 
 
 if __name__ == "__main__":
+    outlive_full_log()
     sys.exit(main(sys.argv[1:]))
