@@ -15,7 +15,18 @@ SRC = ROOT / "src"
 # From below to above: a folder imports those before it, and none after it. A folder that you add needs no line here, as
 # long as no two folders import each other.
 FLOORS = {
-    "trackstack": ["system", "core", "training", "tracking", "records", "cluster", "sharing", "reproduction", "cli"],
+    "trackstack": [
+        "system",
+        "core",
+        "training",
+        "tracking",
+        "records",
+        "cluster",
+        "sharing",
+        "reproduction",
+        "archive",
+        "cli",
+    ],
     "pipeline": [
         *("contract", "ingest", "parquet", "windows", "tensor_cache", "modeling", "models", "losses", "metrics"),
         *("train", "evaluate", "import_data", "predict", "check", "cli"),

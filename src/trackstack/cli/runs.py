@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from trackstack import UserError
-from trackstack.cli import choose
+from trackstack.cli import archive, choose
 from trackstack.cli.printing import (
     Json,
     number,
@@ -27,6 +27,7 @@ commands = typer.Typer()
 runs = typer.Typer(no_args_is_help=True, help="Look at recorded runs.")
 commands.add_typer(runs, name="runs")
 runs.add_typer(choose.commands)
+runs.add_typer(archive.commands)
 
 
 @runs.command("list")

@@ -43,12 +43,13 @@ class Expected(NamedTuple):
         return self.series.start["environment"]
 
 
-def expected_of(key: str, home: Path, root: Path) -> Expected:
+def expected_of(key: str, home: Path, root: Path, commit: str | None = None) -> Expected:
     """What is known of a finished run.
 
     Args:
         key: its id, the beginning of it, or its name.
         root: the DVC repository that has its source.
+        commit: holds the source there; by default the one that the record names.
 
     Raises:
         UserError: no such run, it did not finish, no stage of DVC's recorded it, or git has not its source.
@@ -65,7 +66,7 @@ def expected_of(key: str, home: Path, root: Path) -> Expected:
     entries = {address: entry for record in upstream for address, entry in record["stages"].items()}
     return Expected(
         series,
-        source_commit(series, root),
+        commit or source_commit(series, root),
         recorded_by_stage(series),
         entries | own_entries(series, root),
         {item["path"] for record in upstream for item in record["data"]},

@@ -50,11 +50,14 @@ class Options(NamedTuple):
     """The largest relative difference of figures that counts as equal."""
 
 
-def reproduce(key: str, home: Path, root: Path, options: Options, report: Callable[[str], None]) -> dict[str, Any]:
+def reproduce(
+    key: str, home: Path, root: Path, options: Options, report: Callable[[str], None], commit: str | None = None
+) -> dict[str, Any]:
     """Make a run again and return the verdict, which is kept with the run's record.
 
     Args:
         root: the DVC repository that has its source.
+        commit: holds the source there; by default the one that the record names.
         report: is given a line for each thing that takes long.
 
     Returns:
@@ -64,7 +67,7 @@ def reproduce(key: str, home: Path, root: Path, options: Options, report: Callab
         UserError: no such run, source or data; or a stage failed.
     """
     fetch_unknown(key, home, root, report)
-    expected = expected_of(key, home, root)
+    expected = expected_of(key, home, root, commit)
     with workplace(expected, root, options.folder) as place:
         if options.fresh_env:
             make_environment(expected.environment, place.environment, report)

@@ -84,6 +84,28 @@ def git_bytes(folder: Path, *arguments: str, env: dict[str, str] | None = None, 
     return done.stdout
 
 
+def git_blobs(folder: Path, names: list[str]) -> list[bytes]:
+    """The bytes of files that git has, by the names of their blobs; UserError where it has not all of them."""
+    done = subprocess.run(
+        ["git", "cat-file", "--batch"],
+        cwd=folder,
+        env=_environment(),
+        input="".join(f"{name}\n" for name in names).encode(),
+        capture_output=True,
+        check=False,
+    )
+    contents, rest = [], memoryview(done.stdout)
+    for name in names:
+        end = bytes(rest[:200]).find(b"\n")
+        heading = bytes(rest[:end]).split()
+        if len(heading) != 3:
+            raise UserError(f"{folder}: git has no {name[:12]}; type: git fsck")
+        size = int(heading[2])
+        contents.append(bytes(rest[end + 1 : end + 1 + size]))
+        rest = rest[end + 2 + size :]
+    return contents
+
+
 def try_git(folder: Path, *arguments: str, env: dict[str, str] | None = None, stdin: str = "") -> str | None:
     """As `git`, but None where that raises: for what is recorded only where there is a repository."""
     try:

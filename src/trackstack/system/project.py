@@ -4,6 +4,7 @@
     commands = "pipeline.cli:app"                            # a Typer app, joined to the command line
     check = "pipeline.check.everything:main"                 # before jobs and sweeps: a line per thing in order
     check_params = "pipeline.check.everything:check_params"  # is given the parameters of each trial of a sweep
+    describe_data = "pipeline.croissant:describe_data"       # a dataset in Croissant's words, for runs export
 
 All of them are optional. Both checks raise `UserError`, whose text a person sees.
 """
@@ -20,7 +21,7 @@ from typing import Any
 from trackstack import UserError
 
 PYPROJECT = Path("pyproject.toml")
-HOOKS = ("commands", "check", "check_params")
+HOOKS = ("commands", "check", "check_params", "describe_data")
 
 
 def load_hook(name: str, root: Path = Path()) -> Any:

@@ -1,0 +1,132 @@
+"""The ZIP of an archive: its files in order, without time or compression, and a manifest that names each digest.
+
+The same files give the same bytes, whatever the machine and its zlib.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import stat
+import zipfile
+from collections.abc import Collection
+from pathlib import Path, PurePosixPath
+
+from trackstack import UserError
+
+MANIFEST = "manifest-sha256.txt"
+"""A line `digest  name` for each file, as `sha256sum --check` reads it; the last one is of the lines before it."""
+EPOCH = (1980, 1, 1, 0, 0, 0)
+PIECE = 1 << 20
+Files = dict[str, bytes | Path]
+"""What an archive holds, by name: its bytes, or the file that has them."""
+
+
+def write_archive(target: Path, files: Files, programs: Collection[str] = ()) -> None:
+    """Write an archive, whole or not at all.
+
+    Args:
+        programs: the names of files that can be executed.
+
+    Raises:
+        OSError: there is no room, or a file cannot be read.
+    """
+    partial = target.with_name(f".{target.name}.partial")
+    lines = []
+    try:
+        with zipfile.ZipFile(partial, "w", zipfile.ZIP_STORED) as archive:
+            for name in sorted(files):
+                mode = 0o755 if name in programs else 0o644
+                lines.append(f"{_add(archive, name, files[name], mode)}  {name}\n")
+            listed = "".join(lines).encode()
+            _add(archive, MANIFEST, listed + f"{hashlib.sha256(listed).hexdigest()}  {MANIFEST}\n".encode())
+        partial.replace(target)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _add(archive: zipfile.ZipFile, name: str, content: bytes | Path, mode: int = 0o644) -> str:
+    """Add a file and return its digest."""
+    digest, info = hashlib.sha256(), zipfile.ZipInfo(name, EPOCH)
+    info.external_attr = (stat.S_IFREG | mode) << 16
+    with archive.open(info, "w", force_zip64=True) as target:
+        if isinstance(content, bytes):
+            digest.update(content)
+            target.write(content)
+        else:
+            with content.open("rb") as source:
+                while piece := source.read(PIECE):
+                    digest.update(piece)
+                    target.write(piece)
+    return digest.hexdigest()
+
+
+def verify_archive(path: Path) -> list[str]:
+    """The names of an archive's files, each of which is what the manifest says.
+
+    Raises:
+        UserError: it is no archive, was cut short, or a file in it was changed, added, taken away or has a bad name.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = [info.filename for info in archive.infolist()]
+            for info in archive.infolist():
+                _refuse_bad_name(path, info)
+            if len(set(names)) != len(names):
+                raise UserError(f"{path}: a name is in it twice; it is not as it was written")
+            digests = _listed(path, archive)
+            for name in [*(name for name in digests if name not in names), *(n for n in names if n not in digests)]:
+                what = "is missing" if name in digests else "is in no line of its manifest"
+                if name != MANIFEST:
+                    raise UserError(f"{path}: {name} {what}; it is not as it was written")
+            for name, digest in digests.items():
+                if name != MANIFEST and _digest(path, archive, name) != digest:
+                    raise UserError(f"{path}: {name} is not what its manifest says; it was changed or damaged")
+            return [name for name in names if name != MANIFEST]
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file; trackstack runs export writes one") from None
+    except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError) as error:
+        raise UserError(f"{path}: no whole archive ({error}); it was cut short or is something else") from None
+
+
+def unpack_archive(path: Path, folder: Path) -> None:
+    """Write the files of a verified archive into a folder."""
+    with zipfile.ZipFile(path) as archive:
+        for info in archive.infolist():
+            target = folder / info.filename
+            target.parent.mkdir(parents=True, exist_ok=True)
+            with archive.open(info) as source, target.open("wb") as file:
+                while piece := source.read(PIECE):
+                    file.write(piece)
+            if info.external_attr >> 16 & stat.S_IXUSR:
+                target.chmod(0o755)
+
+
+def _refuse_bad_name(path: Path, info: zipfile.ZipInfo) -> None:
+    name = info.filename
+    parts = PurePosixPath(name).parts
+    is_link = stat.S_ISLNK(info.external_attr >> 16)
+    if name.startswith("/") or "\\" in name or ".." in parts or is_link or info.is_dir() or ":" in parts[0]:
+        raise UserError(f"{path}: {name!r} is no name of a file in an archive; nothing of it is unpacked")
+
+
+def _listed(path: Path, archive: zipfile.ZipFile) -> dict[str, str]:
+    """Digest by name, from the manifest."""
+    if MANIFEST not in archive.namelist():
+        raise UserError(f"{path}: has no {MANIFEST}; expected an archive that trackstack runs export wrote")
+    content = archive.read(MANIFEST)
+    *lines, last = content.splitlines(keepends=True) or [b""]
+    if last.decode("utf-8", "replace") != f"{hashlib.sha256(b''.join(lines)).hexdigest()}  {MANIFEST}\n":
+        raise UserError(f"{path}: {MANIFEST} was changed or damaged")
+    pairs = (line.decode("utf-8").rstrip("\n").split("  ", 1) for line in lines)
+    return {name: digest for digest, name in pairs}
+
+
+def _digest(path: Path, archive: zipfile.ZipFile, name: str) -> str:
+    digest = hashlib.sha256()
+    try:
+        with archive.open(name) as file:
+            while piece := file.read(PIECE):
+                digest.update(piece)
+    except zipfile.BadZipFile:
+        raise UserError(f"{path}: {name} is not what its manifest says; it was changed or damaged") from None
+    return digest.hexdigest()
