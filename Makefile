@@ -9,10 +9,12 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # The environment alone: no packages of a cluster's module or of the person's own.
 export PIP_USER := 0
 export PIP_NO_DEPS := 0
+export PIP_DRY_RUN := 0
+export PIP_REQUIRE_HASHES := 0
 export PIP_TARGET :=
 export PIP_PREFIX :=
 export PIP_ROOT :=
-unexport PYTHONPATH PYTHONHOME
+unexport PYTHONPATH PYTHONHOME PIP_PYTHON
 
 .DEFAULT_GOAL := help
 .PHONY: help venv install data check repro test test-fast ui bench lint format reference lock clean
@@ -79,7 +81,7 @@ install:
 	@[ -e $(VENV)/.installed ] && [ $(VENV)/.installed -nt requirements.lock ] && [ $(VENV)/.installed -nt pyproject.toml ] || { \
 	  echo "Installing the packages of requirements.lock into $(VENV): a minute or two"; \
 	  $(PYTHON) -m venv $(VENV) && \
-	  { ! python -m pip config list | grep -E '(global|install)\.(target|prefix|root)=' || \
+	  { ! python -m pip config list | grep -E '(global|install)\.(target|prefix|root|python)=' || \
 	    { echo "make: pip would install elsewhere; type: pip config unset, and the name above" >&2; false; }; } && \
 	  python -m pip install --quiet --requirement requirements.lock $(TORCH_INDEX) && \
 	  python -m pip install --quiet --no-deps --editable . && \

@@ -22,7 +22,9 @@ from trackstack.system.programs import PERSONS_PYTHONPATH, run_program
 from trackstack.system.project import unusable_folder
 from trackstack.system.slurm import OUTER_JOB
 
-PIP_VARIABLES = ("PIP_USER", "PIP_TARGET", "PIP_PREFIX", "PIP_ROOT", "PIP_NO_DEPS", "PIP_REQUIRE_HASHES")
+PIP_VARIABLES = tuple(
+    f"PIP_{name}" for name in ("USER", "TARGET", "PREFIX", "ROOT", "PYTHON", "DRY_RUN", "NO_DEPS", "REQUIRE_HASHES")
+)
 USUAL_UMASKS = (0o002, 0o007, 0o022, 0o027)
 PATIENCE = 180
 VERSIONS = {"git": ["git", "--version"], "sbatch": ["sbatch", "--version"], "scontrol": ["scontrol", "ping"]}
