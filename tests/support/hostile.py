@@ -50,7 +50,8 @@ def git_config(place: Path, *names: str) -> dict[str, str]:
 def _other_repository(place: Path) -> dict[str, str]:
     (place / "other").mkdir()
     run_in(place / "other", "git init -q && git commit -q --allow-empty -m x")
-    return {"GIT_DIR": str(place / "other/.git"), "GIT_PREFIX": "", "GIT_EDITOR": "false"}
+    own = {"GIT_NAMESPACE": "other", "GIT_LITERAL_PATHSPECS": "1", "GIT_ALLOW_PROTOCOL": "https"}
+    return {"GIT_DIR": str(place / "other/.git"), "GIT_PREFIX": "", "GIT_EDITOR": "false", **own}
 
 
 def _other_python(place: Path) -> dict[str, str]:

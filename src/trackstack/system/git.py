@@ -16,9 +16,12 @@ OUTER_VARIABLES = (
     *("GIT_ALTERNATE_OBJECT_DIRECTORIES", "GIT_CONFIG", "GIT_CONFIG_PARAMETERS", "GIT_OBJECT_DIRECTORY", "GIT_DIR"),
     *("GIT_WORK_TREE", "GIT_IMPLICIT_WORK_TREE", "GIT_GRAFT_FILE", "GIT_INDEX_FILE", "GIT_NO_REPLACE_OBJECTS"),
     *("GIT_REPLACE_REF_BASE", "GIT_PREFIX", "GIT_SHALLOW_FILE", "GIT_COMMON_DIR", "GIT_INTERNAL_SUPER_PREFIX"),
+    *("GIT_NAMESPACE", "GIT_LITERAL_PATHSPECS", "GIT_GLOB_PATHSPECS", "GIT_NOGLOB_PATHSPECS", "GIT_ICASE_PATHSPECS"),
+    *("GIT_DEFAULT_HASH", "GIT_DEFAULT_REF_FORMAT", "GIT_TEMPLATE_DIR", "GIT_EXTERNAL_DIFF", "GIT_DIFF_OPTS"),
 )
 """`git rev-parse --local-env-vars`: git sets them in hooks and aliases, where they name another repository than that
-of the working directory. Only `GIT_CONFIG_COUNT` stays, by which containers say which folders are safe."""
+of the working directory. Only `GIT_CONFIG_COUNT` stays, by which containers say which folders are safe. Behind them
+stand a person's own: an experiment in a namespace is not found, a pattern that is taken literally fits no file."""
 SETTINGS = {
     "core.hooksPath": os.devnull,
     "core.fsmonitor": "false",
@@ -138,6 +141,8 @@ def _environment() -> dict[str, str]:
     kept = {name: value for name, value in os.environ.items() if name not in OUTER_VARIABLES}
     # A commit needs somebody: this address holds where git knows no other.
     kept.setdefault("EMAIL", f"{user_name()}@localhost")
+    if "GIT_ALLOW_PROTOCOL" in kept:
+        kept["GIT_ALLOW_PROTOCOL"] += ":file"  # clones of trials, which have this checkout for their origin
     first = int(kept.get("GIT_CONFIG_COUNT") or 0)
     for number, (key, value) in enumerate(SETTINGS.items(), first):
         kept |= {f"GIT_CONFIG_KEY_{number}": key, f"GIT_CONFIG_VALUE_{number}": value}

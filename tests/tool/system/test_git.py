@@ -48,3 +48,20 @@ def test_no_git_at_all_is_one_line(tmp_path, monkeypatch):
     with pytest.raises(UserError, match=r"^git: not found; install it"):
         git(tmp_path, "status")
     assert try_git(tmp_path, "status") is None
+
+
+def test_a_persons_namespace_patterns_and_protocols_change_nothing(tmp_path, monkeypatch):
+    own = {"GIT_NAMESPACE": "other", "GIT_LITERAL_PATHSPECS": "1", "GIT_EXTERNAL_DIFF": "false"}
+    for name, value in (own | {"GIT_ALLOW_PROTOCOL": "https", "GIT_DEFAULT_HASH": "sha256"}).items():
+        monkeypatch.setenv(name, value)
+    git(tmp_path, "init", "-q", "here")
+    here = tmp_path / "here"
+    (here / "dvc.lock").write_text("a")
+    git(here, "add", "-A")
+    git(here, "commit", "-qm", "x")
+    (here / "dvc.lock").write_text("b")
+    assert git(here, "ls-files", ":(glob)**/dvc.lock") == "dvc.lock"
+    assert "+b" in git(here, "diff")
+    git(tmp_path, "clone", "-q", f"file://{here}", "there")
+    git(tmp_path / "there", "push", "-q", "origin", "HEAD:refs/exps/x")
+    assert len(git(here, "rev-parse", "refs/exps/x")) == 40
