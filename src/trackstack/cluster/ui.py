@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import os
+import re
 import shlex
 import shutil
 import signal
@@ -37,6 +38,10 @@ SCRIPT = Path("slurm/ui.sh")
 LONGEST_SOCKET = 100  # Linux ends the name of a Unix socket at 107 bytes
 PORTS = {"mlflow": 5000, "tensorboard": 6006}
 PATIENCE = 180.0
+OF_ANOTHER_SERVER = re.compile(
+    "MLFLOW_(SERVER|STATIC|GUNICORN|UVICORN|ARTIFACTS|REGISTRY_STORE|READ_REPLICA|ENABLE_WORK)"
+)
+"""Options of `mlflow server` that a person may have set for one: another address, no page, other hosts alone."""
 Processes = dict[str, subprocess.Popen]
 
 
@@ -217,7 +222,8 @@ def serve_tensorboard(path: str, logs: str) -> None:
 def server_environment() -> dict[str, str]:
     """The variables of the servers; MLflow's is told its database there."""
     quiet = {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
-    return {**os.environ, **quiet, "MLFLOW_BACKEND_STORE_URI": with_password(mlflow_uri(home()))}
+    ours = {**quiet, "MLFLOW_BACKEND_STORE_URI": with_password(mlflow_uri(home()))}
+    return {name: value for name, value in os.environ.items() if not OF_ANOTHER_SERVER.match(name)} | ours
 
 
 @contextlib.contextmanager
@@ -246,7 +252,6 @@ def _serving(commands: dict[str, list[str]], logs: Path) -> Iterator[Processes]:
 
 
 def _wait_for(name: str, process: subprocess.Popen, is_ready: Callable[[], bool]) -> None:
-    """Wait until a server takes connections."""
     deadline = time.monotonic() + PATIENCE
     while not is_ready():
         if time.monotonic() > deadline or process.poll() is not None:

@@ -227,10 +227,12 @@ def test_nothing_recorded_and_too_long_a_path_are_one_line(tmp_path, monkeypatch
 
 def test_a_databases_password_is_in_the_servers_environment_and_not_on_its_command_line(tmp_path, monkeypatch):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "postgresql+psycopg2://ml:S3cret%40@db.example/tracking")
+    monkeypatch.setenv("MLFLOW_STATIC_PREFIX", "/of-another-server")
     command = " ".join(mlflow_command(tmp_path))
     assert "S3cret" not in command
     assert "db.example" not in command
     assert server_environment()["MLFLOW_BACKEND_STORE_URI"] == os.environ["MLFLOW_TRACKING_URI"]
+    assert "MLFLOW_STATIC_PREFIX" not in server_environment()
 
 
 def test_a_server_of_somebody_else_on_the_same_port_is_not_taken_for_ours():
