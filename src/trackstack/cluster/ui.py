@@ -58,10 +58,7 @@ def installed_pages() -> list[str]:
 
 
 def mlflow_command(place: Path, *address: str) -> list[str]:
-    """The command of MLflow's server for a home; UserError where nothing was recorded.
-
-    The database's address, which may hold a password, is in `server_environment`: everybody may read a command line.
-    """
+    """The command of MLflow's server, without the database's address; UserError where nothing was recorded."""
     uri = mlflow_uri(place)
     if uri.startswith("http"):
         raise UserError(f"MLFLOW_TRACKING_URI is {uri}: that server has its own page")
@@ -220,7 +217,7 @@ def serve_tensorboard(path: str, logs: str) -> None:
 
 
 def server_environment() -> dict[str, str]:
-    """The variables of the servers; MLflow's is told its database there."""
+    """The variables of the servers; a database's address may hold a password, and command lines are public."""
     quiet = {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
     ours = {**quiet, "MLFLOW_BACKEND_STORE_URI": with_password(mlflow_uri(home()))}
     return {name: value for name, value in os.environ.items() if not OF_ANOTHER_SERVER.match(name)} | ours
