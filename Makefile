@@ -23,6 +23,7 @@ help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' Makefile
 
 repro: check ## environment, sample data, whole pipeline; ends with the metrics
+	@trackstack repair
 	dvc repro
 	@dvc metrics show
 	@printf '%s\n' '' 'Done. Three things to try next, after `. $(VENV)/bin/activate`:' \

@@ -32,7 +32,7 @@ def open_repo(root: Path) -> Iterator[Any]:
         raise UserError(f"dvc: {' '.join(str(error).split())}; expected DVC's own options in {where}") from None
     except DvcException as error:
         reason = " ".join(str(error).split())
-        todo = "; type: trackstack repair" if DVC_LOCK in reason else ""
+        todo = "; type: trackstack repair" if DVC_LOCK in reason or "RWLock-file" in reason else ""
         raise UserError(f"dvc: {reason}{todo}") from None
 
 

@@ -14,6 +14,7 @@ import psutil
 
 from trackstack import UserError
 from trackstack.core.dvc_yaml import dvc_root
+from trackstack.core.files import remove
 from trackstack.system.git import try_git
 from trackstack.tracking.addresses import database_file, mlflow_uri
 from trackstack.tracking.db import DAMAGED
@@ -39,8 +40,8 @@ def repair() -> Iterator[str]:
     for database in (home() / "project.db", database_file(mlflow_uri(home()))):
         if database:
             yield from _put_damaged_aside(database)
-    if RWLOCK.exists() and not _is_json(RWLOCK):
-        RWLOCK.unlink()
+    if RWLOCK.exists() and not _is_rwlock(RWLOCK):
+        remove(RWLOCK)
         yield f"{RWLOCK}: damaged, as by a kill; removed"
 
 
@@ -112,10 +113,12 @@ def _is_lock_file(path: Path) -> bool:
         return False
 
 
-def _is_json(path: Path) -> bool:
+def _is_rwlock(path: Path) -> bool:
+    from dvc.rwlock import SCHEMA
+
     try:
-        json.loads(path.read_bytes())
-    except ValueError:
+        SCHEMA(json.loads(path.read_bytes()))
+    except Exception:  # of JSON, of the file system, and of DVC's validator
         return False
     return True
 

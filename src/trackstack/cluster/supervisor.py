@@ -104,9 +104,10 @@ class Supervisor:
             last.append(line.strip())
         code, self._process = process.wait(), None
         self._wait_for_training(cwd, "whose dvc has gone")
-        forget_job(cwd)
         seconds = stages.seconds()
         result = self._how_it_ended(code, list(last), next(reversed(seconds), None))
+        if not says_no_room(result.reason):  # else its dvc.lock may be cut short, as by a kill
+            forget_job(cwd)
         return dataclasses.replace(result, seconds=time.monotonic() - started, stages=seconds)
 
     def carry_out(self, work: Callable[[], JobResult], around: str = "failed") -> JobResult:

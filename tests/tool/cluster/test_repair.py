@@ -32,6 +32,8 @@ def test_a_dvc_lock_cut_anywhere_is_restored(project, monkeypatch):
         lock.write_bytes(whole.replace(there, now, 1))
         assert list(repair()) == ["dvc.lock: damaged, as by a kill; restored from git"]
         assert lock.read_bytes() == whole
+    (project / ".dvc/tmp/rwlock").write_text('{"vrite": {}}')
+    assert list(repair()) == [".dvc/tmp/rwlock: damaged, as by a kill; removed"]
     lock.unlink()
     lock.mkdir()
     assert list(repair()) == ["dvc.lock: a folder; move it away, then type: git checkout dvc.lock"]

@@ -6,6 +6,7 @@ import sys
 import pytest
 
 from trackstack import UserError
+from trackstack.cluster.stale_job import NOTE
 from trackstack.cluster.supervisor import JobResult, Supervisor
 
 FULL = "No space left on device; make room, and type the same again"
@@ -16,6 +17,7 @@ DVC = "ERROR: failed to reproduce 'train'"
 def supervisor(tmp_path, monkeypatch):
     monkeypatch.setenv("TRACKSTACK_HOME", str(tmp_path / "home"))
     monkeypatch.delenv("SLURM_JOB_ID", raising=False)
+    (tmp_path / ".dvc").mkdir()
     watches = Supervisor()
     watches.folder.mkdir(parents=True)
     return watches
@@ -32,6 +34,7 @@ def ends(supervisor, folder, *lines, recorded=None):
 def test_what_a_full_disk_stops_was_interrupted(supervisor, tmp_path):
     result = ends(supervisor, tmp_path, f"runs/r1/journal-1.jsonl: {FULL}", f"{DVC}: exited with 1")
     assert (result.status, result.reason) == ("interrupted", f"runs/r1/journal-1.jsonl: {FULL}")
+    assert (tmp_path / NOTE).exists(), "by which the next job mends a dvc.lock that was cut short"
     result = ends(supervisor, tmp_path, "Updating lock file 'dvc.lock'", f"{DVC}: [Errno 28] No space left on device")
     assert (result.status, result.reason) == ("interrupted", f"{DVC[7:]}: [Errno 28] No space left on device")
     result = ends(supervisor, tmp_path, "gone", recorded={"status": "failed", "reason": f"OSError: {FULL}"})
@@ -43,6 +46,7 @@ def test_what_fails_for_another_reason_failed(supervisor, tmp_path):
         supervisor, tmp_path, f"warning: {FULL}", recorded={"status": "failed", "reason": "the loss is nan"}
     )
     assert (result.status, result.reason) == ("failed", "the loss is nan")
+    assert not (tmp_path / NOTE).exists()
     assert ends(supervisor, tmp_path, "the loss is nan", f"{DVC}: exited with 1").reason == "the loss is nan"
 
 

@@ -20,6 +20,7 @@ import yaml
 from trackstack import UserError, describe_error
 from trackstack.cluster.clones import DVC, pinned_clone
 from trackstack.cluster.jobs import check_out, print_beginning, print_end, run_experiment
+from trackstack.cluster.stale_job import mend
 from trackstack.cluster.supervisor import JobResult, Supervisor
 from trackstack.cluster.sweep import SHARED, Sweep, Trial, TrialStatus, load_sweep
 from trackstack.core.dvc_yaml import DVC_YAML
@@ -31,7 +32,9 @@ from trackstack.system.room import outlive_full_log
 
 
 def reproduce_shared(sweep: Sweep, supervisor: Supervisor) -> JobResult:
-    """Bring what no trial changes into the shared cache, in the base clone."""
+    """Bring what no trial changes into the shared cache, in the base clone; first mend what a kill has left there."""
+    for line in mend():
+        print(line, flush=True)
     result = check_out(supervisor, sweep.base)
     if result.status == "finished" and sweep.shared:
         result = supervisor.run([*DVC, "repro", *sweep.shared], sweep.base)
