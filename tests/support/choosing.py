@@ -7,9 +7,9 @@ from typing import Any
 
 from support.sinks import START
 from trackstack.core.digest import digest_json
-from trackstack.records.best import is_lower_better, rank
-from trackstack.records.selection import select_runs
-from trackstack.records.settings import averaged_params
+from trackstack.records.choosing.best import is_lower_better, rank
+from trackstack.records.choosing.selection import select_runs
+from trackstack.records.choosing.settings import averaged_params
 from trackstack.tracking.journal import Journal
 
 FIGURES = {"val_accuracy": 0.5}

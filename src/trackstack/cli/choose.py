@@ -11,9 +11,9 @@ from trackstack import UserError
 from trackstack.cli.printing import Json, number, print_json, print_table
 
 if TYPE_CHECKING:
-    from trackstack.records.best import Setting
-    from trackstack.records.selection import Selection
-    from trackstack.records.settings import Candidate
+    from trackstack.records.choosing.best import Setting
+    from trackstack.records.choosing.selection import Selection
+    from trackstack.records.choosing.settings import Candidate
 
 commands = typer.Typer()
 By = Annotated[str, typer.Option(help="The metric; of each run its last value counts.")]
@@ -50,7 +50,7 @@ def best(
     as_json: Json = False,
 ) -> None:
     """Rank settings by the mean of a metric over their finished runs; test figures stay hidden."""
-    from trackstack.records.best import (
+    from trackstack.records.choosing.best import (
         averages,
         counterparts,
         in_words,
@@ -59,8 +59,8 @@ def best(
         rank,
         unequal_coverage,
     )
-    from trackstack.records.selection import select_runs
-    from trackstack.records.settings import averaged_params
+    from trackstack.records.choosing.selection import select_runs
+    from trackstack.records.choosing.settings import averaged_params
     from trackstack.tracking.environment import home
 
     selection = select_runs(home(), by, where, test)
@@ -104,10 +104,10 @@ def table(
     as_json: Json = False,
 ) -> None:
     """A metric over one or two parameters for a paper: mean, spread, interval, number of runs, run ids."""
-    from trackstack.records import table as tables
-    from trackstack.records.best import mixed_code, unequal_coverage
-    from trackstack.records.selection import select_runs
-    from trackstack.records.settings import averaged_params
+    from trackstack.records.choosing import table as tables
+    from trackstack.records.choosing.best import mixed_code, unequal_coverage
+    from trackstack.records.choosing.selection import select_runs
+    from trackstack.records.choosing.settings import averaged_params
     from trackstack.records.where import refuse_unknown
     from trackstack.tracking.environment import home
 
@@ -133,8 +133,8 @@ def table(
 
 def _looks(selection: Selection, by: str, tests: list[str], test: bool) -> tuple[int, list[str]]:
     """Note a look at test figures before they are shown; how often there was one, and which notes are damaged."""
+    from trackstack.records.choosing.selection import is_test
     from trackstack.records.looks import count_looks, note_look
-    from trackstack.records.selection import is_test
 
     metrics = sorted({name for name in (by, *selection.tests, *tests) if is_test(name)})
     if test and not metrics:
@@ -154,7 +154,7 @@ def _diverged(groups: list[list[Candidate]], metric: str) -> list[str]:
 
 
 def _setting_rows(settings: list[Setting], tests: list[str]) -> list[dict[str, Any]]:
-    from trackstack.records.best import Figure, differing, summarise
+    from trackstack.records.choosing.best import Figure, differing, summarise
 
     names = differing([setting.values for setting in settings])
 

@@ -7,7 +7,7 @@ from support.choosing import FIGURES, ranked, write_run, write_trial
 from support.projects import TINY_PARAMS
 
 from trackstack import UserError
-from trackstack.records.settings import averaged_params, read_candidates
+from trackstack.records.choosing.settings import averaged_params, read_candidates
 
 
 def test_what_follows_from_the_parameters_of_dvc_tells_no_settings_apart(tmp_path):

@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from trackstack import UserError
-from trackstack.records.best import Figure, averages, differing, in_words, summarise
-from trackstack.records.settings import Candidate
+from trackstack.records.choosing.best import Figure, averages, differing, in_words, summarise
+from trackstack.records.choosing.settings import Candidate
 
 FORMATS = ("markdown", "latex", "csv")
 FEWEST_RUNS, RESAMPLES, SEED, LEVEL = 6, 10_000, 0, 95
@@ -46,7 +46,7 @@ class Table(NamedTuple):
     column_name: str | None
     cells: list[Cell]
     averages: dict[str, int]
-    """What each mean is over; see `trackstack.records.best.averages`."""
+    """What each mean is over; see `trackstack.records.choosing.best.averages`."""
     left_out: list[str]
     """A line for each run that has no place in it."""
 

@@ -12,8 +12,8 @@ from support.projects import run_in
 from support.recording import trackstack
 
 from trackstack import UserError
-from trackstack.records.best import differing, is_lower_better, mixed_code, summarise
-from trackstack.records.selection import select_runs
+from trackstack.records.choosing.best import differing, is_lower_better, mixed_code, summarise
+from trackstack.records.choosing.selection import select_runs
 
 
 def test_the_ranking_of_twelve_trials_is_that_of_sqlite(tmp_path):

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from trackstack import UserError
-from trackstack.records.settings import Candidate, read_candidates
+from trackstack.records.choosing.settings import Candidate, read_candidates
 from trackstack.records.where import read_where, refuse_unknown
 
 TEST = re.compile(r"test($|[_./-])", re.IGNORECASE)

@@ -13,9 +13,9 @@ import pytest
 from support.choosing import write_sweep, write_trial
 
 from trackstack import UserError
-from trackstack.records.selection import select_runs
-from trackstack.records.settings import averaged_params
-from trackstack.records.table import as_csv, as_latex, as_markdown, interval, make_table
+from trackstack.records.choosing.selection import select_runs
+from trackstack.records.choosing.settings import averaged_params
+from trackstack.records.choosing.table import as_csv, as_latex, as_markdown, interval, make_table
 
 NASTY = "a_b&c%$#{~^\\<|>\"'`*[é\n\nx"
 

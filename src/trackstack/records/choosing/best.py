@@ -10,9 +10,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from trackstack import UserError
+from trackstack.records.choosing.selection import is_test
+from trackstack.records.choosing.settings import Candidate, comparable
 from trackstack.records.query import source_files
-from trackstack.records.selection import is_test
-from trackstack.records.settings import Candidate, comparable
 
 WORDS = re.compile(r"[^a-z0-9]+")
 LOWER = {"loss", "error", "err", "mae", "mse", "rmse", "mape", "nll", "perplexity"}
@@ -42,7 +42,7 @@ def rank(runs: list[Candidate], metric: str, over: list[str], lower_is_better: b
 
     Args:
         runs: with the metric, each setting once or executed again.
-        over: see `trackstack.records.settings.averaged_params`.
+        over: see `trackstack.records.choosing.settings.averaged_params`.
     """
     members: dict[str, list[Candidate]] = defaultdict(list)
     for run in runs:
