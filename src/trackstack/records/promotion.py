@@ -119,6 +119,7 @@ def demote(home: Path, root: Path, name: str, alias: str = CHAMPION, why: str = 
         UserError: no such model, it never had the alias, or something is in git's way.
     """
     _refuse_place(root)
+    check_alias(alias)
     model = read_model(root, name)
     had = [assignment for assignment in model.assignments if assignment.alias == alias]
     if not had:

@@ -209,6 +209,7 @@ def test_what_cannot_be_promoted_is_one_line_and_changes_nothing(two):
         ("NAME is 'detector.'; expected", "promote", "one", "detector."),
         ("--alias is 'latest'; expected", "promote", "one", "detector", "--alias", "latest"),
         ("--alias is 'v3'; expected", "promote", "one", "detector", "--alias", "v3"),
+        ("--alias is 'v1'; expected", "demote", "detector", "--alias", "v1"),
         ("detector: no such promoted model; trackstack runs promoted lists", "demote", "detector"),
         ("detector: no such promoted model; trackstack runs promoted lists", "promoted", "detector"),
     ):
