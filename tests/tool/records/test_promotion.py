@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from dvc.repo import Repo
 from dvc.repo.artifacts import Artifacts
+from support.hostile import REFUSED, SETTINGS, enter
 from support.projects import run_in
 from support.promotions import build, record, train
 from support.recording import trackstack
@@ -312,3 +313,17 @@ def test_without_mlflow_it_is_said_that_it_has_none_and_the_card_lies_beside_the
     card = (two / "runs/one/model-card-1.md").read_text()
     assert "detector@v1.0.0 by tester" in card
     assert "prepare: output" in card
+
+
+@pytest.mark.parametrize("setting", sorted(set(SETTINGS) - {*REFUSED, "GIT_DIR", "another Python's modules"}))
+def test_it_works_whatever_a_person_has_set_and_wherever_the_folder_is(setting, repository, tmp_path, monkeypatch):
+    build(repository)
+    case = enter(setting, repository, tmp_path)
+    for name, value in case.environment.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.chdir(case.folder)
+    train(case.folder, "one", "one\n")
+    promote(case.folder, case.folder, "one", "detector", why="für é")
+    shutil.rmtree(case.folder / "runs")
+    assert values(case.folder, "detector") == "1 2 3\none\n"
+    demote(case.folder, case.folder, "detector")
