@@ -73,7 +73,7 @@ def give_model(root: Path, commit: str, name: str, target: Path) -> None:
 
 
 def _find_lock(root: Path, series: Series, md5: str) -> tuple[str, str | None, str | None]:
-    """A commit to build on, the text of a dvc.lock that it lacks, and where both are from; None without such a lock."""
+    """A commit to build on, the text of a dvc.lock that it lacks, and the origin of both; None where no lock fits."""
     tags, upstream = series.start["tags"], series.start.get("upstream")
     experiment = tags.get("dvc_exp")
     if upstream and experiment:
