@@ -42,7 +42,8 @@ def promote(
         typer.echo(f"before: {made.before.tag}, the model of run {made.before.key}")
     origin = f"made from {made.origin}" if made.origin else "that it has"
     typer.echo(f"git: tag {version.tag}, branch {made.branch}, commit {version.commit[:12]}, {origin}")
-    typer.echo(f"model card: {made.card}{_what_is_missing(made.card)}")
+    card = made.card.relative_to(Path.cwd()) if made.card.is_relative_to(Path.cwd()) else made.card
+    typer.echo(f"model card: {card}{_what_is_missing(card)}")
     _deliver(made.folders)
     if "mlflow" not in made.series.start["destinations"]:
         typer.echo(f"MLflow: has no version, since run {version.key} was recorded without it")

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from dvc.repo import Repo
 from dvc.repo.artifacts import Artifacts
-from support.hostile import REFUSED, SETTINGS, enter
+from support.hostile import enter
 from support.projects import run_in
 from support.promotions import build, record, train
 from support.recording import trackstack
@@ -308,14 +308,17 @@ def test_without_mlflow_it_is_said_that_it_has_none_and_the_card_lies_beside_the
     said = trackstack(two, "runs", "promote", "one", "detector", "--alias", "steady").splitlines()
     assert said[0] == "detector@v1.0.0 is steady: the model of run one"
     assert said[1].startswith("git: tag detector@v1.0.0, branch promoted/detector/steady, commit ")
-    assert said[2].startswith(f"model card: {two}/runs/one/model-card-1.md; missing, to be written by a person: ")
+    assert said[2].startswith("model card: runs/one/model-card-1.md; missing, to be written by a person: ")
     assert said[3:] == ["MLflow: has no version, since run one was recorded without it"]
     card = (two / "runs/one/model-card-1.md").read_text()
     assert "detector@v1.0.0 by tester" in card
     assert "prepare: output" in card
 
 
-@pytest.mark.parametrize("setting", sorted(set(SETTINGS) - {*REFUSED, "GIT_DIR", "another Python's modules"}))
+@pytest.mark.parametrize(
+    "setting",
+    ["signing and hooks", "line ends and colours", "a newline", "a folder of a larger repository", "a worktree"],
+)
 def test_it_works_whatever_a_person_has_set_and_wherever_the_folder_is(setting, repository, tmp_path, monkeypatch):
     build(repository)
     case = enter(setting, repository, tmp_path)
