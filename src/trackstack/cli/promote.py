@@ -61,7 +61,7 @@ def demote(name: ModelName, alias: Alias = "champion", why: Why = "") -> None:
 
     taken = take_away(home(), Path(), name, alias, why)
     typer.echo(
-        f"{taken.version.tag} is no longer {alias}; trackstack runs promote {taken.version.key} {name} takes it back"
+        f"{taken.version.tag} is no longer {alias}; trackstack runs promote {taken.version.key} {name} gives it back"
     )
     _deliver(taken.folders)
 

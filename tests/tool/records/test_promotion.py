@@ -124,7 +124,7 @@ def test_a_demotion_takes_alias_and_branch_away_and_keeps_version_tags_and_note(
     promote(two, two, "one", "detector")
     said = trackstack(two, "runs", "demote", "detector", "--why", "too slow")
     assert said.splitlines() == [
-        "detector@v1.0.0 is no longer champion; trackstack runs promote one detector takes it back"
+        "detector@v1.0.0 is no longer champion; trackstack runs promote one detector gives it back"
     ]
     assert refs(two).keys() == {
         "refs/heads/promoted/detector/steady",
