@@ -35,7 +35,7 @@ NOT_RUN = {
     r"^dvc (exp run --queue|queue )": "on a training that costs less: tests/repository/test_pipeline.py",
     r"^trackstack runs (promote|demote|card)": "takes seconds each: tests/tool/records/, test_recorded_runs.py",
     r"^trackstack predict .*exercise-classifier": "needs a promoted model: tests/pipeline/test_recorded_runs.py",
-    r"^dvc artifacts get": "needs a promoted model: tests/tool/records/test_promotion.py",
+    r"^dvc artifacts get": "needs a promoted model: tests/tool/records/promotion/test_promote.py",
     r"^(git remote add origin ADDRESS|dvc remote add -d store PLACE)": "addresses are a person's own",
     r"^trackstack (push|pull)": "needs two homes: tests/tool/sharing/test_push.py",
     r"^trackstack runs list --user": "tests/tool/cli/test_runs.py",

@@ -31,7 +31,7 @@ def promote(
 
     Of a run that is a version already, the alias moves back to it.
     """
-    from trackstack.records.promotion import promote as make
+    from trackstack.records.promotion.promote import promote as make
     from trackstack.tracking.environment import home
     from trackstack.tracking.sinks import takes_model
 
@@ -56,7 +56,7 @@ def promote(
 @runs.command()
 def demote(name: ModelName, alias: Alias = "champion", why: Why = "") -> None:
     """Take an alias and its branch away from a named model; its versions, tags and notes stay."""
-    from trackstack.records.promotion import demote as take_away
+    from trackstack.records.promotion.promote import demote as take_away
     from trackstack.tracking.environment import home
 
     taken = take_away(home(), Path(), name, alias, why)
@@ -72,7 +72,7 @@ def promoted(
     as_json: Json = False,
 ) -> None:
     """Named models: every version, and who gave which alias to it, or took it away, when and why."""
-    from trackstack.records.versions import history
+    from trackstack.records.promotion.versions import history
 
     rows = history(Path(), name)
     if name and not rows:

@@ -12,7 +12,7 @@ from support.promotions import build, record, train
 from support.recording import trackstack
 
 from trackstack import UserError
-from trackstack.records.promotion import demote, model_folder, promote
+from trackstack.records.promotion.promote import demote, model_folder, promote
 from trackstack.tracking.snapshot import keep_source
 
 

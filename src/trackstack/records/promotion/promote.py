@@ -19,10 +19,9 @@ from trackstack.core.dvc_yaml import DVC_YAML
 from trackstack.core.files import sealed, write_json
 from trackstack.core.params import load_yaml
 from trackstack.records.model_card import card_file, earlier_card, write_card
-from trackstack.records.promoted_commit import give_model, make_commit
-from trackstack.records.promoted_refs import AliasBranch, change_refs
-from trackstack.records.query import find_run, read_run
-from trackstack.records.versions import (
+from trackstack.records.promotion.commit import give_model, make_commit
+from trackstack.records.promotion.refs import AliasBranch, change_refs
+from trackstack.records.promotion.versions import (
     CHAMPION,
     Version,
     check_alias,
@@ -32,6 +31,7 @@ from trackstack.records.versions import (
     read_model,
     read_models,
 )
+from trackstack.records.query import find_run, read_run
 from trackstack.system.git import is_in_git
 from trackstack.tracking.sinks import Series, promotion_file
 

@@ -6,7 +6,7 @@ import pytest
 from support.projects import run_in
 
 from trackstack import UserError
-from trackstack.records.versions import (
+from trackstack.records.promotion.versions import (
     create_tag,
     find_version,
     history,
