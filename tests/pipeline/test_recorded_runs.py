@@ -22,7 +22,7 @@ from support.recording import (
 
 from pipeline.predict.tables import predict
 from trackstack import UserError
-from trackstack.records.promotion import promote
+from trackstack.records.promotion.promote import promote
 from trackstack.records.rebuild import rebuild
 from trackstack.tracking.sync import sync_run
 

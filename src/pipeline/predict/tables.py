@@ -24,8 +24,8 @@ from pipeline.import_data.survey import survey_numbers
 from pipeline.predict.classifier import CLASSIFIER_FOLDER, Classifier, Columns
 from trackstack import UserError
 from trackstack.core.params import load_yaml
-from trackstack.records.promotion import model_folder
-from trackstack.records.versions import CHAMPION, read_models
+from trackstack.records.promotion.promote import model_folder
+from trackstack.records.promotion.versions import CHAMPION, read_models
 from trackstack.system.git import is_in_git
 from trackstack.tracking.addresses import database_to_open, mlflow_uri, with_password
 from trackstack.tracking.environment import home

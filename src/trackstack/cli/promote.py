@@ -31,7 +31,7 @@ def promote(
 
     Of a run that is a version already, the alias moves back to it.
     """
-    from trackstack.records.promotion import promote as make
+    from trackstack.records.promotion.promote import promote as make
     from trackstack.tracking.environment import home
     from trackstack.tracking.sinks import takes_model
 
@@ -42,7 +42,8 @@ def promote(
         typer.echo(f"before: {made.before.tag}, the model of run {made.before.key}")
     origin = f"made from {made.origin}" if made.origin else "that it has"
     typer.echo(f"git: tag {version.tag}, branch {made.branch}, commit {version.commit[:12]}, {origin}")
-    typer.echo(f"model card: {made.card}{_what_is_missing(made.card)}")
+    card = made.card.relative_to(Path.cwd()) if made.card.is_relative_to(Path.cwd()) else made.card
+    typer.echo(f"model card: {card}{_what_is_missing(card)}")
     _deliver(made.folders)
     if "mlflow" not in made.series.start["destinations"]:
         typer.echo(f"MLflow: has no version, since run {version.key} was recorded without it")
@@ -55,12 +56,12 @@ def promote(
 @runs.command()
 def demote(name: ModelName, alias: Alias = "champion", why: Why = "") -> None:
     """Take an alias and its branch away from a named model; its versions, tags and notes stay."""
-    from trackstack.records.promotion import demote as take_away
+    from trackstack.records.promotion.promote import demote as take_away
     from trackstack.tracking.environment import home
 
     taken = take_away(home(), Path(), name, alias, why)
     typer.echo(
-        f"{taken.version.tag} is no longer {alias}; trackstack runs promote {taken.version.key} {name} takes it back"
+        f"{taken.version.tag} is no longer {alias}; trackstack runs promote {taken.version.key} {name} gives it back"
     )
     _deliver(taken.folders)
 
@@ -71,7 +72,7 @@ def promoted(
     as_json: Json = False,
 ) -> None:
     """Named models: every version, and who gave which alias to it, or took it away, when and why."""
-    from trackstack.records.versions import history
+    from trackstack.records.promotion.versions import history
 
     rows = history(Path(), name)
     if name and not rows:

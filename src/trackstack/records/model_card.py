@@ -146,7 +146,7 @@ def _figures(figures: dict[str, float], groups: dict[str, dict[str, float]]) -> 
     rows = [
         (name, f"{value:.4g}", _interval(name, value, figures, groups)) for name, value in sorted(figures.items())
     ]
-    return _table(["figure", "value", "95 % interval"], rows)
+    return _table(["figure", "last value", "95 % interval"], rows)
 
 
 def _interval(name: str, value: float, figures: dict[str, float], groups: dict[str, dict[str, float]]) -> str:

@@ -29,7 +29,7 @@ def measured(folder, groups, **state):
         csv.writer(file).writerows([("group", "accuracy", "windows"), *groups])
     total = sum(count for _, _, count in groups)
     accuracy = sum(share * count for _, share, count in groups) / total
-    models = [artifact("model", "artifacts/weights"), artifact("plot", "artifacts/per_group.csv")]
+    models = [artifact("model", "artifacts/weights", name="weights"), artifact("plot", "artifacts/per_group.csv")]
     series = make_series(folder, "finished", artifacts=models, **state)
     return SeriesRecords(series, [metrics(3, test_accuracy=accuracy, test_windows=total, val_loss=0.5)])
 

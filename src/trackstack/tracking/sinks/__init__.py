@@ -63,7 +63,7 @@ class Series:
 
     @property
     def versions(self) -> list[dict[str, Any]]:
-        """What its model was promoted to: name, version, aliases and more, see `trackstack.records.promotion`.
+        """What its model was promoted to: name, version, aliases and more; see `write_notes`.
 
         Raises:
             UserError: the note of it is damaged.

@@ -1,16 +1,18 @@
 """A model becomes a version of a named one in git and DVC, and is found again by name, alias and version."""
 
 import shutil
+from pathlib import Path
 
 import pytest
 from dvc.repo import Repo
 from dvc.repo.artifacts import Artifacts
+from support.hostile import enter
 from support.projects import run_in
 from support.promotions import build, record, train
 from support.recording import trackstack
 
 from trackstack import UserError
-from trackstack.records.promotion import demote, model_folder, promote
+from trackstack.records.promotion.promote import demote, model_folder, promote
 from trackstack.tracking.snapshot import keep_source
 
 
@@ -122,7 +124,7 @@ def test_a_demotion_takes_alias_and_branch_away_and_keeps_version_tags_and_note(
     promote(two, two, "one", "detector")
     said = trackstack(two, "runs", "demote", "detector", "--why", "too slow")
     assert said.splitlines() == [
-        "detector@v1.0.0 is no longer champion; trackstack runs promote one detector takes it back"
+        "detector@v1.0.0 is no longer champion; trackstack runs promote one detector gives it back"
     ]
     assert refs(two).keys() == {
         "refs/heads/promoted/detector/steady",
@@ -208,6 +210,7 @@ def test_what_cannot_be_promoted_is_one_line_and_changes_nothing(two):
         ("NAME is 'detector.'; expected", "promote", "one", "detector."),
         ("--alias is 'latest'; expected", "promote", "one", "detector", "--alias", "latest"),
         ("--alias is 'v3'; expected", "promote", "one", "detector", "--alias", "v3"),
+        ("--alias is 'v1'; expected", "demote", "detector", "--alias", "v1"),
         ("detector: no such promoted model; trackstack runs promoted lists", "demote", "detector"),
         ("detector: no such promoted model; trackstack runs promoted lists", "promoted", "detector"),
     ):
@@ -261,3 +264,69 @@ def test_where_there_is_no_git_it_is_said(tmp_path):
     record(tmp_path, "one", tmp_path / "model", None)
     output = trackstack(tmp_path, "runs", "promote", "one", expect=1)
     assert output == f"{tmp_path}: not in git, whose tags keep promoted models; git init, commit, and run it again\n"
+
+
+def test_in_mlflow_the_alias_moves_with_the_champion_and_goes_with_it_and_versions_stay(root, tmp_path):
+    from mlflow.artifacts import download_artifacts
+    from mlflow.tracking import MlflowClient
+
+    for name in ("one", "two"):
+        train(root, name, f"{name}\n", in_mlflow=True)
+        said = trackstack(root, "runs", "promote", name, "detector", "--why", f"it is {name}")
+        assert said.splitlines()[-1] == "MLflow: models:/detector@champion"
+        uri = f"sqlite:///{root}/mlflow.db"
+        by_mlflow = download_artifacts("models:/detector@champion", dst_path=str(tmp_path / name), tracking_uri=uri)
+        assert (Path(by_mlflow) / "values").read_text() == values(root, "detector") == f"1 2 3\n{name}\n"
+    client = MlflowClient(uri)
+    versions = {version.tags["trackstack.version"]: version for version in client.search_model_versions()}
+    assert {name: version.description for name, version in versions.items()} == {
+        "v1.0.0": "it is one",
+        "v2.0.0": "it is two",
+    }
+    assert client.get_registered_model("detector").aliases == {"champion": versions["v2.0.0"].version}
+    trackstack(root, "runs", "promote", "one", "detector")
+    assert client.get_registered_model("detector").aliases == {"champion": versions["v1.0.0"].version}
+    trackstack(root, "runs", "demote", "detector")
+    assert client.get_registered_model("detector").aliases == {}
+    assert len(client.search_model_versions()) == 2
+    (experiment,) = client.search_experiments(filter_string="name = 'trackstack'")
+    assert not any("trackstack.promoted" in run.data.tags for run in client.search_runs([experiment.experiment_id]))
+
+
+def test_what_mlflow_could_not_take_is_said_and_brought_by_typing_it_again(root):
+    kept = train(root, "one", "one\n", in_mlflow=True) / "artifacts"
+    (kept / "1").rename(kept / "2")
+    said = trackstack(root, "runs", "promote", "one", "detector", expect=1)
+    assert f"one: mlflow does not have it yet: {kept}/1/weights: no such file; MLflow has run one without" in said
+    known = refs(root)
+    (kept / "2").rename(kept / "1")
+    assert trackstack(root, "runs", "promote", "one", "detector").endswith("MLflow: models:/detector@champion\n")
+    assert refs(root) == known
+
+
+def test_without_mlflow_it_is_said_that_it_has_none_and_the_card_lies_beside_the_run(two):
+    said = trackstack(two, "runs", "promote", "one", "detector", "--alias", "steady").splitlines()
+    assert said[0] == "detector@v1.0.0 is steady: the model of run one"
+    assert said[1].startswith("git: tag detector@v1.0.0, branch promoted/detector/steady, commit ")
+    assert said[2].startswith("model card: runs/one/model-card-1.md; missing, to be written by a person: ")
+    assert said[3:] == ["MLflow: has no version, since run one was recorded without it"]
+    card = (two / "runs/one/model-card-1.md").read_text()
+    assert "detector@v1.0.0 by tester" in card
+    assert "prepare: output" in card
+
+
+@pytest.mark.parametrize(
+    "setting",
+    ["signing and hooks", "line ends and colours", "a newline", "a folder of a larger repository", "a worktree"],
+)
+def test_it_works_whatever_a_person_has_set_and_wherever_the_folder_is(setting, repository, tmp_path, monkeypatch):
+    build(repository)
+    case = enter(setting, repository, tmp_path)
+    for name, value in case.environment.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.chdir(case.folder)
+    train(case.folder, "one", "one\n")
+    promote(case.folder, case.folder, "one", "detector", why="für é")
+    shutil.rmtree(case.folder / "runs")
+    assert values(case.folder, "detector") == "1 2 3\none\n"
+    demote(case.folder, case.folder, "detector")

@@ -19,19 +19,19 @@ from trackstack.core.dvc_yaml import DVC_YAML
 from trackstack.core.files import sealed, write_json
 from trackstack.core.params import load_yaml
 from trackstack.records.model_card import card_file, earlier_card, write_card
-from trackstack.records.promoted_commit import give_model, make_commit
-from trackstack.records.promoted_refs import AliasBranch, change_refs
-from trackstack.records.query import find_run, read_run
-from trackstack.records.versions import (
+from trackstack.records.promotion.commit import give_model, make_commit
+from trackstack.records.promotion.refs import AliasBranch, change_refs
+from trackstack.records.promotion.versions import (
     CHAMPION,
     Version,
     check_alias,
     check_name,
+    create_tag,
     find_version,
-    make_tag,
     read_model,
     read_models,
 )
+from trackstack.records.query import find_run, read_run
 from trackstack.system.git import is_in_git
 from trackstack.tracking.sinks import Series, promotion_file
 
@@ -74,33 +74,23 @@ def promote(home: Path, root: Path, key: str, name: str | None, alias: str = CHA
     branch = AliasBranch(root, model, alias)
     before = model.holders().get(alias)
     same = [one for one in model.versions if (one.key, one.digest) == (series.key, record["digest"])]
-    origin, changes = None, []
     if same:
-        version, commit = same[-1].version, same[-1].commit
+        version, commit, origin, changes = same[-1].version, same[-1].commit, None, []
     else:
-        copy = kept_copy(series, record["digest"])
-        if copy is None:
-            raise UserError(
-                f"{series.folder / record['path']}: is not the model that the run recorded: damaged, edited or "
-                "removed; run it again, which keeps another copy of the same model"
-            )
-        commit, origin = make_commit(root, series, copy, name)
+        commit, origin = make_commit(root, series, _whole_copy(series, record), name)
         version = f"v{model.versions[-1].major + 1 if model.versions else 1}.0.0"
         about = {"Run": series.run, "Series": str(series.number), "Model": record["digest"]}
         text = f"{name} {version}: the model of run {series.key}"
-        tag = f"{name}@{version}"
-        changes.append(f"create refs/tags/{tag} {make_tag(root, tag, commit, text, _line(why), about)}")
-    if not (before and before.version == version):
-        tag, text = f"{name}#{alias}#{model.counter + 1}", f"{name} {version} is {alias}"
-        changes.append(
-            f"create refs/tags/{tag} {make_tag(root, tag, commit, text, _line(why), {'Version': version})}"
-        )
+        changes = [create_tag(root, f"{name}@{version}", commit, text, why, about)]
+    if before is None or before.version != version:
+        text = f"{name} {version} is {alias}"
+        tag = f"{name}#{alias}#{model.counter + 1}"
+        changes.append(create_tag(root, tag, commit, text, why, {"Version": version}))
     change_refs(root, name, [*changes, *branch.moved_to(commit)])
     folders = write_notes(home, root, name)
     write_card(card_file(series), run, card)
-    return Promotion(
-        series, find_version(root, f"{name}@{version}"), before, origin, branch.name, card_file(series), folders
-    )
+    made = find_version(root, f"{name}@{version}")
+    return Promotion(series, made, before, origin, branch.name, card_file(series), folders)
 
 
 class Demotion(NamedTuple):
@@ -119,16 +109,16 @@ def demote(home: Path, root: Path, name: str, alias: str = CHAMPION, why: str = 
         UserError: no such model, it never had the alias, or something is in git's way.
     """
     _refuse_place(root)
+    check_alias(alias)
     model = read_model(root, name)
     had = [assignment for assignment in model.assignments if assignment.alias == alias]
     if not had:
         find_version(root, f"{name}@{alias}")  # says what there is
     version, changes = had[-1].version, AliasBranch(root, model, alias).removed()
     if not had[-1].is_removal:
-        tag, text = f"{name}#{alias}!#{model.counter + 1}", f"{name} {version.version} is no longer {alias}"
-        trailers = {"Version": version.version}
-        made = make_tag(root, tag, version.commit, text, _line(why), trailers)
-        changes.append(f"create refs/tags/{tag} {made}")
+        text = f"{name} {version.version} is no longer {alias}"
+        tag = f"{name}#{alias}!#{model.counter + 1}"
+        changes.append(create_tag(root, tag, version.commit, text, why, {"Version": version.version}))
     change_refs(root, name, changes)
     return Demotion(version, write_notes(home, root, name))
 
@@ -182,6 +172,16 @@ def kept_copy(series: Series, digest: str) -> Path | None:
     return None
 
 
+def _whole_copy(series: Series, record: dict[str, Any]) -> Path:
+    copy = kept_copy(series, record["digest"])
+    if copy is None:
+        raise UserError(
+            f"{series.folder / record['path']}: is not the model that the run recorded: damaged, edited or removed; "
+            "run it again, which keeps another copy of the same model"
+        )
+    return copy
+
+
 def write_notes(home: Path, root: Path, name: str) -> list[Path]:
     """Bring the notes in the folders of all runs of a name to what git's tags say; those folders."""
     models = read_models(root)
@@ -223,7 +223,3 @@ def _refuse_place(root: Path) -> None:
         raise UserError(
             f"{root.absolute()}: not in git, whose tags keep promoted models; git init, commit, and run it again"
         )
-
-
-def _line(text: str) -> str:
-    return " ".join(text.split())

@@ -171,8 +171,8 @@ def history(root: Path, name: str | None) -> list[dict[str, Any]]:
     return rows
 
 
-def make_tag(root: Path, name: str, commit: str, text: str, why: str, trailers: dict[str, str]) -> str:
-    """Write an annotated tag that no ref names yet; its object.
+def create_tag(root: Path, name: str, commit: str, text: str, why: str, trailers: dict[str, str]) -> str:
+    """Write an annotated tag; the line for `git update-ref --stdin` that gives it its name.
 
     Args:
         text: the message's first line.
@@ -181,8 +181,9 @@ def make_tag(root: Path, name: str, commit: str, text: str, why: str, trailers: 
     known = os.environ.get("GIT_COMMITTER_NAME") or try_git(root, "config", "user.name")
     tagger = git(root, "var", "GIT_COMMITTER_IDENT", env={} if known else {"GIT_COMMITTER_NAME": user_name()})
     last = "\n".join(f"{key}: {value}" for key, value in trailers.items())
-    message = "\n\n".join(filter(None, (text, why, last)))
-    return git(root, "mktag", stdin=f"object {commit}\ntype commit\ntag {name}\ntagger {tagger}\n\n{message}\n")
+    message = "\n\n".join(filter(None, (text, " ".join(why.split()), last)))
+    made = git(root, "mktag", stdin=f"object {commit}\ntype commit\ntag {name}\ntagger {tagger}\n\n{message}\n")
+    return f"create refs/tags/{name} {made}"
 
 
 def _named_model(name: str, versions: list[Version], tags: list[_Tag]) -> NamedModel:

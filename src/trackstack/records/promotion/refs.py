@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from trackstack import UserError
-from trackstack.records.versions import NamedModel
+from trackstack.records.promotion.versions import NamedModel
 from trackstack.system.git import git
 
 

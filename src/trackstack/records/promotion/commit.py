@@ -63,7 +63,7 @@ def give_model(root: Path, commit: str, name: str, target: Path) -> None:
         raise UserError(f"{DVC_YAML} of commit {commit[:12]} has no artifact {name}, though a tag says so")
     path = artifacts[name]["path"]
     try:
-        with Repo(str(root), rev=commit) as repo:
+        with Repo(str(root)) as repo, repo.switch(commit):
             download(repo.dvcfs, repo.dvcfs.join(repo.dvcfs.root_marker, path), str(target))
     except Exception as error:  # DVC, its file systems and its remotes raise classes of many packages
         raise UserError(
@@ -73,7 +73,7 @@ def give_model(root: Path, commit: str, name: str, target: Path) -> None:
 
 
 def _find_lock(root: Path, series: Series, md5: str) -> tuple[str, str | None, str | None]:
-    """A commit to build on, the text of a dvc.lock that it lacks, and the their origin; None without such a lock."""
+    """A commit to build on, the text of a dvc.lock that it lacks, and the origin of both; None where no lock fits."""
     tags, upstream = series.start["tags"], series.start.get("upstream")
     experiment = tags.get("dvc_exp")
     if upstream and experiment:
@@ -155,7 +155,7 @@ def _path_at(root: Path, commit: str, md5: str) -> str:
     from dvc.repo import Repo
 
     try:
-        with Repo(str(root), rev=commit) as repo:
+        with Repo(str(root)) as repo, repo.switch(commit):
             for out in repo.index.outs:
                 if out.hash_info and out.hash_info.value == md5:
                     return repo.fs.relpath(out.fs_path, repo.root_dir)
