@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +44,7 @@ def files_of(folder: Path, with_digests: bool = True) -> tuple[Files, list[str]]
             if NOTE.fullmatch(name) and name not in OWN_NOTES:
                 files[name] = content_of(path.read_bytes())
     for path in sorted((folder / OBJECTS_OF_COPIES).rglob("*")):
-        if path.is_file():
+        if path.is_file() and not fnmatch(path.name, ".*.partial"):  # which a kill has left
             name = path.relative_to(folder).as_posix()
             if is_safe(name):
                 files[name] = _copy_of(path) if with_digests else Content("", 0, path=path)
