@@ -113,6 +113,13 @@ def test_params_are_those_that_the_stages_ask_for(witnessed):
         assert not unread, f"{name} follows {unread}, which it never reads"
 
 
+def test_every_output_is_pushed():
+    """DVC looks for an output with `push: false` all the same, and a plain `dvc pull` in a clone fails on it."""
+    for name, stage in yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"].items():
+        for out in stage.get("outs", []):
+            assert isinstance(out, str) or "push" not in next(iter(out.values())), f"{name}: {out}"
+
+
 @pytest.mark.parametrize("registry", [MODELS, LOSSES, METRICS], ids=lambda registry: registry.section)
 def test_deps_cover_the_imports_of_every_file_that_can_be_chosen(registry, tmp_path):
     """Seen in the text, so that imports count that a run on tiny data does not come to."""

@@ -31,6 +31,10 @@ COMMANDS = {
     "--pinned": "bash slurm/repro.sh --pinned",
     "sweep": "trackstack sweep -S lr=2",
     "submit": "trackstack submit",
+    "push and pull": (
+        "dvc repro -q && git='env -u GIT_DIR git' && $git init -q --bare ../hub.git && $git remote add hub \"$PWD/../hub.git\""
+        " && dvc remote add -q --local -d store ../store && trackstack push && rm -r runs && trackstack pull"
+    ),
     "predict": "trackstack predict data/raw/tiny/subject_1.csv --out labels.csv",
     "catalog add": "trackstack catalog add data/raw/tiny/subject_1.csv --name own --label label --yes",
     "ui": "trackstack ui --local",
@@ -52,6 +56,8 @@ DIAGONAL = [
     ("--pinned", "braces"),
     ("sweep", "no home"),
     ("submit", "an outer job"),
+    ("push and pull", "signing and hooks"),
+    ("push and pull", "a newline"),
     ("predict", "locale C"),
     ("predict", "another Python's modules"),
     ("catalog add", "200 characters"),
@@ -108,7 +114,7 @@ def test_a_command_works_or_is_refused_by_one_line(cell, case, request):
         cluster.until(lambda: not cluster.run(case.folder, "squeue -h").stdout, 120, "the jobs to end")
     if command not in OF_THE_PIPELINE:
         assert recorded(case.folder) == 1, output
-        assert len(experiments(case.folder)) == (command not in ("repro", "submit"))
+        assert len(experiments(case.folder)) == (command not in ("repro", "submit", "push and pull"))
 
 
 def refusals(command):

@@ -49,22 +49,30 @@ def build_origin(folder: Path) -> None:
 
 
 class Group:
-    """A hub (bare git repository and DVC remote) in a folder, and the homes around it."""
+    """A hub (bare git repository and DVC remote) in a folder, and the homes around it.
 
-    def __init__(self, place: Path, origin: Path):
-        self.place, self.hub, self.store = place, place / "hub.git", place / "store"
-        self.first = shutil.copytree(origin, place / "the first home", symlinks=True)
-        run_in(place, f"git clone -q --bare '{self.first}' hub.git")
+    Args:
+        inside: where in its git repository the DVC repository lies.
+    """
+
+    def __init__(self, place: Path, origin: Path, inside: str = ""):
+        self.place, self.hub, self.store, self._inside = place, place / "hub.git", place / "store", inside
+        top = place / "the first home"
+        self.first = shutil.copytree(origin, top / inside, symlinks=True)
+        if inside:
+            shutil.rmtree(self.first / ".git")
+            run_in(top, "git init -q -b main && git add -A && git commit -qm 'Of many'")
+        run_in(place, "git clone -q --bare 'the first home' hub.git")
+        run_in(self.first, "git remote add origin ../hub.git")
         self._connect(self.first)
 
     def clone(self, name: str) -> Path:
         """Somebody's clone of the hub: without data, without runs."""
-        run_in(self.place, f"git clone -q hub.git '{name}' && git -C '{name}' remote remove origin")
-        self._connect(self.place / name)
-        return self.place / name
+        run_in(self.place, f"git clone -q hub.git '{name}'")
+        self._connect(self.place / name / self._inside)
+        return self.place / name / self._inside
 
     def _connect(self, home: Path) -> None:
-        run_in(home, "git remote add origin ../hub.git")
         text = f"[core]\n    remote = store\n['remote \"store\"']\n    url = {self.store}\n"
         (home / ".dvc/config.local").write_text(text)
 

@@ -111,7 +111,7 @@ def _verified(items: list[Item], root: Path, commit: str | None) -> Iterator[Lin
     missing = [item for item, verdict in verdicts.items() if verdict is None]
     # The commit that keeps the run's source holds what git tracked, and small new files.
     if missing and commit and try_git(root, "cat-file", "-t", commit) == "commit":
-        with Repo(str(root)) as repo, repo.switch(commit):
+        with Repo(str(root)) as repo, repo.switch(commit):  # also where it is a folder of a larger git repository
             verdicts |= {item: f"{MATCHES}, in git" for item in missing if hash_of(repo, item) == item.value}
     for item, verdict in verdicts.items():
         wrong = f"missing: not here, in DVC's cache or in git; dvc pull {item.path} may bring it"

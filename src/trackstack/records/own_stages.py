@@ -97,7 +97,7 @@ def _are_in_commit(items: list[Item], commit: str, root: Path) -> bool:
     from dvc.repo import Repo
 
     try:
-        with Repo(str(root)) as repo, repo.switch(commit):
+        with Repo(str(root)) as repo, repo.switch(commit):  # also where it is a folder of a larger git repository
             return all(hash_of(repo, item) == item.value for item in items)
     except Exception:  # DVC and git raise classes of many packages
         return False

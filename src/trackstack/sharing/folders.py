@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from trackstack import UserError
 from trackstack.core.digest import digest_file
 from trackstack.core.files import remove
 from trackstack.sharing.attempts import SharedAttempt
-from trackstack.sharing.merging import BESIDE, NOTE, Content, Files, content_of
+from trackstack.sharing.merging import BESIDE, NOTE, NOTE_SUFFIXES, Content, Files, content_of
 from trackstack.sharing.record import LARGEST_IN_GIT, is_safe
 from trackstack.system.lease import NOTE_FILE, give_back_lease, take_lease
 from trackstack.tracking.journal import JOURNAL, journals
@@ -38,12 +39,12 @@ def files_of(folder: Path, with_digests: bool = True) -> tuple[Files, list[str]]
         except ValueError as error:
             left_out.append(f"{folder.name}: {error}; it is left out")
     for place in (folder, folder / BESIDE, folder / "reproductions"):
-        for path in sorted(place.glob("*.json")):
+        for path in sorted(path for suffix in NOTE_SUFFIXES for path in place.glob(f"*{suffix}")):
             name = path.relative_to(folder).as_posix()
             if NOTE.fullmatch(name) and name not in OWN_NOTES:
                 files[name] = content_of(path.read_bytes())
     for path in sorted((folder / OBJECTS_OF_COPIES).rglob("*")):
-        if path.is_file():
+        if path.is_file() and not fnmatch(path.name, ".*.partial"):  # which a kill has left
             name = path.relative_to(folder).as_posix()
             if is_safe(name):
                 files[name] = _copy_of(path) if with_digests else Content("", 0, path=path)
@@ -90,9 +91,9 @@ def write_files(
 
 
 def _write(path: Path, content: Content, destinations: dict[str, Any], find: Callable[[str], Path]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.partial")
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         match, when = JOURNAL.fullmatch(path.name), None
         if content.data is None:
             _copy_object(find(content.md5 or ""), partial, path, content)
@@ -105,6 +106,8 @@ def _write(path: Path, content: Content, destinations: dict[str, Any], find: Cal
         if when is not None:
             os.utime(partial, (when, when))
         partial.replace(path)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from None
     finally:
         partial.unlink(missing_ok=True)
 

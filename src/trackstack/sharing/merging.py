@@ -16,8 +16,9 @@ from trackstack.sharing.attempts import SharedAttempt, moved_artifact, numbers_t
 from trackstack.tracking.journal import JOURNAL
 
 ARTIFACT = re.compile(r"artifacts/(\d{1,9})/.+")
-NOTE = re.compile(r"(?:(?:beside|reproductions)/)?[\w.~@+-]+\.json")
-NUMBERED_NOTE = re.compile(r"(.+-)(\d+)(\.json)")
+NOTE = re.compile(r"(?:(?:beside|reproductions)/)?[\w.~@+-]+\.(?:json|md)")
+NOTE_SUFFIXES = (".json", ".md")
+NUMBERED_NOTE = re.compile(r"(.+-)(\d+)(\.json|\.md)")
 """A note about one series, such as `promoted-1.json`: its number moves with the attempt that began the series."""
 BESIDE = "beside"
 """The folder of notes that another home has of the same name: `beside/DIGEST-NAME`."""

@@ -56,40 +56,27 @@ class Needs:
             if not item.what.endswith(": dependency"):
                 yield data.get(item.path, {}) | {"path": item.path, "md5": item.value, "hash": item.algorithm}
         yield from (out for entry in own.values() for out in entry.get("outs", []) if "md5" in out)
-        locks = self._present + [dict(locked_stages_of(commit, self._root)) for commit in experiments]
-        for record in upstream:
-            for lock in locks:
-                yield from (out for out in made_with(record, lock) if "md5" in out)
+        for lock in self._present + [dict(locked_stages_of(commit, self._root)) for commit in experiments]:
+            yield from (out for out in made_with(own, lock) if "md5" in out)
 
 
-def made_with(record: dict[str, Any], lock: Lock) -> list[dict[str, Any]]:
-    """The outputs in a dvc.lock of the stage that recorded a run, and of all stages that go on from these.
+def made_with(own: Lock, lock: Lock) -> list[dict[str, Any]]:
+    """The outputs in a dvc.lock of the stages that go on from those that recorded a run, directly or not.
 
-    Nothing, unless the lock is of this very run: the same parameters, and the same hashes of what it read.
+    Nothing, unless the lock is of this very run: it has their entries.
     """
-    address = record.get("stage", "")
-    if address not in lock or not _is_of(record, lock[address]):
-        return []
-    found, waiting = {address}, [address]
+    found = waiting = [address for address, entry in own.items() if lock.get(address) == entry]
     while waiting:
-        made = lock[waiting.pop()].get("outs", [])
-        for name, entry in lock.items():
-            if name not in found and any(_goes_on(dep, out) for dep in entry.get("deps", []) for out in made):
-                found.add(name)
-                waiting.append(name)
-    return [out for name in sorted(found) for out in lock[name].get("outs", [])]
+        made = [out for name in waiting for out in lock[name].get("outs", [])]
+        waiting = [name for name, entry in lock.items() if name not in found and _goes_on(entry, made)]
+        found = found + waiting
+    return [out for name in found for out in lock[name].get("outs", [])]
 
 
-def _is_of(record: dict[str, Any], entry: dict[str, Any]) -> bool:
-    locked = entry.get("params", {})
-    for file, values in record.get("params", {}).items():
-        if any(locked.get(file, {}).get(name) != value for name, value in values.items()):
-            return False
-    read = {out["path"]: out.get("md5") for stage in record["stages"].values() for out in stage.get("outs", [])}
-    read |= {data["path"]: data.get("md5") for data in record.get("data", [])}
-    return all(dep.get("md5") == read.get(dep["path"], dep.get("md5")) for dep in entry.get("deps", []))
-
-
-def _goes_on(dep: dict[str, Any], out: dict[str, Any]) -> bool:
-    same = dep["path"] == out["path"]
-    return dep.get("md5") == out.get("md5") if same else overlap(dep["path"], out["path"])
+def _goes_on(entry: dict[str, Any], made: list[dict[str, Any]]) -> bool:
+    """Whether a stage read one of these outputs, as it was made."""
+    return any(
+        dep.get("md5") == out.get("md5") if dep["path"] == out["path"] else overlap(dep["path"], out["path"])
+        for dep in entry.get("deps", [])
+        for out in made
+    )

@@ -19,9 +19,9 @@ from trackstack.sharing.refs import (
     SOURCES,
     choose_remote,
     fetch_refs,
-    local_commit,
     read_record,
     refs_at,
+    refs_here,
 )
 from trackstack.sharing.transfer import fetch_objects, open_repository, place_of
 from trackstack.system.git import git
@@ -53,7 +53,8 @@ def pull_runs(
     there = {
         ref.removeprefix(RECORDS): commit for ref, commit in refs_at(root, remote).items() if ref.startswith(RECORDS)
     }
-    theirs = _chosen(keys, root, home, remote, there, done)
+    here = refs_here(root)
+    theirs = _chosen(keys, root, home, remote, here, there, done)
     with open_repository(root) as repo:
         wanted = dict.fromkeys(item for one in theirs.values() for item in _objects(one.record))
         moved = fetch_objects(repo, wanted, dvc_remote)
@@ -64,25 +65,31 @@ def pull_runs(
             if one.record.left_out:
                 done.left_out[run] = one.record.left_out
             try:
-                new = _take(run, one, root, home, lambda md5: place_of(repo, md5))
+                new = _take(run, one, root, home, here, lambda md5: place_of(repo, md5))
             except (UserError, OSError) as error:
                 done.problems.append(f"{run}: {describe_error(error)}")
                 continue
             done.runs[run] = "pulled" if new else "is here already"
-            _take_refs(run, one, root, done)
+            _take_refs(run, one, root, here, done)
             if not missing:
                 git(root, "update-ref", f"{RECORDS}{run}", one.commit)
     return done
 
 
 def _chosen(
-    keys: list[str], root: Path, home: Path, remote: str, there: dict[str, str], done: Shared
+    keys: list[str],
+    root: Path,
+    home: Path,
+    remote: str,
+    here: dict[str, str],
+    there: dict[str, str],
+    done: Shared,
 ) -> dict[str, _Theirs]:
     """The runs that were asked for; of all those, the ones of which something may be missing here."""
     runs = [run for run in sorted(there) if RUN.fullmatch(run)]
     done.problems += [f"{run!r} at {remote} is no name for a run" for run in sorted({*there} - {*runs})]
     if not keys:
-        same = [run for run in runs if local_commit(root, f"{RECORDS}{run}") == there[run] and _is_in(home, run)]
+        same = [run for run in runs if here.get(f"{RECORDS}{run}") == there[run] and _is_in(home, run)]
         done.runs |= dict.fromkeys(same, "is here already")
         runs = [run for run in runs if run not in same]
     by_key = {
@@ -123,21 +130,23 @@ def _objects(record: Record) -> list[SharedObject]:
     return record.objects + [SharedObject(path=f"runs/{record.run}/{name}", md5=md5) for name, md5 in kept]
 
 
-def _take(run: str, theirs: _Theirs, root: Path, home: Path, find: Callable[[str], Path]) -> int:
+def _take(
+    run: str, theirs: _Theirs, root: Path, home: Path, here: dict[str, str], find: Callable[[str], Path]
+) -> int:
     """Put a record into the home; how many files of it were new."""
     folder = home / "runs" / run
-    last = local_commit(root, f"{RECORDS}{run}")
+    last = here.get(f"{RECORDS}{run}")
     base = read_record(root, run, last)[1] if last else {}
     before, _ = files_of(folder, with_digests=False)
     merged = merge(before, theirs.files, base)
     return write_files(folder, merged, before, destinations(home), find)
 
 
-def _take_refs(run: str, theirs: _Theirs, root: Path, done: Shared) -> None:
+def _take_refs(run: str, theirs: _Theirs, root: Path, here: dict[str, str], done: Shared) -> None:
     """Make the refs of its source and its experiments, where there are none of that name."""
     refs = {f"{SOURCES}{run}": theirs.record.source} | theirs.record.experiments
     for ref, commit in refs.items():
-        known = local_commit(root, ref)
+        known = here.get(ref)
         if commit and known is None:
             git(root, "update-ref", ref, commit)
         elif commit and known != commit and not ref.startswith(SOURCES):

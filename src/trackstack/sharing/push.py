@@ -18,15 +18,14 @@ from trackstack.sharing.merging import Files, attempts_of, merge
 from trackstack.sharing.needs import Needs
 from trackstack.sharing.record import EXPERIMENT, RUN, LeftOut, Record, SharedObject, described
 from trackstack.sharing.refs import (
-    EXPERIMENTS,
     RECORDS,
     SOURCES,
     choose_remote,
     fetch_refs,
     has_commit,
-    local_commit,
     read_record,
     refs_at,
+    refs_here,
     write_record,
 )
 from trackstack.sharing.transfer import object_of_file, open_repository, outputs_of, push_objects
@@ -84,16 +83,16 @@ def push_runs(
     done = Shared()
     folders = _chosen(keys, home, done)
     remote = choose_remote(root, git_remote)
-    there = refs_at(root, remote)
+    here, there = refs_here(root), refs_at(root, remote)
     with open_repository(root) as repo:
         needs = Needs(root, outputs_of(repo))
-        own = {folder.name: _own(folder, root, repo, needs, done) for folder in folders}
+        own = {folder.name: _own(folder, root, repo, needs, here, done) for folder in folders}
         wanted = dict.fromkeys(item for one in own.values() for item in one.objects + one.copies)
         moved = push_objects(repo, wanted, dvc_remote, dry_run)
     done.objects, done.size = moved.objects, moved.size
     for run, one in own.items():
         own[run] = _without_missing(run, one, moved.missing, done)
-    _push_refs(own, root, remote, there, dry_run, done)
+    _push_refs(own, root, remote, here, there, dry_run, done)
     return done
 
 
@@ -110,7 +109,7 @@ def _chosen(keys: list[str], home: Path, done: Shared) -> list[Path]:
     return [folder for folder in chosen if folder.name not in bad]
 
 
-def _own(folder: Path, root: Path, repo: Any, needs: Needs, done: Shared) -> _Own:
+def _own(folder: Path, root: Path, repo: Any, needs: Needs, here: dict[str, str], done: Shared) -> _Own:
     own = {name: entry for run in read_run(folder).series for name, entry in own_entries(run.series, root).items()}
     files, lines = files_of(folder)
     done.problems += lines
@@ -122,12 +121,11 @@ def _own(folder: Path, root: Path, repo: Any, needs: Needs, done: Shared) -> _Ow
             copies.append(SharedObject(path=f"runs/{folder.name}/{name}", md5=md5))
     starts = [attempt.start for attempt in attempts_of(files)]
     names = {start["tags"].get("dvc_exp") for start in starts} - {None}
-    known = git(root, "for-each-ref", "--format=%(objectname) %(refname)", EXPERIMENTS).splitlines()
-    refs = {ref: commit for commit, _, ref in (line.partition(" ") for line in known) if EXPERIMENT.fullmatch(ref)}
-    experiments = {ref: commit for ref, commit in refs.items() if ref.rpartition("/")[2] in names}
+    known = {ref: commit for ref, commit in here.items() if EXPERIMENT.fullmatch(ref)}
+    experiments = {ref: commit for ref, commit in known.items() if ref.rpartition("/")[2] in names}
     upstream = [start["upstream"] for start in starts if start.get("upstream")]
     needed, left_out = needs.of(upstream, own, list(experiments.values()))
-    source = local_commit(root, f"{SOURCES}{folder.name}")
+    source = here.get(f"{SOURCES}{folder.name}")
     said = [start["tags"].get(name) for start in starts for name in ("source", "git_commit")]
     commits = [commit for commit in dict.fromkeys([source, *said]) if has_commit(root, commit)]
     return _Own(folder, files, needed, copies, left_out, source, experiments, commits)
@@ -144,14 +142,20 @@ def _without_missing(run: str, own: _Own, missing: dict[SharedObject, str], done
 
 
 def _push_refs(
-    own: dict[str, _Own], root: Path, remote: str, there: dict[str, str], dry_run: bool, done: Shared
+    own: dict[str, _Own],
+    root: Path,
+    remote: str,
+    here: dict[str, str],
+    there: dict[str, str],
+    dry_run: bool,
+    done: Shared,
 ) -> None:
     for _ in range(MOST_TRIES):
         fetch_refs(root, remote, [f"{RECORDS}{run}" for run in own if f"{RECORDS}{run}" in there])
         wanted: dict[str, str] = {}
         for run, one in list(own.items()):
             try:
-                refs = _refs_of(run, one, root, there, done)
+                refs = _refs_of(run, one, root, here, there, done)
             except UserError as error:  # their record is damaged: the others go on
                 done.problems.append(str(error))
                 del own[run]
@@ -173,7 +177,9 @@ def _push_refs(
     else:
         raise UserError(f"{remote}: others push the same runs again and again; type the same again")
     for run, one in own.items():
-        git(root, "update-ref", f"{RECORDS}{run}", _last_common(run, one, root, wanted[f"{RECORDS}{run}"]))
+        tip = wanted[f"{RECORDS}{run}"]
+        if tip != here.get(f"{RECORDS}{run}"):
+            git(root, "update-ref", f"{RECORDS}{run}", _last_common(run, one, root, tip))
 
 
 def _last_common(run: str, own: _Own, root: Path, tip: str) -> str:
@@ -186,12 +192,13 @@ def _last_common(run: str, own: _Own, root: Path, tip: str) -> str:
     return write_record(root, record, own.files, needed, f"Record of run {run}, as far as it is here")
 
 
-def _refs_of(run: str, own: _Own, root: Path, there: dict[str, str], done: Shared) -> dict[str, str]:
+def _refs_of(
+    run: str, own: _Own, root: Path, here: dict[str, str], there: dict[str, str], done: Shared
+) -> dict[str, str]:
     """The refs that a run is to have at the remote; what others have there stays, or is gone on from."""
-    tip = there.get(f"{RECORDS}{run}")
+    last, tip = here.get(f"{RECORDS}{run}"), there.get(f"{RECORDS}{run}")
     theirs, target = read_record(root, run, tip) if tip else (None, {})
-    last = local_commit(root, f"{RECORDS}{run}")
-    base = read_record(root, run, last)[1] if last else {}
+    base = target if last == tip else read_record(root, run, last)[1] if last else {}
     merged = merge(target, own.files, base)
     known = theirs or Record(run=run, files={}, objects=[], left_out=[], source=None, experiments={})
     objects = sorted({*known.objects, *own.objects}, key=lambda item: (item.path, item.md5))

@@ -79,7 +79,7 @@ def described(files: Files) -> dict[str, SharedFile]:
 
 def is_safe(name: str) -> bool:
     """Whether a file of this name belongs into a run's folder, and lies in it."""
-    plain = name.isprintable() and name.isascii() and "\\" not in name
+    plain = name.isprintable() and "\\" not in name
     parts = name.split("/")
     inside = not any(part in ("", ".", "..") or part.lower() == ".git" for part in parts)
     return plain and inside and bool(JOURNAL.fullmatch(name) or ARTIFACT.fullmatch(name) or NOTE.fullmatch(name))

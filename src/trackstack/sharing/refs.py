@@ -54,9 +54,10 @@ def fetch_refs(root: Path, remote: str, refs: Iterable[str]) -> None:
         git(root, "fetch", "--quiet", "--no-tags", remote, *names)
 
 
-def local_commit(root: Path, ref: str) -> str | None:
-    """What a ref is in this repository."""
-    return try_git(root, "rev-parse", "--verify", "--quiet", ref)
+def refs_here(root: Path) -> dict[str, str]:
+    """The commit of each ref of runs and experiments in this repository."""
+    lines = git(root, "for-each-ref", "--format=%(objectname) %(refname)", RECORDS, SOURCES, EXPERIMENTS).splitlines()
+    return {ref: commit for commit, _, ref in (line.partition(" ") for line in lines)}
 
 
 def has_commit(root: Path, commit: str | None) -> bool:
@@ -89,11 +90,12 @@ def read_record(root: Path, run: str, commit: str) -> tuple[Record, Files]:
         UserError: it is not what `trackstack push` writes, or not of this run.
     """
     blobs = _blobs(root, run, commit)
+    contents = _contents(root, blobs.values())
     try:
-        value: Any = json.loads(git_bytes(root, "cat-file", "blob", blobs.pop(DESCRIPTION, "")))
+        value: Any = json.loads(contents[blobs.pop(DESCRIPTION)])
         if value.pop(CHECKSUM) != digest_json(value)[:12]:
             raise ValueError
-    except (UserError, ValueError, AttributeError, KeyError):
+    except (ValueError, AttributeError, KeyError):
         raise refused(run, f"{DESCRIPTION} is not what was written") from None
     record = checked_record(run, value)
     files: Files = {}
@@ -103,7 +105,7 @@ def read_record(root: Path, run: str, commit: str) -> tuple[Record, Files]:
             continue
         if (blob := blobs.pop(f"{FILES}{name}", None)) is None:
             raise refused(run, f"{name} is not in it")
-        files[name] = content_of(git_bytes(root, "cat-file", "blob", blob))
+        files[name] = content_of(contents[blob])
         if files[name].sha256 != file.sha256:
             raise refused(run, f"{name} is not what its digest says")
     if blobs:
@@ -126,3 +128,16 @@ def _blobs(root: Path, run: str, commit: str) -> dict[str, str]:
             raise refused(run, f"{name!r} is a link or a program")
         blobs[name] = blob
     return blobs
+
+
+def _contents(root: Path, blobs: Iterable[str]) -> dict[str, bytes]:
+    """What git has of each blob, by one process."""
+    names = sorted(set(blobs))
+    output = git_bytes(root, "cat-file", "--batch", stdin="".join(f"{name}\n" for name in names).encode())
+    contents, place = {}, 0
+    for name in names:
+        begin = output.index(b"\n", place) + 1
+        size = int(output[place:begin].split()[-1])  # the line before each: NAME blob SIZE
+        contents[name] = output[begin : begin + size]
+        place = begin + size + 1
+    return contents

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -196,18 +197,21 @@ def _copy(source: Any, target: Any, names: set[str], verify: bool) -> set[str]:
 
     errors = _Errors()
     logger = logging.getLogger("dvc_data")
-    logger.addHandler(errors)
+    before, logger.handlers = logger.handlers, [errors]
     logger.setLevel(logging.ERROR)
     try:
         for lists in (False, True):
             wanted = {HashInfo(source.hash_name, name) for name in names if name.endswith(".dir") == lists}
             transfer(source, target, wanted, cache_odb=source, verify=verify)
     finally:
-        logger.removeHandler(errors)
+        logger.handlers = before
         logger.setLevel(logging.CRITICAL)
     if errors.first is not None:
+        address = target.fs.unstrip_protocol(target.path)
+        if isinstance(errors.first, OSError) and errors.first.errno:
+            raise OSError(errors.first.errno, os.strerror(errors.first.errno), address)
         text = " ".join(str(errors.first).split())[:200] or type(errors.first).__name__
-        raise UserError(f"{target.fs.unstrip_protocol(target.path)}: {text}; type the same again when that is mended")
+        raise UserError(f"{address}: {text}; type the same again when that is mended")
     return names - set(target.oids_exist(sorted(names)))
 
 

@@ -6,7 +6,7 @@ import shutil
 import pytest
 from support.projects import run_in
 from support.recording import trackstack
-from support.sharing import RUN, inside, record, recorded
+from support.sharing import RUN, Group, inside, record, recorded
 
 from trackstack import UserError, describe_error
 from trackstack.records.lineage import lineage
@@ -59,6 +59,16 @@ def test_a_colleagues_clone_says_of_runs_what_their_own_home_does_after_that_is_
     assert ("experiment", "mine") in links
     assert "# not committed" in run_in(hers, f"git show refs/trackstack/{RUN}:new.py").stdout
     assert run_in(hers, "git status --porcelain").stdout == ""
+
+
+def test_a_dvc_repository_may_be_a_folder_of_a_larger_git_repository(origin_of_group, tmp_path):
+    group = Group(tmp_path, origin_of_group, inside="of us/räume")
+    record(group.first)
+    push(group.first)
+    hers = group.clone("her clone")
+    assert pull(hers).runs == {RUN: "pulled"}
+    assert what_is_said(hers) == what_is_said(group.first)
+    assert [what for (what, _), good in verdicts(hers, RUN).items() if not good] == ["scratch: output"], "push: false"
 
 
 def test_what_is_needed_is_pushed_and_nothing_else(group):

@@ -175,7 +175,7 @@ def test_names_that_lead_elsewhere_are_not_safe(name):
 
 
 @pytest.mark.parametrize(
-    "name", ["journal-12.jsonl", "promoted-1.json", "reproductions/0a1b.json", "artifacts/3/model/config (1).json"]
+    "name", ["journal-12.jsonl", "promoted-1.json", "reproductions/0a1b.json", "artifacts/3/model/größe (1).json"]
 )
 def test_what_a_run_has_is_safe(name):
     assert is_safe(name)
