@@ -14,8 +14,6 @@ from trackstack import UserError
 from trackstack.system.programs import run_program
 
 OWN = "trackstack"
-NO_PACKAGES = ("pip", "setuptools", "wheel", "pkg-resources")
-"""They install packages, and are what the Python of this machine brings."""
 
 
 def make_environment(recorded: dict[str, Any], folder: Path, report: Callable[[str], None]) -> None:
@@ -26,9 +24,7 @@ def make_environment(recorded: dict[str, Any], folder: Path, report: Callable[[s
     Raises:
         UserError: the record names no packages, or one of them cannot be had.
     """
-    packages = {
-        name: version for name, version in recorded.get("packages", {}).items() if name not in (OWN, *NO_PACKAGES)
-    }
+    packages = {name: version for name, version in recorded.get("packages", {}).items() if name != OWN}
     if not packages:
         raise UserError("--fresh-env: the run's record names no packages; it was made by an older trackstack")
     if folder.exists():
