@@ -19,7 +19,9 @@ import numpy as np
 from trackstack import UserError
 from trackstack.records.folds import group_figures
 from trackstack.records.lineage import recorded_items
+from trackstack.records.looks import looks_at
 from trackstack.records.query import last_figures
+from trackstack.records.verdicts import verdicts_on
 from trackstack.tracking.params import flatten
 from trackstack.tracking.series import SeriesRecords
 from trackstack.tracking.sinks import Series
@@ -35,6 +37,8 @@ MARK = "<!-- Made by trackstack runs card: what stands under "
 SPLIT = re.compile(r"(^|[._])(split|folds?|test|val|valid|validation|holdout)([._]|$)")
 """Parameters that say what a model was trained and tested on."""
 MOST_GROUPS, FEWEST_GROUPS, RESAMPLES = 50, 5, 10_000
+FRAMEWORKS = ("torch", "tensorflow", "jax", "scikit-learn", "xgboost", "lightgbm", "numpy")
+"""The packages that a card names."""
 Z = 1.959964  # 95 %
 
 
@@ -105,7 +109,12 @@ def _persons(heading: str, yours: dict[str, str]) -> list[str]:
 
 def _model(series: Series) -> str:
     start, tags, environment = series.start, series.start["tags"], series.start["environment"]
-    packages = ", ".join(f"{name} {version}" for name, version in (environment.get("packages") or {}).items())
+    packages = environment.get("packages") or {}
+    shown = [f"{name} {packages[name]}" for name in FRAMEWORKS if name in packages]
+    if "python" in environment:
+        shown.insert(0, f"Python {environment['python']}")
+    if more := [name for name in packages if name not in FRAMEWORKS]:
+        shown.append(f"and {len(more)} more packages, in the record")
     models = {record["digest"]: record["name"] for record in series.artifacts if record["kind"] == "model"}
     rows = {
         "run": f"{series.key}, {start['name']}, {series.status}",
@@ -117,7 +126,7 @@ def _model(series: Series) -> str:
         "trained": f"{_day(start['time'])}, by {environment.get('user')}",
         "source": tags.get("source") or tags.get("git_commit"),
         "device": environment.get("device"),
-        "software": f"Python {environment['python']}; {packages}" if environment.get("python") else packages,
+        "software": ", ".join(shown),
         **{f"SHA-256 of {name}": digest for digest, name in models.items()},
     }
     return _table(["what", "value"], rows.items())
@@ -198,8 +207,14 @@ def _limits(run: SeriesRecords, figures: dict[str, float], groups: dict[str, dic
     found.append(
         f"Executed again with equal results: {series.reproduced} times."
         if series.reproduced
-        else "It was executed once: nobody has reproduced it here."
+        else "It was executed once here."
     )
+    found += [
+        f"Reproduced by {verdict['by']} on {_day(verdict['time'])}: {verdict['verdict']}."
+        for verdict in verdicts_on(series)
+    ]
+    if looks := len(looks_at(series)):
+        found.append(f"Looks at test figures while runs were compared: {looks}; so they are not of an unseen test.")
     if series.start["tags"].get("git_dirty") == "true":
         found.append("Its source had edits that were not committed; they are kept in the commit above.")
     return "\n".join(f"* {line}" for line in found)

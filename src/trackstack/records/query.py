@@ -108,8 +108,7 @@ def show_run(home: Path, key: str) -> dict[str, Any]:
             notes[name] = read(run.series)
         except UserError as error:
             notes[name] = None
-            damage.append(str(error))
-    notes["versions"] = None if damage else run.series.versions
+            damage += [str(error)] * (str(error) not in damage)
     return _row(run) | _damage_of(run, damage) | {name: start.get(name) for name in kept} | notes
 
 

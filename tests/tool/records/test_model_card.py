@@ -9,6 +9,7 @@ from support.recording import trackstack
 from support.sinks import START, artifact, make_series, metrics, note_promotion
 
 from trackstack import UserError
+from trackstack.records.looks import note_look
 from trackstack.records.model_card import (
     MISSING,
     PERSONS,
@@ -18,6 +19,7 @@ from trackstack.records.model_card import (
     wilson,
     write_card,
 )
+from trackstack.records.verdicts import keep_verdict
 from trackstack.tracking.journal import Journal
 from trackstack.tracking.series import SeriesRecords
 
@@ -46,9 +48,12 @@ def test_a_card_says_what_the_record_has(tmp_path):
     start = {"params": params, "upstream": upstream, "tags": START["tags"] | {"git_dirty": "true", "source": "5eed"}}
     run = measured(tmp_path, [("a", 0.5, 10), ("b", 1.0, 30)], start=start)
     note_promotion(run.series, "detector", "champion")
+    keep_verdict(run.series, {"verdict": "identical"})
+    note_look([run.series], ["test_accuracy"])
     card = model_card(run)
     assert card.startswith("# Model card: detector\n")
     about = {**dict(rows(card, "Model")), **dict(rows(card, "Data"))}
+    assert about["software"] == "torch 2.13.0+cpu, numpy 2.4.0"
     assert about["promoted"] == "detector@v1.0.0 by ada: so"
     assert (about["source"], about["num_samples"], about["data/raw"]) == ("5eed", "244102", "c0ffee.dir, data")
     assert rows(card, "Split") == [["tensor_cache.test", '["a", "b"]']]
@@ -59,7 +64,9 @@ def test_a_card_says_what_the_record_has(tmp_path):
         "from 0.5 (a) to 1 (b), of 2",
         "2 groups were measured: too few",
         "not committed",
-        "nobody has repro",
+        "executed once here",
+        ": identical.",
+        "while runs were compared: 1;",
     ):
         assert said in limits
     assert missing_sections(card) == list(PERSONS)

@@ -112,6 +112,7 @@ def test_two_notes_of_one_name_are_kept_side_by_side_in_every_home_for_good():
 
 
 def test_a_note_about_a_series_moves_with_it():
-    merged = merge(home_of("ada"), home_of("bob", **promoted("bob")), {})
-    assert "promoted-2.json" in merged
-    assert "promoted-1.json" not in merged
+    notes = promoted("bob") | {"model-card-1.md": b"# A card"}
+    merged = merge(home_of("ada"), home_of("bob", **notes), {})
+    assert {"promoted-2.json", "model-card-2.md"} <= merged.keys()
+    assert not notes.keys() & merged.keys()

@@ -23,6 +23,7 @@ from trackstack.records.promotion.commit import give_model, make_commit
 from trackstack.records.promotion.refs import AliasBranch, change_refs
 from trackstack.records.promotion.versions import (
     CHAMPION,
+    NamedModel,
     Version,
     check_alias,
     check_name,
@@ -73,7 +74,7 @@ def promote(home: Path, root: Path, key: str, name: str | None, alias: str = CHA
     model = read_model(root, name)
     branch = AliasBranch(root, model, alias)
     before = model.holders().get(alias)
-    same = [one for one in model.versions if (one.key, one.digest) == (series.key, record["digest"])]
+    same = [one for one in model.versions if (one.run, one.digest) == (series.run, record["digest"])]
     if same:
         version, commit, origin, changes = same[-1].version, same[-1].commit, None, []
     else:
@@ -185,27 +186,40 @@ def _whole_copy(series: Series, record: dict[str, Any]) -> Path:
 def write_notes(home: Path, root: Path, name: str) -> list[Path]:
     """Bring the notes in the folders of all runs of a name to what git's tags say; those folders."""
     models = read_models(root)
-    folders = []
-    for run, number in sorted({(version.run, version.series) for version in models[name].versions if version.run}):
-        if (folder := home / "runs" / run).is_dir():
-            noted = [
-                {
-                    "name": version.name,
-                    "version": version.version,
-                    "aliases": model.aliases_of(version),
-                    "digest": version.digest,
-                    "commit": version.commit,
-                    "user": version.user,
-                    "time": version.time,
-                    "why": version.why,
-                }
-                for model in models.values()
-                for version in model.versions
-                if (version.run, version.series) == (run, number)
-            ]
+    folders = {run: home / "runs" / run for run in sorted({version.run for version in models[name].versions} - {""})}
+    folders = {run: folder for run, folder in folders.items() if folder.is_dir()}
+    for run, folder in folders.items():
+        notes: dict[int, list[dict[str, Any]]] = {}
+        for model in models.values():
+            for version in model.versions:
+                if version.run == run:
+                    notes.setdefault(_series_number(folder, version), []).append(_note(model, version))
+        for number, noted in notes.items():
             write_json(promotion_file(folder, number), sealed({"models": noted}))
-            folders.append(folder)
-    return list(dict.fromkeys(folders))
+    return list(folders.values())
+
+
+def _note(model: NamedModel, version: Version) -> dict[str, Any]:
+    return {
+        "name": version.name,
+        "version": version.version,
+        "aliases": model.aliases_of(version),
+        "digest": version.digest,
+        "commit": version.commit,
+        "user": version.user,
+        "time": version.time,
+        "why": version.why,
+    }
+
+
+def _series_number(folder: Path, version: Version) -> int:
+    """The series that has the model of a version; its number may be another one where a record was taken over."""
+    numbers = [
+        run.series.number
+        for run in read_run(folder).series
+        if any(record["digest"] == version.digest for record in run.series.artifacts)
+    ]
+    return version.series if version.series in numbers or not numbers else numbers[0]
 
 
 def _usual_name(root: Path, series: Series, record: dict[str, Any]) -> str:
