@@ -16,7 +16,7 @@ from trackstack.records.query import find_run, read_run, run_folders
 from trackstack.sharing.folders import files_of
 from trackstack.sharing.merging import Files, attempts_of, merge
 from trackstack.sharing.needs import Needs
-from trackstack.sharing.record import EXPERIMENT, RUN, LeftOut, Record, SharedObject, described
+from trackstack.sharing.record import EXPERIMENT, RUN, LeftOut, Record, SharedObject, check_journals, described
 from trackstack.sharing.refs import (
     RECORDS,
     SOURCES,
@@ -156,7 +156,7 @@ def _push_refs(
         for run, one in list(own.items()):
             try:
                 refs = _refs_of(run, one, root, here, there, done)
-            except UserError as error:  # their record is damaged: the others go on
+            except UserError as error:  # a record is damaged, theirs or ours: the others go on
                 done.problems.append(str(error))
                 del own[run]
                 continue
@@ -213,6 +213,7 @@ def _refs_of(
     )
     refs = {f"{RECORDS}{run}": tip} if tip and record == theirs else {}
     if not refs:
+        check_journals(run, merged, root)  # what nobody would take
         parents = [*([tip] if tip else []), *own.commits, *record.experiments.values()]
         parents += [record.source] if record.source else []
         refs = {f"{RECORDS}{run}": write_record(root, record, merged, parents, f"Record of run {run}")}
