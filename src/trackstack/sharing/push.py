@@ -207,7 +207,7 @@ def _refs_of(
         run=run,
         files=described(merged),
         objects=objects,
-        left_out=sorted({*known.left_out, *own.left_out} - {i for i in known.left_out if i.path in paths}, key=str),
+        left_out=sorted({item for item in (*known.left_out, *own.left_out) if item.path not in paths}, key=str),
         source=known.source or own.source,
         experiments=own.experiments | known.experiments,
     )
