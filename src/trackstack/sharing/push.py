@@ -23,6 +23,7 @@ from trackstack.sharing.refs import (
     choose_remote,
     fetch_refs,
     has_commit,
+    last_files,
     read_record,
     refs_at,
     refs_here,
@@ -198,7 +199,7 @@ def _refs_of(
     """The refs that a run is to have at the remote; what others have there stays, or is gone on from."""
     last, tip = here.get(f"{RECORDS}{run}"), there.get(f"{RECORDS}{run}")
     theirs, target = read_record(root, run, tip) if tip else (None, {})
-    base = target if last == tip else read_record(root, run, last)[1] if last else {}
+    base = target if last == tip else last_files(root, run, last)
     merged = merge(target, own.files, base)
     known = theirs or Record(run=run, files={}, objects=[], left_out=[], source=None, experiments={})
     objects = sorted({*known.objects, *own.objects}, key=lambda item: (item.path, item.md5))
