@@ -154,6 +154,8 @@ SLOW_PATHS = (  # many real processes, documents typed, hundreds of cases
     "repository/",
     "tool/cluster/",
     "tool/records/test_rebuild.py",
+    "tool/sharing/test_push.py",
+    "tool/sharing/test_record.py",
     "tool/tracking/",
 )
 

@@ -39,7 +39,7 @@ COMMANDS = {
     "catalog add": "trackstack catalog add data/raw/tiny/subject_1.csv --name own --label label --yes",
     "ui": "trackstack ui --local",
 }
-OF_DVC = ("repro", "exp run", "queue", "--temp")
+OF_DVC = ("repro", "exp run", "queue", "--temp", "push and pull")
 ON_A_CLUSTER = ("sweep", "submit")
 OF_THE_PIPELINE = ("predict", "catalog add")
 DIAGONAL = [

@@ -62,10 +62,12 @@ def pull(
 
 def _root() -> Path:
     from trackstack.core.dvc_yaml import dvc_root
+    from trackstack.system.project import refuse_unusable_folder
 
     root = dvc_root(Path.cwd())
     if root is None:
         raise UserError(f"{Path.cwd()}: no DVC repository; run this where .dvc lies, or make one: dvc init")
+    refuse_unusable_folder(root)
     return root
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from trackstack.core.dvc_yaml import locked_stages, overlap
 from trackstack.records.lineage import recorded_items
 from trackstack.records.rebuild import locked_stages_of
-from trackstack.sharing.record import LeftOut, SharedObject
+from trackstack.sharing.record import LeftOut, SharedObject, is_inside
 from trackstack.system.git import try_git
 
 Lock = dict[str, dict[str, Any]]
@@ -42,6 +42,9 @@ class Needs:
             output = self._outputs.get(path)
             if output is not None and not output.use_cache:
                 continue  # git has it
+            if not is_inside(path):
+                left_out[path] = LeftOut(path=path, why="it lies outside of the repository")
+                continue
             if not entry.get("push", output is None or output.can_push):
                 left_out[path] = LeftOut(path=path, why="push: false in its dvc.yaml; dvc repro makes it again")
                 continue

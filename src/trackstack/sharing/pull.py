@@ -19,6 +19,7 @@ from trackstack.sharing.refs import (
     SOURCES,
     choose_remote,
     fetch_refs,
+    last_files,
     read_record,
     refs_at,
     refs_here,
@@ -135,8 +136,7 @@ def _take(
 ) -> int:
     """Put a record into the home; how many files of it were new."""
     folder = home / "runs" / run
-    last = here.get(f"{RECORDS}{run}")
-    base = read_record(root, run, last)[1] if last else {}
+    base = last_files(root, run, here.get(f"{RECORDS}{run}"))
     before, _ = files_of(folder, with_digests=False)
     merged = merge(before, theirs.files, base)
     return write_files(folder, merged, before, destinations(home), find)

@@ -16,13 +16,14 @@ from trackstack.records.query import find_run, read_run, run_folders
 from trackstack.sharing.folders import files_of
 from trackstack.sharing.merging import Files, attempts_of, merge
 from trackstack.sharing.needs import Needs
-from trackstack.sharing.record import EXPERIMENT, RUN, LeftOut, Record, SharedObject, described
+from trackstack.sharing.record import EXPERIMENT, RUN, LeftOut, Record, SharedObject, check_journals, described
 from trackstack.sharing.refs import (
     RECORDS,
     SOURCES,
     choose_remote,
     fetch_refs,
     has_commit,
+    last_files,
     read_record,
     refs_at,
     refs_here,
@@ -156,7 +157,7 @@ def _push_refs(
         for run, one in list(own.items()):
             try:
                 refs = _refs_of(run, one, root, here, there, done)
-            except UserError as error:  # their record is damaged: the others go on
+            except UserError as error:  # a record is damaged, theirs or ours: the others go on
                 done.problems.append(str(error))
                 del own[run]
                 continue
@@ -198,7 +199,7 @@ def _refs_of(
     """The refs that a run is to have at the remote; what others have there stays, or is gone on from."""
     last, tip = here.get(f"{RECORDS}{run}"), there.get(f"{RECORDS}{run}")
     theirs, target = read_record(root, run, tip) if tip else (None, {})
-    base = target if last == tip else read_record(root, run, last)[1] if last else {}
+    base = target if last == tip else last_files(root, run, last)
     merged = merge(target, own.files, base)
     known = theirs or Record(run=run, files={}, objects=[], left_out=[], source=None, experiments={})
     objects = sorted({*known.objects, *own.objects}, key=lambda item: (item.path, item.md5))
@@ -207,12 +208,13 @@ def _refs_of(
         run=run,
         files=described(merged),
         objects=objects,
-        left_out=sorted({*known.left_out, *own.left_out} - {i for i in known.left_out if i.path in paths}, key=str),
+        left_out=sorted({item for item in (*known.left_out, *own.left_out) if item.path not in paths}, key=str),
         source=known.source or own.source,
         experiments=own.experiments | known.experiments,
     )
     refs = {f"{RECORDS}{run}": tip} if tip and record == theirs else {}
     if not refs:
+        check_journals(run, merged, root)  # what nobody would take
         parents = [*([tip] if tip else []), *own.commits, *record.experiments.values()]
         parents += [record.source] if record.source else []
         refs = {f"{RECORDS}{run}": write_record(root, record, merged, parents, f"Record of run {run}")}

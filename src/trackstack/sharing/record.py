@@ -10,7 +10,7 @@ import re
 import sys
 from importlib.util import find_spec
 from pathlib import Path, PurePosixPath
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
@@ -58,6 +58,40 @@ class LeftOut(_Strict):
     why: str
 
 
+class _Start(BaseModel):
+    name: str
+    time: float
+    stage: str
+    series: int
+    params: dict[str, Any]
+    tags: dict[str, str]
+    environment: dict[str, Any]
+    data: dict[str, Any] | None = None
+    upstream: dict[str, Any] | None = None
+
+
+class _Metrics(BaseModel):
+    step: float
+    values: dict[str, float]
+
+
+class _Artifact(BaseModel):
+    path: str
+    kind: str
+    name: str
+    digest: Sha256
+    loader: str | None = None
+    exporter: str | None = None
+
+
+class _Other(BaseModel):
+    time: float
+
+
+FORMS: dict[str, type[BaseModel]] = {"start": _Start, "metrics": _Metrics, "artifact": _Artifact}
+"""What all that reads journals counts on, by type of record."""
+
+
 class Record(_Strict):
     """What `record.json` says."""
 
@@ -98,7 +132,7 @@ def checked_record(run: str, value: object) -> Record:
         field = ".".join(map(str, first["loc"])) or "record.json"
         raise refused(run, f"{field}: {first['msg']}") from None
     names = [name for name in record.files if not is_safe(name)]
-    names += [path for item in record.objects if not _is_inside(path := item.path)]
+    names += [path for item in record.objects if not is_inside(path := item.path)]
     if names:
         raise refused(run, f"{names[0]!r} is no path inside it")
     if refs := [ref for ref in record.experiments if not EXPERIMENT.fullmatch(ref)]:
@@ -123,31 +157,44 @@ def check_journals(run: str, files: Files, root: Path) -> None:
             if attempt.start["run"] != run or attempt.start["attempt"] != attempt.number:
                 raise refused(run, f"{name} is of {attempt.start['run']!r}, attempt {attempt.start['attempt']}")
             for record in attempt.records():
+                _check_form(run, name, record)
                 if record["type"] == "artifact":
                     _check_artifact(run, name, record, root)
 
 
-def _check_artifact(run: str, journal: str, record: dict, root: Path) -> None:
-    if not ARTIFACT.fullmatch(str(record["path"])) or not is_safe(str(record["path"])):
+def _check_form(run: str, journal: str, record: dict[str, Any]) -> None:
+    try:
+        FORMS.get(str(record["type"]), _Other).model_validate(record)
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(map(str, first["loc"]))
+        raise refused(run, f"{journal}: {record['type']}: {field}: {first['msg']}") from None
+
+
+def _check_artifact(run: str, journal: str, record: dict[str, Any], root: Path) -> None:
+    if not ARTIFACT.fullmatch(record["path"]) or not is_safe(record["path"]):
         raise refused(run, f"{journal}: {record['path']!r} is no path inside it")
     for key in ("loader", "exporter"):  # MLflow's delivery calls what these name
-        if (name := record.get(key)) and not _is_own_code(str(name), root):
+        if (name := record.get(key)) and not _is_own_code(name, root):
             raise refused(run, f"{journal}: {key} {name!r} is no code of this repository")
 
 
 def _is_own_code(name: str, root: Path) -> bool:
     module, _, function = name.partition(":")
     top = module.partition(".")[0]
-    if top in sys.stdlib_module_names or not all(part.isidentifier() for part in (*module.split("."), function)):
+    if top in {*sys.stdlib_module_names, "__main__"} or not all(
+        part.isidentifier() for part in (*module.split("."), function)
+    ):
         return False
     own = any((place / top).is_dir() or (place / f"{top}.py").is_file() for place in (root, root / "src"))
     return own or find_spec(top) is None
 
 
-def _is_inside(path: str) -> bool:
+def is_inside(path: str) -> bool:
+    """Whether a path from the root of a repository stays in it."""
     return not PurePosixPath(path).is_absolute() and ".." not in PurePosixPath(path).parts
 
 
 def refused(run: str, why: str) -> UserError:
-    """The error that says why a record that others shared is not taken."""
-    return UserError(f"{run}: its shared record is refused, and nothing of it was taken: {why}")
+    """The error that says why a record is neither taken nor given to others."""
+    return UserError(f"{run}: its shared record is refused, with all of it: {why}")

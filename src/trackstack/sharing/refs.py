@@ -117,6 +117,14 @@ def read_record(root: Path, run: str, commit: str) -> tuple[Record, Files]:
     return record, files
 
 
+def last_files(root: Path, run: str, commit: str | None) -> Files:
+    """The files that both sides had last; none where that is not known: then two changes are kept side by side."""
+    try:
+        return read_record(root, run, commit)[1] if commit else {}
+    except UserError:
+        return {}
+
+
 def _blobs(root: Path, run: str, commit: str) -> dict[str, str]:
     """The plain files of a commit; anything else, such as a link, is refused."""
     blobs = {}

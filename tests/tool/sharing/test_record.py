@@ -106,6 +106,9 @@ JOURNALS = {
     "with somebody else's code": {"artifact": {"loader": "os:system"}},
     "with code of a package": {"artifact": {"exporter": "numpy.testing:runstring"}},
     "without a start": {"start": {"type": "beginning"}},
+    "with a start that lists cannot show": {"start": {"tags": None}},
+    "with figures that are none": {"metrics": {"values": {"loss": "low"}}},
+    "with code of the command itself": {"artifact": {"loader": "__main__:main"}},
 }
 
 
