@@ -14,14 +14,14 @@ import typer
 from typer.core import TyperGroup
 
 from trackstack import UserError, describe_error
-from trackstack.cli import cluster, promote, record, reproduce, runs, setup, sharing, ui
+from trackstack.cli import cluster, promote, record, reproduce, runs, setup, sharing, storage, ui
 from trackstack.system.programs import PERSONS_PYTHONPATH, begin_process
 from trackstack.system.project import load_hook
 
 PANELS = {
     "Runs": (runs, promote, record, reproduce, sharing),
     "Pipeline and sweeps": (cluster,),
-    "Machine and pages": (setup, ui),
+    "Machine and pages": (setup, storage, ui),
 }
 """The headings of `--help`, with the modules whose commands stand below each."""
 PROJECT_PANEL = "This project"
