@@ -54,9 +54,7 @@ def put_on_branch(root: Path, run: str, branch: str) -> None:
     blob = git(root, "hash-object", "-w", "--stdin", stdin=yaml.safe_dump(lock))
     tree = git(root, "ls-tree", "HEAD").splitlines()
     lines = [line for line in tree if not line.endswith("\tdvc.lock")] + [f"100644 blob {blob}\tdvc.lock"]
-    commit = git(
-        root, "commit-tree", git(root, "mktree", stdin="\n".join(lines) + "\n"), "-p", "HEAD", "-m", branch
-    )
+    commit = git(root, "commit-tree", git(root, "mktree", stdin="\n".join(lines) + "\n"), "-p", "HEAD", "-m", branch)
     git(root, "branch", branch, commit)
 
 
@@ -79,4 +77,4 @@ def objects_in(root: Path) -> set[str]:
 
 def grow_old(root: Path) -> None:
     """All that was written so far is as old as time."""
-    run_in(root, "find runs .dvc/cache -exec touch -h -d @0 {} +")
+    run_in(root, "mkdir -p runs && find runs .dvc/cache -exec touch -h -d @0 {} +")

@@ -10,13 +10,55 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from trackstack import UserError
-from trackstack.cli.printing import Json, print_json, print_table
+from trackstack.cli.printing import Json, print_json, print_table, when
 
 if TYPE_CHECKING:
     from trackstack.storage.garbage import Garbage
     from trackstack.storage.needs import Checkout
 
 commands = typer.Typer()
+storage = typer.Typer(no_args_is_help=True, help="What lies where, and what of it is missing.")
+commands.add_typer(storage, name="storage")
+
+
+@storage.command()
+def status(as_json: Json = False) -> None:
+    """List what lies where, what of it is missing or nowhere else, and what a purge takes soon."""
+    from trackstack.storage.status import places, worries
+
+    checkout = _checkout()
+    found, lines = places(checkout), worries(checkout, time.time())
+    if as_json:
+        rows = [{"what": place.what, "where": str(place.path), **place.extent._asdict()} for place in found]
+        print_json({"places": rows, "worries": lines})
+        return
+    table = [
+        [
+            place.what,
+            _relative(place.path, checkout.root),
+            f"{place.extent.inodes:,}",
+            f"{place.extent.size / 1e6:,.1f} MB",
+            when(place.extent.oldest_read),
+        ]
+        for place in found
+    ]
+    print_table(["what", "where", "files", "size", "oldest read"], table)
+    for line in lines:
+        typer.echo(line)
+
+
+@storage.command()
+def repair(
+    rerun: Annotated[
+        bool, typer.Option("--rerun", help="Run the stages again whose outputs nobody has, as dvc repro does.")
+    ] = False,
+) -> None:
+    """Bring back what was deleted, from the working tree, kept copies and remotes; name what nobody has."""
+    from trackstack.storage.restore import repair_storage
+
+    if lost := repair_storage(_checkout(), rerun, typer.echo):
+        raise UserError("\n".join(lost))
+    typer.echo("all that is needed here is here")
 
 
 @commands.command()

@@ -122,18 +122,28 @@ class Cache:
 
     def parts(self, item: SharedObject) -> list[str] | None:
         """The names of an object, and of the files in it when it is a folder; None where its list cannot be read."""
+        files = self.files(item)
+        return None if files is None else list(dict.fromkeys([item.md5, *files.values()]))
+
+    def files(self, item: SharedObject) -> dict[str, str] | None:
+        """The names of the objects of the files in a folder, by their paths in it; of a file, its own by ""."""
         from dvc_data.hashfile.hash_info import HashInfo
         from dvc_data.hashfile.tree import Tree
 
         if not item.md5.endswith(".dir"):
-            return [item.md5]
+            return {"": item.md5}
         for database in self._databases:
             try:
                 tree = Tree.load(database, HashInfo(database.hash_name, item.md5))
-                return [item.md5, *(found.value for _, _, found in tree)]
+                return {"/".join(key): found.value for key, _, found in tree}
             except Exception:  # DVC's file systems raise classes of many packages
                 continue
         return None
+
+    def path(self, item: SharedObject, name: str) -> Path:
+        """Where an object of an item lies, or would lie."""
+        database = self._databases[item.hash != "md5"]
+        return Path(database.oid_to_path(name))
 
 
 class Audit(NamedTuple):

@@ -12,7 +12,7 @@ import yaml
 from trackstack import UserError
 from trackstack.core.dvc_yaml import DVC_LOCK, DVC_YAML
 from trackstack.records.rebuild import locked_stages_of
-from trackstack.sharing.record import SharedObject
+from trackstack.sharing.record import EXPERIMENT, SharedObject
 from trackstack.sharing.refs import RECORDS, SOURCES
 from trackstack.sharing.transfer import open_repository, outputs_of
 from trackstack.system.git import git, git_bytes, try_git
@@ -40,7 +40,9 @@ def refs_of(root: Path) -> dict[str, str]:
     )
     lines = [line.split(" ", 2) for line in git(root, "for-each-ref", f"--format={form}").splitlines()]
     found = {ref: commit for kind, commit, ref in lines if kind == "commit"}
-    for ref in [ref for ref in found if ref == "refs/stash" or _is_queue(ref)]:
+    for ref in [
+        ref for ref in found if ref == "refs/stash" or (ref.startswith("refs/exps/") and not is_experiment(ref))
+    ]:
         for number, commits in enumerate((try_git(root, "log", "-g", "--format=%H %P", ref) or "").splitlines()):
             found |= {f"{ref}@{{{number}}}^{place}": commit for place, commit in enumerate(commits.split())}
     for block in git(root, "worktree", "list", "--porcelain").split("\n\n"):
@@ -50,8 +52,9 @@ def refs_of(root: Path) -> dict[str, str]:
     return found
 
 
-def _is_queue(ref: str) -> bool:
-    return ref.startswith("refs/exps/") and ref.count("/") != 4  # an experiment is refs/exps/ab/cdef.../NAME
+def is_experiment(ref: str) -> bool:
+    """Whether a ref is a DVC experiment, and not a part of its queue."""
+    return EXPERIMENT.fullmatch(ref) is not None
 
 
 def name_of(ref: str) -> str:
