@@ -29,7 +29,7 @@ class Keepers:
     def __init__(self, checkout: Checkout, now: float):
         self._root, self._now = checkout.root, now
         refs = {ref: commit for ref, commit in refs_of(checkout.root).items() if ref.startswith(SAFE_REFS)}
-        self._tips = {commit: name_of(ref) for ref, commit in refs.items()}
+        self._tips = {commit: name_of(ref) for ref, commit in reversed(refs.items())}  # a branch before its HEAD
         unique = {ref: commit for ref, commit in refs.items() if self._tips[commit] == name_of(ref)}
         self._locks = {name_of(ref): lock for ref, lock in locks_of(checkout.root, unique).items()}
         self._locks["the working tree"] = locked_stages(checkout.root)

@@ -144,9 +144,10 @@ def _run_again(stages: list[str], root: Path) -> Iterator[str]:
 
 
 def _lost(missing: list[Needed], root: Path) -> Iterator[str]:
-    made = {out.get("md5"): name for name, entry in locked_stages(root).items() for out in entry.get("outs", [])}
+    stages = locked_stages(root).items()
+    made = {(out["path"], out.get("md5")): name for name, entry in stages for out in entry.get("outs", [])}
     for one in missing:
-        stage = made.get(one.item.md5)
+        stage = made.get((one.item.path, one.item.md5))
         run = one.by.removeprefix("run ")
         if stage:
             todo = f"type: trackstack storage repair --rerun, which runs stage {stage}"

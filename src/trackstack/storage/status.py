@@ -60,6 +60,9 @@ def worries(checkout: Checkout, now: float) -> list[str]:
     refs = refs_of(checkout.root)
     with open_repository(checkout.root) as repo:
         cache = Cache(repo)
+        todo = "trackstack push, and later trackstack storage repair"  # asked first: all that follows reads files
+        soon = [*_near_purge("DVC's cache", [cache.folder], todo, now)]
+        soon += _near_purge("runs", [checkout.home / "runs"], todo, now)
         needed, problems = needed_objects(checkout)
         found = audit(cache, needed)
         lines = [*_missing(found), *problems]
@@ -69,9 +72,7 @@ def worries(checkout: Checkout, now: float) -> list[str]:
     own = [folder.name for folder in run_folders(checkout.home) if f"{RECORDS}{folder.name}" not in refs]
     if own:
         lines.append(f"{_several(own)}: never pushed, so that their records are only here; type: trackstack push")
-    lines += _near_purge("DVC's cache", [cache.folder], "trackstack push, and later trackstack storage repair", now)
-    lines += _near_purge("runs", [checkout.home / "runs"], "trackstack push, and later trackstack pull", now)
-    return lines
+    return lines + soon
 
 
 def _missing(found: Audit) -> Iterator[str]:

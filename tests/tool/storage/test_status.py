@@ -34,10 +34,12 @@ def test_what_is_missing_only_here_or_gone_is_a_line_with_what_to_type(root):
 
 def test_files_on_scratch_that_nobody_read_for_long_are_named_before_they_go(root, monkeypatch):
     monkeypatch.setenv("TRACKSTACK_SCRATCH", str(root.parent))
-    old = next((root / ".dvc/cache/files/md5").glob("??/*"))
+    old = root / "runs/r0123456789ab/note"
+    old.parent.mkdir(parents=True)
+    old.touch()
     os.utime(old, (time.time() - 50 * 86400,) * 2)
     (line,) = [line for line in worries(checkout_of(root), time.time()) if "go after" in line]
-    assert line.startswith("DVC's cache: 1 files (0.0 MB) were last read more than 46 days ago, and go after 60, ")
+    assert line.startswith("runs: 1 files (0.0 MB) were last read more than 46 days ago, and go after 60, ")
     monkeypatch.setenv("TRACKSTACK_PURGE_DAYS", "many")
     with pytest.raises(UserError, match="TRACKSTACK_PURGE_DAYS is 'many'; expected a number of days"):
         worries(checkout_of(root), time.time())
