@@ -48,6 +48,21 @@ def status(as_json: Json = False) -> None:
 
 
 @storage.command()
+def init(
+    place: Annotated[Path, typer.Argument(metavar="PATH", help="A folder, new or one that somebody of you made so.")],
+    group: Annotated[
+        str | None, typer.Option(metavar="NAME", help="The Unix group; by default the folder's own.")
+    ] = None,
+    with_home: Annotated[bool, typer.Option("--home", help="Share the record of runs, too: one database.")] = False,
+) -> None:
+    """Share a cache and a remote, and if you like the record of runs, with a group; each member types it once."""
+    from trackstack.storage.group import init_storage
+
+    for line in init_storage(place.absolute(), _checkout().root, group, with_home):
+        typer.echo(line)
+
+
+@storage.command()
 def repair(
     rerun: Annotated[
         bool, typer.Option("--rerun", help="Run the stages again whose outputs nobody has, as dvc repro does.")
