@@ -10,8 +10,9 @@ from typing import Any
 from trackstack import UserError
 from trackstack.cluster.sweep import Sweep, load_sweep
 from trackstack.core.dvc_yaml import locked_stages
+from trackstack.records.promotion.versions import read_models
 from trackstack.records.query import RunRecord, find_run, read_run, run_folders
-from trackstack.records.versions import read_models
+from trackstack.sharing.folders import EXPORT_NOTE
 from trackstack.sharing.needs import made_with
 from trackstack.storage.needs import Checkout
 from trackstack.storage.references import locks_of, name_of, refs_of
@@ -19,8 +20,6 @@ from trackstack.system.lease import is_live
 
 DAY = 86_400.0
 SAFE_REFS = ("refs/heads/", "refs/remotes/", "refs/tags/", "HEAD of ")
-EXPORTED = "exported*.json"
-"""The note in a run's folder that it was exported."""
 
 
 class Keepers:
@@ -46,7 +45,7 @@ class Keepers:
         if any(one.series.promoted for one in record.series) or record.folder.name in self._versions:
             tag = self._versions.get(record.folder.name)
             return f"is promoted{f' as {tag}' if tag else ''}"
-        if any(record.folder.glob(EXPORTED)):
+        if (record.folder / EXPORT_NOTE).exists():
             return "is exported"
         for one in record.series:
             tags = one.series.start["tags"]

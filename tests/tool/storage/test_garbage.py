@@ -22,6 +22,7 @@ from trackstack import UserError
 from trackstack.cluster.sweep import Sweep, Trial, TrialStatus
 from trackstack.records.lineage import lineage
 from trackstack.records.query import list_runs, show_run
+from trackstack.sharing.folders import EXPORT_NOTE
 from trackstack.storage.garbage import find_garbage, remove_garbage
 from trackstack.storage.sizes import extent_of
 from trackstack.system.git import git
@@ -94,7 +95,7 @@ def test_a_named_run_that_something_needs_is_refused_with_the_reason(root):
     for run, reason in ((promoted, "is promoted"), (on_branch, "is on branch feature/one")):
         with pytest.raises(UserError, match=f"^run {run} {reason}; nothing was removed$"):
             garbage_of(root, keys=[run])
-    (root / f"runs/{free}/exported.json").write_text("{}")
+    (root / f"runs/{free}" / EXPORT_NOTE).write_text("{}")
     with pytest.raises(UserError, match="is exported"):
         garbage_of(root, keys=[free])
     with pytest.raises(UserError, match="no such run"):
