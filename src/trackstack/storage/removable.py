@@ -13,7 +13,6 @@ from trackstack.core.dvc_yaml import locked_stages
 from trackstack.records.promotion.versions import read_models
 from trackstack.records.query import RunRecord, find_run, read_run, run_folders
 from trackstack.sharing.folders import EXPORT_NOTE
-from trackstack.sharing.needs import made_with
 from trackstack.storage.needs import Checkout
 from trackstack.storage.references import locks_of, name_of, refs_of
 from trackstack.system.lease import is_live
@@ -58,10 +57,27 @@ class Keepers:
     def _where(self, upstream: list[dict[str, Any]], tags: dict[str, str]) -> str | None:
         """The branch, tag or working tree whose dvc.lock is of a run; of a run without one, that has its commit."""
         for name, lock in self._locks.items():
-            if any(made_with(record, lock) for record in upstream):
+            if any(_may_be_of(record, lock) for record in upstream):
                 return name
         known = [self._tips[tags[name]] for name in ("source", "git_commit") if tags.get(name) in self._tips]
-        return known[0] if known and not upstream else None
+        return known[0] if known and not any("stage" in record for record in upstream) else None
+
+
+def _may_be_of(record: dict[str, Any], lock: dict[str, dict[str, Any]]) -> bool:
+    """Whether a dvc.lock has the stage that recorded a run with its parameters and with all that it read.
+
+    Its code is not compared, which errs on the side of keeping the run.
+    """
+    entry = lock.get(record.get("stage", ""))
+    if entry is None:
+        return False
+    for file, values in record.get("params", {}).items():
+        locked = entry.get("params", {}).get(file, {})
+        if any(locked.get(name) != value for name, value in values.items()):
+            return False
+    read = {out["path"]: out.get("md5") for stage in record["stages"].values() for out in stage.get("outs", [])}
+    read |= {data["path"]: data.get("md5") for data in record["data"]}
+    return all(dep.get("md5") == read.get(dep["path"], dep.get("md5")) for dep in entry.get("deps", []))
 
 
 def removable_runs(
