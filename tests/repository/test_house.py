@@ -16,15 +16,8 @@ SRC = ROOT / "src"
 # long as no two folders import each other.
 FLOORS = {
     "trackstack": [
-        "system",
-        "core",
-        "training",
-        "tracking",
-        "records",
-        "cluster",
-        "sharing",
-        "reproduction",
-        "archive",
+        *("system", "core", "training", "tracking", "records", "cluster", "sharing", "storage"),
+        *("reproduction", "archive"),
         "cli",
     ],
     "pipeline": [

@@ -38,6 +38,7 @@ NOT_RUN = {
     r"^dvc artifacts get": "needs a promoted model: tests/tool/records/promotion/test_promote.py",
     r"^(git remote add origin ADDRESS|dvc remote add -d store PLACE)": "addresses are a person's own",
     r"^trackstack (push|pull)": "needs two homes: tests/tool/sharing/test_push.py",
+    r"^trackstack (gc|storage)": "tests/tool/storage",
     r"^trackstack runs list --user": "tests/tool/cli/test_runs.py",
     r"^ssh ": "needs OSC",
     r"^tail -f": "ends with Ctrl-C",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
@@ -13,10 +14,11 @@ from trackstack.archive.crate import WORKFLOW, RunFacts, ro_crate
 from trackstack.archive.manifest import Files, write_archive
 from trackstack.archive.texts import citation, croissant, readme, to_json, zenodo
 from trackstack.cluster.clones import cache_folder
+from trackstack.core.files import sealed, write_json
 from trackstack.records.model_card import card_file, earlier_card, model_card
 from trackstack.records.query import find_run, last_figures
 from trackstack.reproduction.expected import Expected, expected_of
-from trackstack.sharing.folders import files_of
+from trackstack.sharing.folders import EXPORT_NOTE, files_of
 from trackstack.sharing.record import SharedObject
 from trackstack.sharing.transfer import fetch_objects, open_repository
 from trackstack.system.git import git, git_blobs
@@ -58,6 +60,8 @@ def export_run(key: str, home: Path, root: Path, target: Path | None, with_data:
     }
     files["ro-crate-metadata.json"] = to_json(ro_crate(facts, sizes, pipeline)).encode()
     write_archive(target, files, {f"source/{name}" for name in source.programs})
+    with contextlib.suppress(OSError):  # somebody else's home, whose gc knows its own exports
+        write_json(run.series.folder / EXPORT_NOTE, sealed({"run": run.series.key}))
     return target, target.stat().st_size
 
 

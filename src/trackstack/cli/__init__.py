@@ -14,14 +14,16 @@ import typer
 from typer.core import TyperGroup
 
 from trackstack import UserError, describe_error
-from trackstack.cli import cluster, promote, record, reproduce, runs, setup, sharing, ui
+from trackstack.cli import cluster, promote, record, reproduce, runs, setup, sharing, storage, ui
+from trackstack.system.group import share_with_group
 from trackstack.system.programs import PERSONS_PYTHONPATH, begin_process
 from trackstack.system.project import load_hook
+from trackstack.tracking.environment import home
 
 PANELS = {
     "Runs": (runs, promote, record, reproduce, sharing),
     "Pipeline and sweeps": (cluster,),
-    "Machine and pages": (setup, ui),
+    "Machine and pages": (setup, storage, ui),
 }
 """The headings of `--help`, with the modules whose commands stand below each."""
 PROJECT_PANEL = "This project"
@@ -34,6 +36,7 @@ class Commands(TyperGroup):
         """Run the command that was typed."""
         begin_process()
         _run_own_code()  # before the command is looked up: an older installation may not know it
+        share_with_group(home())
         # Importing torch or MLflow makes millions of objects that stay, and looking through them for garbage again
         # and again is a fifth of the time.
         gc.set_threshold(100_000, 20, 20)

@@ -16,6 +16,7 @@ from trackstack.cluster.clones import DVC, cache_folder, make_clone, own_code
 from trackstack.cluster.jobs import pull_raw_data
 from trackstack.core.files import read_json, sealed, write_json
 from trackstack.reproduction.expected import Expected
+from trackstack.system.lease import give_back_lease, take_lease
 from trackstack.system.programs import BYTES_SURVIVE, run_program
 from trackstack.system.redaction import redact_uris
 
@@ -64,6 +65,8 @@ def workplace(expected: Expected, root: Path, folder: Path | None) -> Iterator[W
     if folder and place.exists() and any(place.iterdir()):
         yield Workplace(place, _used_before(place, expected), cache)
         return
+    if folder is None:
+        take_lease(place, f"the reproduction of {key}")  # gc removes what a killed one has left
     try:
         checkout = make_clone(root, expected.commit, place / "repository", cache)
         write_json(
@@ -75,6 +78,7 @@ def workplace(expected: Expected, root: Path, folder: Path | None) -> Iterator[W
         yield Workplace(place, checkout, cache)
     finally:
         if folder is None:
+            give_back_lease(place)
             shutil.rmtree(place, ignore_errors=True)
 
 

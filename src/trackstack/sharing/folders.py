@@ -19,8 +19,10 @@ from trackstack.system.lease import NOTE_FILE, give_back_lease, take_lease
 from trackstack.tracking.journal import JOURNAL, journals
 from trackstack.tracking.sync import SYNC_NOTE
 
-OWN_NOTES = {SYNC_NOTE, NOTE_FILE}
-"""They say how far this home's delivery is, and who writes here now."""
+EXPORT_NOTE = "exported.json"
+"""Somebody has an archive of the run, which names it: gc keeps the run."""
+OWN_NOTES = {SYNC_NOTE, NOTE_FILE, EXPORT_NOTE}
+"""They say how far this home's delivery is, who writes here now, and that it was exported from here."""
 OBJECTS_OF_COPIES = "artifacts"
 
 

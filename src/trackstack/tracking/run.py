@@ -19,6 +19,7 @@ from typing import Any
 
 from trackstack.core.digest import digest_file, digest_json, digest_path
 from trackstack.core.files import remove
+from trackstack.system.group import share_with_group
 from trackstack.system.lease import give_back_lease, keep_lease, take_lease
 from trackstack.system.redaction import redact
 from trackstack.system.stopping import EXIT_INTERRUPTED
@@ -141,6 +142,7 @@ def start_run(
         UserError: another process is at work on this run.
     """
     params, patience = params or {}, longest_wait()
+    share_with_group(home())
     folder = home() / "runs" / (run_id or _own_id(name, params))
     take_lease(folder)
     series = series or _unfinished_series(folder, stage)

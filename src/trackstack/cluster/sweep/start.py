@@ -91,7 +91,7 @@ def at_work(sweep: Sweep) -> Iterator[None]:
     """Be the only one who starts the sweep's trials, of which there is a base clone from now on."""
     take_lease(sweep.folder, f"sweep {sweep.name}")
     try:
-        if not sweep.is_saved():
+        if not (sweep.is_saved() and sweep.base.is_dir()):  # gc removes the clones of a sweep that has ended
             make_clone(sweep.origin, sweep.commit, sweep.folder / BASE, sweep.cache)
         sweep.save()
         yield

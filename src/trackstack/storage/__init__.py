@@ -1,0 +1,1 @@
+"""What lies where, what of it is needed, and by whom: `trackstack storage` and `trackstack gc`."""
