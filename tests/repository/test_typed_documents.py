@@ -30,6 +30,7 @@ LOOKED_AT = {
     "own-data.md",
     "experiments.md",
     "training.md",
+    "life-of-a-run.md",
 }  # below, each by a test of its own
 PLAIN = [d for d in DOCUMENTS if d.name not in OTHERS | LOOKED_AT and typed_commands(d)]
 
@@ -143,3 +144,18 @@ def test_a_job_in_a_fresh_clone_on_slurm_makes_the_recorded_bytes_and_says_what_
         (run,) = database.execute("SELECT run_key FROM runs WHERE slurm_job_id = ?", [job]).fetchone()
     shown = json.loads(run_in(clone, ["trackstack", "runs", "show", run, "--json"]).stdout)
     assert shown["tags"]["slurm_job_id"] == job
+
+
+def test_a_run_is_tried_chosen_promoted_shared_and_proved_by_a_stranger(typed):
+    _, outputs = typed(ROOT / "docs/life-of-a-run.md")
+    assert "1  0.01 " in output_of(outputs, "trackstack runs best")
+    assert "iris@v1.0.0 is champion" in output_of(outputs, "trackstack runs promote")
+    assert "4 runs" in output_of(outputs, "trackstack push")
+    verdicts = [said.strip().splitlines()[-1] for line, said in outputs if line.startswith("trackstack reproduce")]
+    run = "r596e4db2310c"
+    assert [verdict.split(": ", 1) for verdict in verdicts] == [
+        [run, "identical"],
+        [run, "identical"],
+        [run, "differs: parameters: train: params.json:train.alpha: 0.01, now 0.02"],
+        [run, "identical"],
+    ]
