@@ -102,6 +102,8 @@ def gc(
     from trackstack.storage.garbage import find_garbage, remove_garbage
     from trackstack.storage.needs import checkout_at
 
+    if not (yes or dry_run) and (as_json or not sys.stdin.isatty()):
+        raise UserError("with --json, or where stdin is no terminal, nobody can be asked: add --yes (or --dry-run)")
     checkout = _checkout()
     others = None
     if checkouts is not None:
@@ -117,8 +119,6 @@ def gc(
         _show(shown, checkout)
     if dry_run or not any(extent.inodes for extent in shown.extents().values()):
         return
-    if not yes and not sys.stdin.isatty():
-        raise UserError("stdin is no terminal, so nobody can be asked: add --yes (or --dry-run)")
     if yes or typer.confirm("Remove it?", default=False):
         with open_repository(checkout.root) as repo, repo.lock:  # no dvc works here meanwhile
             remove_garbage(shown, find(), checkout)

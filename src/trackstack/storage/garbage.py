@@ -100,7 +100,7 @@ def _unneeded_objects(
     unneeded = [path for path, name in objects.items() if name not in found_all.needed]
     old = [path for path in unneeded if path.lstat().st_mtime < now - YOUNG_SECONDS]
     young = len(unneeded) - len(old)
-    return old, [f"{young} objects of DVC's cache are younger than an hour, and stay"] if young else []
+    return old, [f"objects of DVC's cache that are younger than an hour, and stay: {young}"] if young else []
 
 
 def _clones(home: Path) -> tuple[list[Path], list[str]]:

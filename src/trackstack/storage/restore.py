@@ -75,7 +75,7 @@ def _restore_objects(
         except UserError as error:
             report(f"remote {remote}: {error}")
     if came := set(cache.objects().values()) - before:
-        report(f"{len(came)} objects are in DVC's cache again")
+        report(f"DVC's cache has again, objects: {len(came)}")
     return audit(cache, needed)
 
 
@@ -120,7 +120,7 @@ def _relink(repo: Any, cache: Cache, report: Report) -> None:
             out.checkout()
             report(f"{path}: is in the working tree again")
         elif place.exists() and gone and is_whole:
-            report(f"{path}: {len(gone)} of its files are not in the working tree; type: dvc checkout {path}")
+            report(f"{path}: files that are not in the working tree: {len(gone)}; type: dvc checkout {path}")
 
 
 def _stages_of(missing: list[Needed], root: Path) -> list[str]:

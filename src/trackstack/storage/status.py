@@ -16,6 +16,7 @@ from trackstack.storage.lost_runs import lost_runs
 from trackstack.storage.needs import Audit, Cache, Checkout, audit, needed_objects, open_cache
 from trackstack.storage.references import refs_of
 from trackstack.storage.sizes import Extent, extent_of, files_below
+from trackstack.system.git import git
 
 DAY = 86_400.0
 PURGE_DAYS = 60.0
@@ -35,7 +36,7 @@ class Place(NamedTuple):
 def places(checkout: Checkout) -> list[Place]:
     """What there is, with its size; nothing of what is empty."""
     root, home = checkout
-    runs = home / "runs"
+    runs, repository = home / "runs", Path(root, git(root, "rev-parse", "--git-common-dir"))
     models, checkpoints = sorted(runs.glob("[!.]*/artifacts")), sorted(runs.glob("[!.]*/checkpoints"))
     databases = sorted(path for name in ("project.db", "mlflow.db") for path in home.glob(f"{name}*"))
     found = [
@@ -49,7 +50,7 @@ def places(checkout: Checkout) -> list[Place]:
         ("databases", home, databases, []),
         ("MLflow's files", home / "mlartifacts", [home / "mlartifacts"], []),
         ("DVC's cache", (cache := open_cache(root).folder), [cache], []),
-        ("git", root / ".git", [root / ".git"], []),
+        ("git", repository, [repository], []),
     ]
     rows = [Place(what, path, extent_of(paths, without)) for what, path, paths, without in found]
     return [row for row in rows if row.extent.inodes]

@@ -136,7 +136,7 @@ def test_objects_of_this_hour_stay_and_that_is_said(root):
     name = put_object(root, b"of nobody")
     path = root / ".dvc/cache/files/md5" / name[:2] / name[2:]
     path.touch()
-    assert collect(root).notes == ["1 objects of DVC's cache are younger than an hour, and stay"]
+    assert collect(root).notes == ["objects of DVC's cache that are younger than an hour, and stay: 1"]
     assert path.exists()
 
 
