@@ -84,7 +84,9 @@ def typed_commands(document: Path) -> list[Command]:
     return [
         command
         for command in commands(document)
-        if (document.name in WHOLE or not not_run(command)) and command.line != EXPERIMENT and not command.line.startswith(elsewhere)
+        if (document.name in WHOLE or not not_run(command))
+        and command.line != EXPERIMENT
+        and not command.line.startswith(elsewhere)
     ]
 
 

@@ -5,6 +5,7 @@ python -P -m trackstack.cluster.jobs [--pinned] [arguments of dvc repro]        
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
 import resource
@@ -42,8 +43,7 @@ def repro(supervisor: Supervisor, arguments: list[str]) -> JobResult:
     """Reproduce in this checkout, after the project's own check; UserError when that objects."""
     for line in mend():
         print(line, flush=True)
-    pull_raw_data(Path.cwd())
-    for line in check_project():
+    for line in itertools.chain(pull_raw_data(Path.cwd()), check_project()):
         print(line, flush=True)
     return supervisor.run([*DVC, "repro", *arguments], Path.cwd())
 
@@ -88,12 +88,18 @@ def _commit_of_submission(job: str | None) -> str:
 def check_out(supervisor: Supervisor, clone: Path) -> JobResult:
     """Link a clone's files from DVC's cache, fetch raw data that is not there, and do the project's own check."""
     supervisor.run([*DVC, "checkout", "--quiet", "--allow-missing"], clone)
-    pull_raw_data(clone)
+    for line in pull_raw_data(clone):
+        print(line, flush=True)
     return supervisor.run([sys.executable, "-P", "-m", "trackstack.cli", "check-project"], clone)
 
 
-def pull_raw_data(root: Path) -> None:
-    """Fetch the data that the tracked `.dvc` files of a checkout point to, where it is not here yet."""
+def pull_raw_data(root: Path) -> list[str]:
+    """Fetch the data that the tracked `.dvc` files of a checkout point to, where it is not here yet.
+
+    Returns:
+        A line for each that could not be fetched: perhaps nobody needs it; `check` says when somebody does.
+    """
+    problems = []
     for pointer in filter(None, git(root, "ls-files", "-z", "*.dvc").split("\0")):
         try:
             content = load_yaml(root / pointer)
@@ -103,8 +109,9 @@ def pull_raw_data(root: Path) -> None:
         except (AttributeError, KeyError, TypeError):  # damaged: DVC says so where it is needed
             continue
         done = run_program([*DVC, "pull", "--quiet", pointer], cwd=root)
-        if done.returncode:  # perhaps nobody needs it; `check` says when somebody does
-            print(redact_uris(f"{pointer}: {' '.join(done.stderr.split())[:200]}"), flush=True)
+        if done.returncode:
+            problems.append(redact_uris(f"{pointer}: {' '.join(done.stderr.split())[:200]}"))
+    return problems
 
 
 def print_beginning() -> None:
