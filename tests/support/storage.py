@@ -15,7 +15,7 @@ from support.sinks import note_promotion
 from trackstack.core.files import sealed, write_json
 from trackstack.records.query import find_run
 from trackstack.storage.needs import Checkout
-from trackstack.system.git import git
+from trackstack.system.git import git, user_name
 
 
 def put_object(root: Path, data: bytes, ending: str = "") -> str:
@@ -28,7 +28,7 @@ def put_object(root: Path, data: bytes, ending: str = "") -> str:
     return name
 
 
-def write_run_with_objects(root: Path, lr: float, **more: Any) -> str:
+def write_run_with_objects(root: Path, lr: float, user: str | None = None, **more: Any) -> str:
     """A finished run of the stage `train` that read an object of its own and put out another; its id."""
     scratch = {"path": "scratch.txt", "hash": "md5", "md5": put_object(root, f"scratch {lr}".encode())}
     model = {"path": "model.txt", "hash": "md5", "md5": put_object(root, f"model {lr}".encode())}
@@ -37,6 +37,7 @@ def write_run_with_objects(root: Path, lr: float, **more: Any) -> str:
     upstream = {"stage": "train", "deps": ["scratch.txt"], "params": followed, "data": []}
     commit = git(root, "commit-tree", "HEAD^{tree}", "-p", "HEAD", "-m", f"Source of {lr}")
     tags = {"source": commit, "git_commit": git(root, "rev-parse", "HEAD")} | more.pop("tags", {})
+    more["environment"] = {"user": user or user_name(), "packages": {}}
     run = write_run(
         root, {"lr": lr}, {"loss": lr}, upstream=upstream | {"stages": {"scratch": scratched}}, tags=tags, **more
     )

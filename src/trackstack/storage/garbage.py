@@ -68,7 +68,7 @@ def find_garbage(
     Raises:
         UserError: no such run, or one that something needs.
     """
-    runs, kept = removable_runs(checkout, keys, older_than, now)
+    runs, kept = removable_runs(checkout, keys, older_than, others, now)
     aside = sorted((checkout.home / "runs" / REMOVED).glob("*/"))
     gone = [folder.name for folder in (*runs, *aside)]
     cache = open_cache(checkout.root)

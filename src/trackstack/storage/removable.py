@@ -15,6 +15,7 @@ from trackstack.records.query import RunRecord, find_run, read_run, run_folders
 from trackstack.sharing.folders import EXPORT_NOTE
 from trackstack.storage.needs import Checkout
 from trackstack.storage.references import locks_of, name_of, refs_of
+from trackstack.system.git import user_name
 from trackstack.system.lease import is_live
 
 DAY = 86_400.0
@@ -81,32 +82,47 @@ def _may_be_of(record: dict[str, Any], lock: dict[str, dict[str, Any]]) -> bool:
 
 
 def removable_runs(
-    checkout: Checkout, keys: list[str], older_than: float | None, now: float
+    checkout: Checkout, keys: list[str], older_than: float | None, others: list[Checkout] | None, now: float
 ) -> tuple[list[Path], dict[str, str]]:
     """The folders of runs that go, and by id the reason of each that was to go and stays.
 
     Args:
         keys: runs that a person named: by id, its beginning, or name.
-        older_than: with all others that ended so many days ago; None for no others.
+        older_than: with all others that ended so many days ago, and are this person's; None for no others.
+        others: all other checkouts around the home; None where nobody has said which these are.
 
     Raises:
-        UserError: no such run, or a named one that something needs.
+        UserError: no such run, a named one that something needs, or a home that checkouts share which nobody named.
     """
     if not keys and older_than is None:
         return [], {}
-    keepers = Keepers(checkout, now)
+    if others is None and not checkout.home.resolve().is_relative_to(checkout.root.resolve()):
+        raise UserError(
+            f"{checkout.home}: other checkouts may need its runs; name them: --checkouts (or --checkouts .)"
+        )
+    keepers = [Keepers(Checkout(one.root, checkout.home), now) for one in (checkout, *(others or []))]
     named = list(dict.fromkeys(find_run(checkout.home, key).series.folder for key in keys))
     for folder in named:
-        if reason := keepers.reason(read_run(folder)):
+        if reason := _reason(keepers, read_run(folder)):
             raise UserError(f"run {folder.name} {reason}; nothing was removed")
     gone, kept = named, {}
     for folder in run_folders(checkout.home) if older_than is not None else []:
         if folder not in named and _ended_before(folder, now - (older_than or 0) * DAY):
-            if reason := keepers.reason(read_run(folder)):
+            record = read_run(folder)
+            if reason := _reason(keepers, record) or _other_owner(record):
                 kept[folder.name] = reason
             else:
                 gone.append(folder)
     return gone, kept
+
+
+def _reason(keepers: list[Keepers], record: RunRecord) -> str | None:
+    return next(filter(None, (keeper.reason(record) for keeper in keepers)), None)
+
+
+def _other_owner(record: RunRecord) -> str | None:
+    users = {one.series.start["environment"].get("user") for one in record.series} - {None, user_name()}
+    return f"is of {', '.join(sorted(users))}, and goes by name only" if users else None
 
 
 def _ended_before(folder: Path, time: float) -> bool:

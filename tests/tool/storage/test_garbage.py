@@ -24,6 +24,7 @@ from trackstack.records.lineage import lineage
 from trackstack.records.query import list_runs, show_run
 from trackstack.sharing.folders import EXPORT_NOTE
 from trackstack.storage.garbage import find_garbage, remove_garbage
+from trackstack.storage.needs import Checkout
 from trackstack.storage.sizes import extent_of
 from trackstack.system.git import git
 
@@ -99,7 +100,7 @@ def test_a_named_run_that_something_needs_is_refused_with_the_reason(root):
     with pytest.raises(UserError, match="is exported"):
         garbage_of(root, keys=[free])
     with pytest.raises(UserError, match="no such run"):
-        garbage_of(root, keys=["r9"])
+        garbage_of(root, keys=["nobodys"])
 
 
 def test_without_a_name_or_an_age_no_run_goes_and_all_that_runs_read_stays(root):
@@ -168,6 +169,24 @@ def test_a_shared_cache_is_left_alone_until_all_its_checkouts_are_named(root, tm
     objects = {path.parent.name + path.name for path in garbage_of(root, others=[checkout_of(other)]).objects}
     assert nobodys in objects
     assert theirs not in objects
+
+
+def test_in_a_home_of_several_checkouts_runs_on_their_branches_and_of_others_stay(root, tmp_path):
+    own, theirs, on_branch = (
+        write_run_with_objects(root, lr, user) for lr, user in ((0.1, None), (0.2, "ben"), (0.3, None))
+    )
+    other = tmp_path / "another checkout"
+    shutil.copytree(root, other, symlinks=True)
+    put_on_branch(other, on_branch, "keep")
+    grow_old(root)
+    (root / "runs").rename(tmp_path / "runs")
+    shared = Checkout(root, tmp_path)
+    with pytest.raises(UserError, match="other checkouts may need its runs; name them: --checkouts"):
+        find_garbage(shared, [], 1, None, time.time())
+    (root / ".dvc/config.local").write_text(f"[cache]\n    dir = {other}/.dvc/cache\n")
+    found = find_garbage(shared, [], 1, [checkout_of(other)], time.time())
+    assert [folder.name for folder in found.runs] == [own]
+    assert found.kept == {on_branch: "is on branch keep", theirs: "is of ben, and goes by name only"}
 
 
 def test_checkpoints_go_when_their_run_has_finished(root):
