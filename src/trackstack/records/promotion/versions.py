@@ -162,7 +162,8 @@ def history(root: Path, name: str | None) -> list[dict[str, Any]]:
             (version, "", version) for version in model.versions if version not in had
         ]
         for assignment in model.assignments:
-            is_last = assignment == [one for one in model.assignments if one.alias == assignment.alias][-1]
+            # By identity: within a second the same choice may be made twice.
+            is_last = assignment is [one for one in model.assignments if one.alias == assignment.alias][-1]
             what = f"no longer {assignment.alias}" if assignment.is_removal else assignment.alias
             events.append((assignment.version, f"{what}, now" if is_last else what, assignment))
         for version, what, event in events:
