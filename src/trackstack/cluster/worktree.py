@@ -7,7 +7,8 @@ from pathlib import Path
 from trackstack import UserError
 from trackstack.cluster.clones import DVC, cache_folder, write_local_config
 from trackstack.records.query import find_run
-from trackstack.system.git import git, try_git
+from trackstack.records.source import source_commit
+from trackstack.system.git import git
 from trackstack.system.programs import run_program
 
 
@@ -18,10 +19,7 @@ def checkout_run(key: str, home: Path, root: Path, folder: Path) -> str:
         UserError: no such run, no commit of it in this repository, or the folder exists.
     """
     series = find_run(home, key).series
-    tags = series.start["tags"]
-    commit = tags.get("source") or tags.get("git_commit")
-    if commit is None or try_git(root, "cat-file", "-t", commit) != "commit":
-        raise UserError(f"{series.key}: git has no commit of its source here; git fetch may bring it")
+    commit = source_commit(series, root)
     if folder.exists():
         raise UserError(f"{folder}: is there already; expected a new folder for the worktree")
     git(root, "worktree", "add", "--quiet", "--detach", str(folder.absolute()), commit)

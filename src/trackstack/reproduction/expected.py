@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from trackstack import UserError
 from trackstack.records.own_stages import own_entries
 from trackstack.records.query import find_run
-from trackstack.system.git import try_git
+from trackstack.records.source import source_commit
 from trackstack.tracking.series import RunFolder
 from trackstack.tracking.sinks import Series
 
@@ -86,19 +86,3 @@ def recorded_by_stage(series: Series) -> dict[str, Recorded]:
                 of_stage.figures.setdefault(f"{name} at {record['step']}", value)
         of_stage.artifacts.update((record["name"], record["digest"]) for record in attempt.artifacts)
     return found
-
-
-def source_commit(series: Series, root: Path) -> str:
-    """The commit that holds the source of a run; UserError where git has none."""
-    tags = series.start["tags"]
-    commit = tags.get("source") or (tags.get("git_commit") if tags.get("git_dirty") != "true" else None)
-    if commit is None:
-        raise UserError(
-            f"{series.key}: its source was not kept; it was recorded outside of git, or in one that cannot be written"
-        )
-    if try_git(root, "cat-file", "-t", commit) != "commit":
-        raise UserError(
-            f"{series.key}: git has no commit {commit[:12]} here, which keeps its source; "
-            f"type: trackstack pull {series.key}"
-        )
-    return commit

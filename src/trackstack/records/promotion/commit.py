@@ -16,6 +16,7 @@ import yaml
 
 from trackstack import UserError
 from trackstack.core.dvc_yaml import DVC_LOCK, DVC_YAML
+from trackstack.records.source import source_commit
 from trackstack.system.git import git, try_git
 from trackstack.tracking.sinks import Series
 from trackstack.tracking.snapshot import AUTHOR
@@ -82,16 +83,7 @@ def _find_lock(root: Path, series: Series, md5: str) -> tuple[str, str | None, s
         ).split():
             if _is_of_run(_text_at(root, commit, series), md5, upstream):
                 return commit, None, f"experiment {experiment}"
-    source = tags.get("source")
-    if source is None:
-        raise UserError(
-            f"{series.key}: was recorded without its source, since git had no commit then; commit, and run it again"
-        )
-    if try_git(root, "cat-file", "-t", source) != "commit":
-        raise UserError(
-            f"{series.key}: this repository does not have its source, commit {source[:12]}; it is where the run "
-            "was recorded: git fetch REMOTE 'refs/trackstack/*:refs/trackstack/*'"
-        )
+    source = source_commit(series, root)
     for text in _locks(root, series, md5) if upstream else ():
         if _is_of_run(text, md5, upstream or {}):
             return source, text, "the run's source and its dvc.lock"

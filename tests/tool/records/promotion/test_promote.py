@@ -251,8 +251,18 @@ def test_a_run_whose_source_is_nowhere_and_an_unfinished_one_are_refused(root):
     (folder / "values").write_text("1")
     record(root, "one", folder, None)
     record(root, "two", folder, "c0ffee" * 7)
-    refused(root, "one: was recorded without its source, since git had no commit then; commit", "promote", "one")
-    refused(root, "two: this repository does not have its source, commit c0ffeec0ffee; it is where", "promote", "two")
+    refused(
+        root,
+        "one: its source was not kept; it was recorded outside of git, before the first commit",
+        "promote",
+        "one",
+    )
+    refused(
+        root,
+        "two: git has no commit c0ffeec0ffee here, which keeps its source; type: trackstack pull",
+        "promote",
+        "two",
+    )
     journal = root / "runs/one/journal-1.jsonl"
     journal.write_text("".join(journal.read_text().splitlines(keepends=True)[:-1]))
     refused(root, "one: is lost and has no model to promote; expected a finished training", "promote", "one")
