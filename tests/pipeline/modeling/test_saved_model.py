@@ -80,7 +80,7 @@ def test_a_flipped_bit_anywhere_in_the_file_is_refused(folder):
         content = bytearray(whole)
         content[place] ^= 1
         (folder / "model.safetensors").write_bytes(content)
-        with pytest.raises(UserError, match="type: dvc"):
+        with pytest.raises(UserError, match="type: trackstack repair"):
             load_model(folder)
     (folder / "model.safetensors").write_bytes(whole)
     load_model(folder)
