@@ -129,9 +129,9 @@ def source_of(root: Path, commit: str) -> Source:
         and mode != "120000"
         and not any(PurePosixPath(name).is_relative_to(remote) for remote in remotes)
     ]
-    contents = git_blobs(root, [entries[name][2] for name in kept])
+    contents = git_blobs(root, (entries[name][2] for name in kept))
     programs = {name for name in kept if entries[name][0] == "100755"}
-    return Source(dict(zip(kept, contents, strict=True)), programs, sorted(set(entries) - set(kept)))
+    return Source({name: contents[entries[name][2]] for name in kept}, programs, sorted(set(entries) - set(kept)))
 
 
 def _remotes_inside(root: Path) -> list[str]:

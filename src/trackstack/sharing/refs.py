@@ -17,7 +17,7 @@ from trackstack.core.digest import digest_json
 from trackstack.core.files import CHECKSUM, sealed
 from trackstack.sharing.merging import Content, Files, content_of
 from trackstack.sharing.record import Record, check_journals, checked_record, refused
-from trackstack.system.git import git, git_bytes, try_git
+from trackstack.system.git import git, git_blobs, git_bytes, try_git
 from trackstack.tracking.snapshot import AUTHOR
 
 RECORDS, SOURCES, EXPERIMENTS = "refs/trackstack-records/", "refs/trackstack/", "refs/exps/"
@@ -90,7 +90,7 @@ def read_record(root: Path, run: str, commit: str) -> tuple[Record, Files]:
         UserError: it is not what `trackstack push` writes, or not of this run.
     """
     blobs = _blobs(root, run, commit)
-    contents = _contents(root, blobs.values())
+    contents = git_blobs(root, blobs.values())
     try:
         value: Any = json.loads(contents[blobs.pop(DESCRIPTION)])
         if value.pop(CHECKSUM) != digest_json(value)[:12]:
@@ -136,16 +136,3 @@ def _blobs(root: Path, run: str, commit: str) -> dict[str, str]:
             raise refused(run, f"{name!r} is a link or a program")
         blobs[name] = blob
     return blobs
-
-
-def _contents(root: Path, blobs: Iterable[str]) -> dict[str, bytes]:
-    """What git has of each blob, by one process."""
-    names = sorted(set(blobs))
-    output = git_bytes(root, "cat-file", "--batch", stdin="".join(f"{name}\n" for name in names).encode())
-    contents, place = {}, 0
-    for name in names:
-        begin = output.index(b"\n", place) + 1
-        size = int(output[place:begin].split()[-1])  # the line before each: NAME blob SIZE
-        contents[name] = output[begin : begin + size]
-        place = begin + size + 1
-    return contents

@@ -7,6 +7,7 @@ import getpass
 import os
 import shutil
 import subprocess
+from collections.abc import Iterable
 from pathlib import Path
 
 from trackstack import UserError
@@ -87,25 +88,23 @@ def git_bytes(folder: Path, *arguments: str, env: dict[str, str] | None = None, 
     return done.stdout
 
 
-def git_blobs(folder: Path, names: list[str]) -> list[bytes]:
-    """The bytes of files that git has, by the names of their blobs; UserError where it has not all of them."""
-    done = subprocess.run(
-        ["git", "cat-file", "--batch"],
-        cwd=folder,
-        env=_environment(),
-        input="".join(f"{name}\n" for name in names).encode(),
-        capture_output=True,
-        check=False,
-    )
-    contents, rest = [], memoryview(done.stdout)
+def git_blobs(folder: Path, blobs: Iterable[str]) -> dict[str, bytes]:
+    """The bytes of files that git has, by the names of their blobs: by one process, however many they are.
+
+    Raises:
+        UserError: git does not have one of them.
+    """
+    names = sorted(set(blobs))
+    output = git_bytes(folder, "cat-file", "--batch", stdin="".join(f"{name}\n" for name in names).encode())
+    contents, place = {}, 0
     for name in names:
-        end = bytes(rest[:200]).find(b"\n")
-        heading = bytes(rest[:end]).split()
-        if len(heading) != 3:
-            raise UserError(f"{folder}: git has no {name[:12]}; type: git fsck")
+        begin = output.index(b"\n", place) + 1
+        heading = output[place:begin].split()  # NAME blob SIZE
+        if len(heading) != 3 or heading[1] != b"blob":
+            raise UserError(f"{folder}: git does not have {name[:12]}, which a commit names; type: git fsck")
         size = int(heading[2])
-        contents.append(bytes(rest[end + 1 : end + 1 + size]))
-        rest = rest[end + 2 + size :]
+        contents[name] = output[begin : begin + size]
+        place = begin + size + 1
     return contents
 
 
