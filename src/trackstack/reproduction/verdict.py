@@ -157,8 +157,8 @@ def _worst(outcomes: list[Outcome]) -> str:
 def first_cause(expected: Inputs | None, found: Inputs, environment: list[str]) -> tuple[str, str]:
     """The first that differs, and what of it."""
     code, params, data = _changed_inputs(expected, found)
-    code += [f"{path}, on which no stage depends" for path, is_code in found.edited.items() if is_code]
-    others = [f"{path}, on which no stage depends" for path, is_code in found.edited.items() if not is_code]
+    code += [_edited(path) for path, is_code in found.edited.items() if is_code]
+    others = [_edited(path) for path, is_code in found.edited.items() if not is_code]
     for cause, differing in (
         ("code", code),
         ("parameters", params),
@@ -169,6 +169,10 @@ def first_cause(expected: Inputs | None, found: Inputs, environment: list[str]) 
         if differing:
             return cause, _some(differing)
     return "chance", "all that was recorded of code, parameters, data and environment is the same"
+
+
+def _edited(path: str) -> str:
+    return path if PurePosixPath(path).name == DVC_YAML else f"{path}, on which no stage depends"
 
 
 def _changed_inputs(expected: Inputs | None, found: Inputs) -> tuple[list[str], list[str], list[str]]:
