@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
+from collections.abc import Collection
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
@@ -11,9 +13,10 @@ import yaml
 
 from trackstack import UserError
 from trackstack.archive.crate import WORKFLOW, RunFacts, ro_crate
-from trackstack.archive.manifest import Files, write_archive
+from trackstack.archive.manifest import Files, is_good_name, write_archive
 from trackstack.archive.texts import citation, croissant, readme, to_json, zenodo
 from trackstack.cluster.clones import cache_folder
+from trackstack.core.dvc_yaml import overlap
 from trackstack.core.files import sealed, write_json
 from trackstack.records.model_card import card_file, earlier_card, model_card
 from trackstack.records.query import find_run, last_figures
@@ -26,8 +29,18 @@ from trackstack.system.project import load_hook
 from trackstack.tracking.series import SeriesRecords
 
 
-def export_run(key: str, home: Path, root: Path, target: Path | None, with_data: bool) -> tuple[Path, int]:
-    """Write the archive of a finished run; returns its place and its size in bytes.
+class Exported(NamedTuple):
+    """An archive that was written."""
+
+    path: Path
+    size: int
+    """In bytes."""
+    left_out: list[str]
+    """The files of the source that are not in it."""
+
+
+def export_run(key: str, home: Path, root: Path, target: Path | None, with_data: bool) -> Exported:
+    """Write the archive of a finished run.
 
     Args:
         root: the DVC repository that has its source.
@@ -62,7 +75,7 @@ def export_run(key: str, home: Path, root: Path, target: Path | None, with_data:
     write_archive(target, files, {f"source/{name}" for name in source.programs})
     with contextlib.suppress(OSError):  # somebody else's home, whose gc knows its own exports
         write_json(run.series.folder / EXPORT_NOTE, sealed({"run": run.series.key}))
-    return target, target.stat().st_size
+    return Exported(target, target.stat().st_size, source.left_out)
 
 
 def _texts(
@@ -114,7 +127,7 @@ class Source(NamedTuple):
     programs: set[str]
     """Those that can be executed."""
     left_out: list[str]
-    """Links, submodules, and the objects of a DVC remote that lies in the repository."""
+    """Links out of it, submodules, names that not every system has, and the objects of a DVC remote in it."""
 
 
 def source_of(root: Path, commit: str) -> Source:
@@ -124,14 +137,27 @@ def source_of(root: Path, commit: str) -> Source:
     remotes = _remotes_inside(root)
     kept = [
         name
-        for name, (mode, kind, _) in entries.items()
+        for name, (_, kind, _) in entries.items()
         if kind == "blob"
-        and mode != "120000"
+        and is_good_name(name)
         and not any(PurePosixPath(name).is_relative_to(remote) for remote in remotes)
     ]
-    contents = git_blobs(root, (entries[name][2] for name in kept))
-    programs = {name for name in kept if entries[name][0] == "100755"}
-    return Source({name: contents[entries[name][2]] for name in kept}, programs, sorted(set(entries) - set(kept)))
+    blobs = git_blobs(root, (entries[name][2] for name in kept))
+    contents = {name: blobs[entries[name][2]] for name in kept}
+    links = {name: os.fsdecode(contents.pop(name)) for name in kept if entries[name][0] == "120000"}
+    programs = {name for name in contents if entries[name][0] == "100755"}
+    followed = {path: real for link, target in links.items() for path, real in _behind(link, target, contents)}
+    programs |= {path for path, real in followed.items() if real in programs}
+    files = contents | {path: contents[real] for path, real in followed.items()}
+    left_out = [name for name in entries if name not in files and not any(overlap(name, path) for path in followed)]
+    return Source(files, programs, sorted(left_out))
+
+
+def _behind(link: str, target: str, files: Collection[str]) -> list[tuple[str, str]]:
+    """What a link within the source stands for: the paths behind it, and the file that each of them is."""
+    place = os.path.normpath(os.path.join(os.path.dirname(link), target))  # noqa: PTH118, PTH120 (not of this machine)
+    below = [(f"{link}{file.removeprefix(place)}", file) for file in files if file.startswith(f"{place}/")]
+    return [(link, place)] if place in files else below
 
 
 def _remotes_inside(root: Path) -> list[str]:
@@ -186,7 +212,8 @@ def _data(root: Path, items: dict[str, dict[str, Any]]) -> Files:
 
 
 def _object(cache: Path, md5: str) -> Path:
-    return cache / "files/md5" / md5[:2] / md5[2:]
+    place = cache / "files/md5" / md5[:2] / md5[2:]
+    return place if place.exists() else cache / md5[:2] / md5[2:]  # of DVC before 3
 
 
 def _project(source: dict[str, bytes]) -> dict[str, Any]:

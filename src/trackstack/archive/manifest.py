@@ -6,6 +6,7 @@ The same files give the same bytes, whatever the machine and its zlib.
 from __future__ import annotations
 
 import hashlib
+import os
 import stat
 import zipfile
 from collections.abc import Collection
@@ -17,6 +18,8 @@ MANIFEST = "manifest-sha256.txt"
 """A line `digest  name` for each file, as `sha256sum --check` reads it; the last one is of the lines before it."""
 EPOCH = (1980, 1, 1, 0, 0, 0)
 PIECE = 1 << 20
+END_BYTES = 22
+"""Of the last record of a ZIP without a comment."""
 Files = dict[str, bytes | Path]
 """What an archive holds, by name: its bytes, or the file that has them."""
 
@@ -68,6 +71,7 @@ def verify_archive(path: Path) -> list[str]:
     """
     try:
         with zipfile.ZipFile(path) as archive:
+            _refuse_more_around(path, archive)
             names = [info.filename for info in archive.infolist()]
             for info in archive.infolist():
                 _refuse_bad_name(path, info)
@@ -101,12 +105,26 @@ def unpack_archive(path: Path, folder: Path) -> None:
                 target.chmod(0o755)
 
 
+def is_good_name(name: str) -> bool:
+    """Whether a name is that of a file below a folder, on every system."""
+    path = PurePosixPath(name)
+    is_text = name.isprintable() and not any("\ud800" <= letter <= "\udfff" for letter in name)
+    is_plain = name == str(path) != "." and not path.is_absolute() and ".." not in path.parts
+    return is_text and is_plain and "\\" not in name and ":" not in path.parts[0]
+
+
 def _refuse_bad_name(path: Path, info: zipfile.ZipInfo) -> None:
-    name = info.filename
-    parts = PurePosixPath(name).parts
-    is_link = stat.S_ISLNK(info.external_attr >> 16)
-    if name.startswith("/") or "\\" in name or ".." in parts or is_link or info.is_dir() or ":" in parts[0]:
-        raise UserError(f"{path}: {name!r} is no name of a file in an archive; nothing of it is unpacked")
+    if not is_good_name(info.filename) or stat.S_ISLNK(info.external_attr >> 16):
+        raise UserError(f"{path}: {info.filename!r} is no name of a file in an archive; nothing of it is unpacked")
+
+
+def _refuse_more_around(path: Path, archive: zipfile.ZipFile) -> None:
+    """UserError where bytes stand before or behind what was written."""
+    with path.open("rb") as file:
+        file.seek(-END_BYTES, os.SEEK_END)
+        is_end = file.read()[:4] == b"PK\5\6"
+    if not is_end or min((info.header_offset for info in archive.infolist()), default=0):
+        raise UserError(f"{path}: there are bytes before or behind it; it is not as it was written")
 
 
 def _listed(path: Path, archive: zipfile.ZipFile) -> dict[str, str]:

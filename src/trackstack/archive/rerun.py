@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import tempfile
 from collections.abc import Callable
@@ -11,10 +10,11 @@ from typing import Any
 
 from trackstack import UserError
 from trackstack.archive.manifest import unpack_archive, verify_archive
-from trackstack.cluster.clones import DVC
+from trackstack.core.dvc_yaml import tracked_data
+from trackstack.core.files import new_folder
 from trackstack.reproduction.reproduce import Options, reproduce
+from trackstack.sharing.transfer import add_to_cache, open_repository
 from trackstack.system.git import git
-from trackstack.system.programs import run_program
 from trackstack.tracking.snapshot import AUTHOR
 
 
@@ -36,11 +36,13 @@ def reproduce_archive(archive: Path, options: Options, report: Callable[[str], N
         if not unpacked.exists():
             if options.folder and place.exists() and any(place.iterdir()):
                 raise UserError(f"{place}: is there already; expected a new folder")
-            unpack_archive(archive, unpacked)
+            with new_folder(unpacked) as new:  # what a Ctrl-C has left is not taken for the whole
+                unpack_archive(archive, new)
         origin, commit = make_repository(unpacked, place / "origin")
         home = place / "record"
         if not home.exists():
-            shutil.copytree(unpacked / "record", home / "runs")
+            with new_folder(home) as new:
+                shutil.copytree(unpacked / "record", new / "runs")
         again = options._replace(folder=place / "again")
         return reproduce(runs.pop(), home, origin, again, report, commit)
     finally:
@@ -50,26 +52,22 @@ def reproduce_archive(archive: Path, options: Options, report: Callable[[str], N
 
 def make_repository(unpacked: Path, origin: Path) -> tuple[Path, str]:
     """A git and DVC repository of the archive's source and data; returns it, and its one commit."""
-    if origin.exists():
-        return origin, git(origin, "rev-parse", "HEAD")
-    shutil.copytree(unpacked / "source", origin)
-    git(origin, "init", "--quiet")
-    git(origin, "add", "--all", "--force")
-    git(origin, "commit", "--quiet", "--no-verify", "--message", "The source of an archived run", env=AUTHOR)
-    commit = git(origin, "rev-parse", "HEAD")
-    for place in sorted((unpacked / "data").glob("*")):
-        shutil.copytree(place, origin / place.name, dirs_exist_ok=True)
-    pointers = [path for path in _pointers(origin) if (path.parent / path.stem).exists()]
-    for pointer in pointers:
-        done = run_program([*DVC, "commit", "--force", "--quiet", str(pointer.relative_to(origin))], cwd=origin)
-        if done.returncode:
-            raise UserError(f"{pointer.name}: {' '.join(done.stderr.split())[-200:]}")
-    return origin, commit
+    if not origin.exists():
+        with new_folder(origin) as new:
+            shutil.copytree(unpacked / "source", new, dirs_exist_ok=True)
+            git(new, "init", "--quiet")
+            git(new, "add", "--all", "--force")
+            git(new, "commit", "--quiet", "--no-verify", "--message", "The source of an archived run", env=AUTHOR)
+            _fill_cache(new, unpacked / "data")
+    return origin, git(origin, "rev-parse", "HEAD")
 
 
-def _pointers(root: Path) -> list[Path]:
-    found = []
-    for folder, folders, files in os.walk(root):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        found += [Path(folder, name) for name in files if name.endswith(".dvc")]
-    return sorted(found)
+def _fill_cache(root: Path, data: Path) -> None:
+    """Put the archive's data into a cache in the repository: where the project has its own is nothing to others."""
+    if not (root / ".dvc").is_dir():
+        raise UserError("the archive: its source is no DVC repository, so that nothing says how it is run")
+    (root / ".dvc/config.local").write_text("[cache]\n    dir = cache\n")
+    with open_repository(root) as repo:
+        for item in tracked_data(root):
+            if (data / item["path"]).exists():
+                add_to_cache(repo, data / item["path"], item.get("hash", "md5-dos2unix"))

@@ -27,11 +27,15 @@ def export(
     from trackstack.core.dvc_yaml import dvc_root
     from trackstack.tracking.environment import home
 
-    path, size = export_run(run, home(), dvc_root(Path.cwd()) or Path.cwd(), out, with_data)
+    path, size, left_out = export_run(run, home(), dvc_root(Path.cwd()) or Path.cwd(), out, with_data)
     if as_json:
-        print_json({"archive": str(path), "bytes": size})
+        print_json({"archive": str(path), "bytes": size, "left_out": left_out})
     else:
         typer.echo(f"{path}: {size / 1e6:.1f} MB; anybody can type: trackstack runs verify {path}")
+        if left_out:
+            typer.echo(
+                f"left out: {len(left_out)} files of the source, such as {left_out[0]!r}; see left-out.txt in it"
+            )
 
 
 @commands.command()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
+from zipfile import is_zipfile
 
 import typer
 
@@ -54,7 +55,7 @@ def reproduce(
     from trackstack.tracking.environment import home
 
     options = Options(stage, fresh_env, folder, tolerance)
-    root, is_archive = dvc_root(Path.cwd()) or Path.cwd(), run.endswith(".zip")
+    root, is_archive = dvc_root(Path.cwd()) or Path.cwd(), run.endswith(".zip") or is_zipfile(run)
     if on_slurm and is_archive:
         raise UserError("--on-slurm: is for a recorded run; leave it out, or unpack the archive in a job of yours")
     if on_slurm:

@@ -34,8 +34,15 @@ class Expected(NamedTuple):
     """By the address of the stage, in the order in which they were run."""
     entries: dict[str, dict[str, Any]]
     """Of dvc.lock, by the addresses of the stages, as far as they are known."""
+    hashes: dict[str, str]
+    """By path, of the data that `.dvc` files track, and of what the stages before those that recorded it put out."""
     data: set[str]
     """The paths that `.dvc` files track of its data."""
+
+    @property
+    def is_rebuilt(self) -> bool:
+        """Whether its record was written from what DVC has of it: then no process has recorded its figures."""
+        return self.series.start["tags"].get("rebuilt") == "true"
 
     @property
     def environment(self) -> dict[str, Any]:
@@ -64,12 +71,16 @@ def expected_of(key: str, home: Path, root: Path, commit: str | None = None) -> 
             "make its script a stage: dvc stage add"
         )
     entries = {address: entry for record in upstream for address, entry in record["stages"].items()}
+    data = [item for record in upstream for item in record["data"]]
+    known = [*data, *(out for entry in entries.values() for out in entry.get("outs", []))]
+    deps = {dep for record in upstream for dep in record["deps"]}
     return Expected(
         series,
         commit or source_commit(series, root),
         recorded_by_stage(series),
         entries | own_entries(series, root),
-        {item["path"] for record in upstream for item in record["data"]},
+        {item["path"]: item["md5"] for item in known if item["path"] in deps and "md5" in item},
+        {item["path"] for item in data},
     )
 
 

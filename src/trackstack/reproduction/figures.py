@@ -6,12 +6,17 @@ import csv
 import io
 import json
 import math
+import re
 from pathlib import PurePosixPath
 from typing import Any
 
 import yaml
 
 TABLES = {".csv": ",", ".tsv": "\t"}
+NUMBER = re.compile(
+    r"[+-]?(((0|[1-9][0-9]*)(\.[0-9]*)?|\.[0-9]+)(e[+-]?[0-9]{1,3})?|nan|inf|infinity)", re.IGNORECASE
+)
+"""How a cell of a table has a number: `007`, `1_000` and `12e45678` are names."""
 
 
 def largest_difference(expected: Any, found: Any) -> float | None:
@@ -21,7 +26,13 @@ def largest_difference(expected: Any, found: Any) -> float | None:
         expected: numbers, texts, None, and lists and dictionaries of them. NaN equals NaN.
     """
     if _is_number(expected) and _is_number(found):
-        if expected == found or (math.isnan(expected) and math.isnan(found)):
+        if expected == found:
+            return 0.0
+        try:
+            expected, found = float(expected), float(found)
+        except OverflowError:  # a whole number of more than 308 digits
+            return math.inf
+        if math.isnan(expected) and math.isnan(found):
             return 0.0
         difference = abs(expected - found) / max(abs(expected), abs(found))
         return difference if math.isfinite(difference) else math.inf
@@ -33,11 +44,16 @@ def largest_difference(expected: Any, found: Any) -> float | None:
 
 
 def difference_of_files(name: str, expected: bytes, found: bytes) -> float | None:
-    """As `largest_difference`, of the content of two files; None, too, where the name says no format of numbers."""
+    """As `largest_difference`, of the content of two files, and infinite where anything but numbers differs.
+
+    None where the name says no format of numbers, or the content is none.
+    """
     try:
-        return largest_difference(_content(name, expected), _content(name, found))
-    except (ValueError, yaml.YAMLError, csv.Error):
+        before, now = _content(name, expected), _content(name, found)
+    except (ValueError, yaml.YAMLError, csv.Error, RecursionError):
         return None
+    difference = largest_difference(before, now)
+    return math.inf if difference is None else difference
 
 
 def _content(name: str, data: bytes) -> Any:
@@ -55,10 +71,7 @@ def _content(name: str, data: bytes) -> Any:
 
 
 def _number(cell: str) -> float | str:
-    try:
-        return float(cell)
-    except ValueError:
-        return cell
+    return float(cell) if NUMBER.fullmatch(cell.strip()) else cell
 
 
 def _is_number(value: Any) -> bool:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import networkx
+from dvc.repo.reproduce import get_active_graph
 
 from trackstack import UserError
 from trackstack.cluster.pipeline import open_repo
@@ -30,11 +31,14 @@ from trackstack.reproduction.verdict import (
     inputs_of,
     judge_stage,
     overall,
+    undeclared,
 )
-from trackstack.reproduction.workplace import Workplace, run_stages, workplace
+from trackstack.reproduction.workplace import Workplace, edited_files, run_stages, workplace
 from trackstack.sharing.pull import pull_runs
 from trackstack.system.git import try_git
 from trackstack.tracking.params import flatten
+from trackstack.tracking.series import SeriesRecords
+from trackstack.tracking.sinks import Series
 
 
 class Options(NamedTuple):
@@ -72,9 +76,10 @@ def reproduce(
         if options.fresh_env:
             make_environment(expected.environment, place.environment, report)
         ends = [options.stage] if options.stage else list(expected.recorded)
-        stages = _stages(place, ends, alone=options.stage is not None)
+        stages = _stages(place, ends, options.stage is not None, report)
+        edited = edited_files(place.checkout, expected.commit)
         run_stages(place, ends, options.stage is not None, report)
-        verdict = judge(expected, place, stages, options.tolerance)
+        verdict = judge(expected, place, stages, edited, options.tolerance)
     verdict |= {"fresh_env": options.fresh_env}
     try:
         return keep_verdict(expected.series, verdict)
@@ -98,16 +103,21 @@ def fetch_unknown(key: str, home: Path, root: Path, report: Callable[[str], None
             report(problem)
 
 
-def _stages(place: Workplace, ends: list[str], alone: bool) -> list[str]:
+def _stages(place: Workplace, ends: list[str], alone: bool, report: Callable[[str], None]) -> list[str]:
     """The addresses of the stages that are run, in order; UserError where the clone has not what they need."""
     with open_repo(place.checkout) as repo:
-        graph = repo.index.graph
+        graph = get_active_graph(repo.index.graph)
         known = {stage.addressing: stage for stage in graph if stage.cmd}
         if unknown := [address for address in ends if address not in known]:
             raise UserError(f"{unknown[0]}: no such stage at the run's source; expected one of {', '.join(known)}")
         chosen = {known[address] for address in ends}
         if not alone:
             chosen |= {needed for end in list(chosen) for needed in networkx.descendants(graph, end) if needed.cmd}
+        for stage in {stage for stage in chosen if stage.frozen}:
+            if stage.addressing in ends:
+                raise UserError(f"{stage.addressing}: is frozen in its dvc.yaml, and DVC does not run it again")
+            report(f"{stage.addressing}: is frozen in its dvc.yaml: its recorded outputs are used, and not judged")
+            chosen.remove(stage)
         for stage in chosen:
             _refuse_missing(stage, chosen, repo)
         return [stage.addressing for stage in reversed(list(networkx.topological_sort(graph))) if stage in chosen]
@@ -125,21 +135,30 @@ def _refuse_missing(stage: Any, chosen: set[Any], repo: Any) -> None:
             )
 
 
-def judge(expected: Expected, place: Workplace, stages: list[str], tolerance: float) -> dict[str, Any]:
-    """Compare what came out in a workplace with what was recorded."""
-    found, again = locked_stages(place.checkout), next(reversed(every_run(place.home)), None)
-    environment = environment_differences(expected.environment, again.series.start["environment"]) if again else []
-    recorded = recorded_by_stage(again.series) if again else {}
+def judge(
+    expected: Expected, place: Workplace, stages: list[str], edited: list[str], tolerance: float
+) -> dict[str, Any]:
+    """Compare what came out in a workplace with what was recorded.
+
+    Args:
+        edited: the files that are not as the run's source has them.
+    """
+    found, again = locked_stages(place.checkout), _counterpart(expected, every_run(place.home))
+    environment = environment_differences(expected.environment, again.start["environment"]) if again else []
+    recorded = recorded_by_stage(again) if again else {}
     data = expected.data | {out["path"] for entry in found.values() for out in entry.get("outs", [])}
     deps = {dep["path"] for entry in found.values() for dep in entry.get("deps", [])}
     data |= {path for path in deps if _holds_no_code(place.checkout / path)}
+    declared = deps | {out["path"] for entry in found.values() for out in entry.get("outs", [])}
+    others = undeclared(edited, declared, {file for entry in found.values() for file in entry.get("params", {})})
     verdicts = []
     for stage in stages:
         outcomes = list(_outcomes(expected, place, stage, found.get(stage, {}), tolerance))
-        if stage in expected.recorded:
+        if stage in expected.recorded and not expected.is_rebuilt:  # whose figures were read from its outputs
             outcomes += _record_outcomes(expected.recorded[stage], recorded.get(stage), tolerance)
         inputs = _expected_inputs(expected, stage, data)
-        verdicts.append(judge_stage(stage, outcomes, inputs, inputs_of(found.get(stage, {}), data), environment))
+        now = inputs_of(found.get(stage, {}), data, others)
+        verdicts.append(judge_stage(stage, outcomes, inputs, now, environment))
     first = next((stage for stage in verdicts if stage.cause), None)
     return {
         "verdict": overall(verdicts),
@@ -157,6 +176,14 @@ def _holds_no_code(path: Path) -> bool:
     return path.is_dir() and not any(file.suffix.lower() in CODE_SUFFIXES - {""} for file in path.rglob("*"))
 
 
+def _counterpart(expected: Expected, every: list[SeriesRecords]) -> Series | None:
+    """The run that was made again: several stages, or one of them several times, may have recorded runs."""
+    same = [run.series for run in every if run.series.run == expected.series.run]
+    stages = expected.recorded.keys()
+    like = [run.series for run in every if any(record.get("stage") in stages for record in run.series.upstream)]
+    return next(reversed([*like, *same]), None)
+
+
 def _expected_inputs(expected: Expected, stage: str, data: set[str]) -> Inputs | None:
     if stage in expected.entries:
         return inputs_of(expected.entries[stage], data)
@@ -166,7 +193,7 @@ def _expected_inputs(expected: Expected, stage: str, data: set[str]) -> Inputs |
             for file, values in expected.recorded[stage].params.items()
             for name, value in flatten(values).items()
         }
-        return Inputs(None, params, {}, {})
+        return Inputs(None, params, {}, expected.hashes, {})
     return None
 
 
@@ -176,8 +203,10 @@ def _outcomes(
     """Each output of a stage that was recorded, beside the one that lies in the workplace now."""
     before = {out["path"]: out for out in expected.entries.get(stage, {}).get("outs", [])}
     now = {out["path"]: out for out in entry.get("outs", [])}
-    if not before:
+    if stage not in expected.entries:
         yield Outcome("outputs", NOT_RECORDED, "no dvc.lock has them any more", has_figures=False)
+    else:
+        yield from (Outcome(path, NOT_RECORDED, "was no output then") for path in sorted(now.keys() - before.keys()))
     for path in sorted(before):
         if path not in now:
             yield Outcome(path, DIFFERS, "is no output any more")
@@ -190,8 +219,9 @@ def _record_outcomes(before: Recorded, again: Recorded | None, tolerance: float)
     again = again or Recorded({}, {}, {})
     difference = largest_difference(before.figures, again.figures)
     if difference is None:
-        alone = before.figures.keys() ^ again.figures.keys()
-        yield Outcome(FIGURES, DIFFERS, f"{len(alone)} are in one of the records only, such as {min(alone)}")
+        alone = sorted(before.figures.keys() ^ again.figures.keys())
+        which = f"{len(alone)} are in one of the records only, such as {alone[0]}" if alone else "not all are numbers"
+        yield Outcome(FIGURES, DIFFERS, which)
     elif before.figures:
         apart = f"{len(before.figures)}, at most {difference:.1e} apart"
         verdict = IDENTICAL if not difference else EQUAL if difference <= tolerance else DIFFERS
@@ -201,3 +231,5 @@ def _record_outcomes(before: Recorded, again: Recorded | None, tolerance: float)
         yield Outcome(
             f"logged {name}", IDENTICAL if same else DIFFERS, "" if same else "other bytes", has_figures=False
         )
+    for name in sorted(again.artifacts.keys() - before.artifacts.keys()):
+        yield Outcome(f"logged {name}", NOT_RECORDED, "was not logged then")

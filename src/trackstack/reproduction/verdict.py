@@ -10,6 +10,7 @@ from collections.abc import Collection
 from pathlib import PurePosixPath
 from typing import Any, NamedTuple
 
+from trackstack.core.dvc_yaml import DVC_LOCK, DVC_YAML, overlap
 from trackstack.tracking.params import flatten
 
 IDENTICAL, NOT_RECORDED, EQUAL, DIFFERS = "identical", "not recorded", "equal", "differs"
@@ -36,6 +37,8 @@ CODE_SUFFIXES = {
     ),
     *(".py", ".pyx", ".r", ".rs", ".sh", ".sql", ".ts"),
 }
+UNKNOWN = "unknown"
+"""The device of a run whose record was rebuilt."""
 NOT_COMPARED = ("host", "user", "drift")
 """Of the environment: they name a place, or follow from the rest."""
 ENVIRONMENT_ORDER = (
@@ -80,13 +83,20 @@ class Inputs(NamedTuple):
     code: dict[str, str]
     """Hash by path."""
     data: dict[str, str]
+    edited: dict[str, bool]
+    """Whether it is code, by path, of what is not as it was: a stage may read what its dvc.yaml does not say."""
 
 
-def inputs_of(entry: dict[str, Any], data_paths: Collection[str]) -> Inputs:
+def inputs_of(
+    entry: dict[str, Any],
+    data_paths: Collection[str],
+    edited: dict[str, bool] | None = None,
+) -> Inputs:
     """The inputs that an entry of dvc.lock names.
 
     Args:
         data_paths: what DVC tracks, and what stages make; of other dependencies the suffix tells code from data.
+        edited: see `undeclared`.
     """
     params = {
         f"{file}:{name}": value
@@ -95,7 +105,23 @@ def inputs_of(entry: dict[str, Any], data_paths: Collection[str]) -> Inputs:
     }
     hashes = {dep["path"]: dep.get("md5", "") for dep in entry.get("deps", [])}
     code = {path: value for path, value in hashes.items() if path not in data_paths and _is_code(path)}
-    return Inputs(entry.get("cmd"), params, code, {path: value for path, value in hashes.items() if path not in code})
+    data = {path: value for path, value in hashes.items() if path not in code}
+    return Inputs(entry.get("cmd"), params, code, data, edited or {})
+
+
+def undeclared(edited: Collection[str], declared: Collection[str], params: Collection[str]) -> dict[str, bool]:
+    """Those of the edited files that no stage depends on or makes, and whether each is code.
+
+    Args:
+        params: the files of parameters, which are none, whatever their suffix.
+    """
+    return {
+        path: path not in params and (_is_code(path) or PurePosixPath(path).name == DVC_YAML)
+        for path in edited
+        if PurePosixPath(path).name not in (DVC_LOCK, ".gitignore")  # which DVC writes
+        and PurePosixPath(path).suffix != ".dvc"
+        and not any(overlap(path, other) for other in declared)
+    }
 
 
 def _is_code(path: str) -> bool:
@@ -130,24 +156,39 @@ def _worst(outcomes: list[Outcome]) -> str:
 
 def first_cause(expected: Inputs | None, found: Inputs, environment: list[str]) -> tuple[str, str]:
     """The first that differs, and what of it."""
-    if expected is not None:
-        code = _differing(expected.code, found.code)
-        if expected.command is not None and expected.command != found.command:
-            code.insert(0, f"its command was {expected.command!r}")
-        params = [
-            f"{name}: {_brief(expected.params.get(name))}, now {_brief(found.params.get(name))}"
-            for name in _differing(expected.params, found.params)
-        ]
-        for cause, differing in (
-            ("code", code),
-            ("parameters", params),
-            ("data", _differing(expected.data, found.data)),
-        ):
-            if differing:
-                return cause, _some(differing)
-    if environment:
-        return "environment", _some(environment)
-    return "chance", "code, parameters, data and environment are as recorded"
+    code, params, data = _changed_inputs(expected, found)
+    code += [_edited(path) for path, is_code in found.edited.items() if is_code]
+    others = [_edited(path) for path, is_code in found.edited.items() if not is_code]
+    for cause, differing in (
+        ("code", code),
+        ("parameters", params),
+        ("data", data),
+        ("environment", environment),
+        ("data", others),
+    ):
+        if differing:
+            return cause, _some(differing)
+    return "chance", "all that was recorded of code, parameters, data and environment is the same"
+
+
+def _edited(path: str) -> str:
+    return path if PurePosixPath(path).name == DVC_YAML else f"{path}, on which no stage depends"
+
+
+def _changed_inputs(expected: Inputs | None, found: Inputs) -> tuple[list[str], list[str], list[str]]:
+    """What differs of code, parameters and data; of a stage without an entry of dvc.lock only what was recorded."""
+    if expected is None:
+        return [], [], []
+    params = [
+        f"{name}: {_brief(expected.params.get(name))}, now {_brief(found.params.get(name))}"
+        for name in _differing(expected.params, found.params)
+    ]
+    if expected.command is None:
+        return [], params, [path for path, value in expected.data.items() if found.data.get(path) != value]
+    code = _differing(expected.code, found.code)
+    if expected.command != found.command:
+        code.insert(0, f"its command was {expected.command!r}")
+    return code, params, _differing(expected.data, found.data)
 
 
 def environment_differences(expected: dict[str, Any], found: dict[str, Any]) -> list[str]:
@@ -156,9 +197,10 @@ def environment_differences(expected: dict[str, Any], found: dict[str, Any]) -> 
     What was not recorded, as in the record of an older trackstack, is not compared.
     """
     texts = []
-    for part in [*ENVIRONMENT_ORDER, *sorted(set(expected) - {*ENVIRONMENT_ORDER, *NOT_COMPARED})]:
+    is_whole = "variables" in expected  # what was not there was left out; an older record does not say
+    for part in [*ENVIRONMENT_ORDER, *sorted({*expected, *found} - {*ENVIRONMENT_ORDER, *NOT_COMPARED})]:
         before, now = expected.get(part), found.get(part)
-        if before == now or (part not in expected and part != "variables"):
+        if before == now or (not is_whole and before in (None, {}, UNKNOWN)):
             continue
         if isinstance(before, dict) or isinstance(now, dict):
             before, now = before or {}, now or {}
@@ -167,7 +209,8 @@ def environment_differences(expected: dict[str, Any], found: dict[str, Any]) -> 
                 for name in _differing(before, now)
             ]
         else:
-            texts.append(f"{part} {_brief(before)}, now {_brief(now)}")
+            was, is_now = ("not there" if value is None else _brief(value) for value in (before, now))
+            texts.append(f"{part} {was}, now {is_now}")
     return texts
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -16,6 +17,7 @@ from trackstack.cluster.clones import DVC, cache_folder, make_clone, own_code
 from trackstack.cluster.jobs import pull_raw_data
 from trackstack.core.files import read_json, sealed, write_json
 from trackstack.reproduction.expected import Expected
+from trackstack.system.git import git
 from trackstack.system.lease import give_back_lease, take_lease
 from trackstack.system.programs import BYTES_SURVIVE, run_program
 from trackstack.system.redaction import redact_uris
@@ -61,25 +63,28 @@ def workplace(expected: Expected, root: Path, folder: Path | None) -> Iterator[W
     """
     key = expected.series.key
     place = (folder or expected.series.home / "runs" / ".reproductions" / key).absolute()
-    cache = cache_folder(root)
-    if folder and place.exists() and any(place.iterdir()):
-        yield Workplace(place, _used_before(place, expected), cache)
-        return
-    if folder is None:
-        take_lease(place, f"the reproduction of {key}")  # gc removes what a killed one has left
+    cache, was_used = cache_folder(root), bool(folder and place.exists() and any(place.iterdir()))
+    checkout = _used_before(place, expected) if was_used else None
+    take_lease(place, f"the reproduction of {key}")  # gc removes what a killed one has left
     try:
-        checkout = make_clone(root, expected.commit, place / "repository", cache)
-        write_json(
-            place / NOTE,
-            sealed({"run": key, "commit": expected.commit, "checkout": str(checkout.relative_to(place))}),
-        )
-        run_program([*DVC, "checkout", "--quiet", "--allow-missing"], cwd=checkout)
-        pull_raw_data(checkout)
+        if checkout is None:
+            checkout = _made_anew(place, expected, root, cache)
+        shutil.rmtree(place / "home", ignore_errors=True)
         yield Workplace(place, checkout, cache)
     finally:
-        if folder is None:
-            give_back_lease(place)
+        give_back_lease(place)
+        if folder is None or not (place / NOTE).exists():
             shutil.rmtree(place, ignore_errors=True)
+
+
+def _made_anew(place: Path, expected: Expected, root: Path, cache: Path) -> Path:
+    """The checkout in a new folder, with a note of whose it is: the last that is written."""
+    checkout = make_clone(root, expected.commit, place / "repository", cache)
+    run_program([*DVC, "checkout", "--quiet", "--allow-missing"], cwd=checkout)
+    pull_raw_data(checkout)
+    note = {"run": expected.series.key, "commit": expected.commit, "checkout": str(checkout.relative_to(place))}
+    write_json(place / NOTE, sealed(note))
+    return checkout
 
 
 def _used_before(place: Path, expected: Expected) -> Path:
@@ -91,8 +96,12 @@ def _used_before(place: Path, expected: Expected) -> Path:
         raise UserError(f"{place}: is there already; {todo}") from None
     if (note["run"], note["commit"]) != (expected.series.key, expected.commit):
         raise UserError(f"{place}: holds a reproduction of {note['run']}; {todo}")
-    shutil.rmtree(place / "home", ignore_errors=True)
     return place / note["checkout"]
+
+
+def edited_files(checkout: Path, commit: str) -> list[str]:
+    """The files of git that are not as in a commit, by their paths from this DVC repository."""
+    return [name for name in git(checkout, "diff", "--name-only", "--relative", "-z", commit).split("\0") if name]
 
 
 def run_stages(place: Workplace, stages: list[str], alone: bool, report: Callable[[str], None]) -> None:
@@ -116,19 +125,41 @@ def run_stages(place: Workplace, stages: list[str], alone: bool, report: Callabl
             stderr=subprocess.STDOUT,
             encoding="utf-8",
             errors=BYTES_SURVIVE,
+            start_new_session=True,  # Ctrl-C is for us to hand on
         )
-        for line in map(redact_uris, process.stdout or ()):
-            log.write(line)
-            if line.startswith("Running stage "):
-                report(line.strip())
-    if process.wait():
+        with _ended_with_us(process):
+            for line in map(redact_uris, process.stdout or ()):
+                log.write(line)
+                if line.startswith("Running stage "):
+                    report(line.strip())
+            failed = process.wait()
+    if failed:
         said = [
             line.strip()
             for line in place.log.read_text(encoding="utf-8", errors="replace").splitlines()
             if line.strip()
         ]
         errors = [line for line in said if line.startswith("ERROR")] or said
-        raise UserError(f"{place.log}: {'; '.join([*said[-6:-1], *errors[-1:]])[-400:]}")
+        end = "; ".join([*said[-6:-1], *errors[-1:]])[-400:]
+        raise UserError(f"dvc repro in a clone: {end}; with --in DIR the clone and its log.txt are kept")
+
+
+@contextlib.contextmanager
+def _ended_with_us(process: subprocess.Popen[str]) -> Iterator[None]:
+    """Whatever ends this process ends all that it has started: an orphan would go on in a folder that is gone."""
+    signals = (signal.SIGTERM, signal.SIGHUP)
+    before = [signal.signal(number, lambda number, _: sys.exit(128 + number)) for number in signals]
+    try:
+        yield
+    except BaseException:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGTERM)
+            process.wait()
+            os.killpg(process.pid, signal.SIGKILL)  # dvc does not wait for its stage
+        raise
+    finally:
+        for number, handler in zip(signals, before, strict=True):
+            signal.signal(number, handler)
 
 
 def _variables(place: Workplace) -> dict[str, str]:

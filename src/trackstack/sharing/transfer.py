@@ -81,6 +81,17 @@ def object_of_file(repo: Any, path: Path) -> str:
     return found.value
 
 
+def add_to_cache(repo: Any, path: Path, algorithm: str) -> None:
+    """Copy a file or a folder into DVC's cache, without a look at what tracks it."""
+    from dvc.fs import LocalFileSystem
+    from dvc_data.hashfile.build import build
+    from dvc_data.hashfile.transfer import transfer
+
+    cache = _cache(repo, algorithm)
+    staging, _, found = build(cache, str(path), LocalFileSystem(), algorithm)
+    transfer(staging, cache, {found.hash_info}, shallow=False)
+
+
 def place_of(repo: Any, md5: str) -> Path:
     """Where an object lies, or would lie, in DVC's cache."""
     return Path(repo.cache.local.oid_to_path(md5))

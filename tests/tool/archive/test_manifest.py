@@ -78,12 +78,21 @@ def test_an_archive_that_was_cut_short_or_is_something_else_or_is_not_there(arch
     assert "no such file" in line_for(tmp_path / "nothing.zip")
 
 
-@pytest.mark.parametrize("name", ["../evil", "/etc/evil", "a/../../evil", "a\\evil", "C:/evil"])
+@pytest.mark.parametrize(
+    "name", ["../evil", "/etc/evil", "a/../../evil", "a\\evil", "C:/evil", "./evil", "e//vil", "ev\nil", ".", "evil/"]
+)
 def test_a_name_that_leads_elsewhere_is_refused(archive, name):
     def add(contents):
         contents[name] = b"x"
 
     assert "is no name of a file in an archive" in line_for(rewritten(archive, add))
+
+
+def test_bytes_before_or_behind_it_are_refused(archive, tmp_path):
+    content = archive.read_bytes()
+    for more in (content + b"more", b"more" + content):
+        (tmp_path / "more.zip").write_bytes(more)
+        assert "bytes before or behind it" in line_for(tmp_path / "more.zip")
 
 
 def test_a_file_too_much_or_one_that_is_missing_is_named(archive):

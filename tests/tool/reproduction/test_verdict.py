@@ -8,11 +8,13 @@ from trackstack.reproduction.verdict import (
     FIGURES,
     IDENTICAL,
     NOT_RECORDED,
+    Inputs,
     Outcome,
     environment_differences,
     inputs_of,
     judge_stage,
     overall,
+    undeclared,
 )
 
 ENTRY = {
@@ -26,11 +28,10 @@ ENTRY = {
 }
 
 
-def judged(outcomes, entry=ENTRY, expected=ENTRY, environment=()):
+def judged(outcomes, entry=ENTRY, expected=ENTRY, environment=(), edited=None):
     data = {"data"}
-    verdict = judge_stage(
-        "train", outcomes, expected and inputs_of(expected, data), inputs_of(entry, data), list(environment)
-    )
+    inputs = inputs_of(entry, data, edited)
+    verdict = judge_stage("train", outcomes, expected and inputs_of(expected, data), inputs, list(environment))
     return verdict.verdict, verdict.cause, verdict.detail
 
 
@@ -83,6 +84,38 @@ def test_the_first_cause_is_code_then_parameters_then_data_then_environment(entr
 def test_where_nothing_else_differs_it_is_chance():
     assert judged([Outcome("a", DIFFERS)])[1] == "chance"
     assert judged([Outcome("a", DIFFERS)], expected=None)[1] == "chance"
+
+
+def test_an_edited_file_on_which_no_stage_depends_is_a_cause():
+    edited = undeclared(
+        ["helper.py", "lib/a.py", "dvc.lock", "rows.csv", "settings.py", "train.py"],
+        declared=["lib", "train.py"],
+        params=["settings.py"],
+    )
+    assert edited == {"helper.py": True, "rows.csv": False, "settings.py": False}
+    differs = [Outcome("a", DIFFERS)]
+    assert judged(differs, edited=edited, environment=["numpy 2.0, now 2.1"])[1:] == (
+        "code",
+        "helper.py, on which no stage depends",
+    )
+    only_data = {"rows.csv": False}
+    assert judged(differs, edited=only_data, environment=["numpy 2.0, now 2.1"])[1] == "environment"
+    assert judged(differs, edited=only_data)[1:] == ("data", "rows.csv, on which no stage depends")
+
+
+def test_of_a_stage_without_an_entry_only_what_was_recorded_is_compared():
+    found = inputs_of(ENTRY, {"data"})
+    same = Inputs(None, found.params, {}, {"data/rows.csv": "c"}, {})
+    differs = [Outcome("a", DIFFERS)]
+    assert judge_stage("train", differs, same, found, []).cause == "chance"
+    other = same._replace(data={"data/rows.csv": "x"})
+    assert judge_stage("train", differs, other, found, []).detail == "data/rows.csv"
+
+
+def test_a_driver_that_was_not_there_is_a_difference_and_what_was_never_recorded_is_none():
+    now = {"variables": {"LANG": "C"}, "driver": "550", "device": "cuda", "packages": {"numpy": "2.1"}}
+    assert environment_differences({"user": "a", "device": "unknown", "packages": {}}, now) == []
+    assert environment_differences(now | {"driver": None}, now) == ["driver not there, now 550"]
 
 
 def test_the_environment_is_compared_package_by_package_and_without_the_host():
