@@ -55,6 +55,8 @@ def export_run(key: str, home: Path, root: Path, target: Path | None, with_data:
     target = target or Path(f"{run.series.key}.zip")
     if not target.parent.is_dir():
         raise UserError(f"{target.parent}: no such folder; make it first")
+    if target.is_dir():
+        raise UserError(f"{target}: is a folder; type: --out {target / f'{run.series.key}.zip'}")
     items, data = _data_items(run), run.series.start["data"] or {}
     hashes = {path: item["md5"] for path, item in items.items()}
     source = source_of(root, expected.commit)

@@ -102,6 +102,7 @@ def _print(verdict: dict[str, Any]) -> None:
     ]
     print_table(["stage", "output", "verdict", ""], rows)
     cause = f": {verdict['cause']}: {verdict['detail']}" if verdict["cause"] else ""
-    typer.echo(f"{verdict['run']}: {verdict['verdict']}{cause}")
+    again = f"-{verdict['series']}" if verdict["series"] > 1 else ""
+    typer.echo(f"{verdict['run']}{again}: {verdict['verdict']}{cause}")
     if verdict["environment"] and verdict["cause"] != "environment":
         typer.echo(f"environment: {len(verdict['environment'])} differences, such as {verdict['environment'][0]}")

@@ -61,6 +61,8 @@ def make_clone(origin: Path, commit: str, folder: Path, cache: Path) -> Path:
     shutil.rmtree(folder, ignore_errors=True)
     folder.parent.mkdir(parents=True, exist_ok=True)
     git(folder.parent, "clone", "--quiet", "--shared", "--no-checkout", top, str(folder))
+    if try_git(folder, "cat-file", "-e", commit) is None:  # objects of a shallow repository are not shared
+        git(folder, "fetch", "--quiet", "--no-tags", "origin", commit)
     git(folder, "checkout", "--quiet", "--detach", commit)
     # Neither must become part of an experiment where the repository does not ignore them.
     (folder / ".git/info").mkdir(exist_ok=True)

@@ -19,6 +19,7 @@ from trackstack.core.dvc_yaml import locked_stages, overlap
 from trackstack.core.files import read_json, sealed, write_json
 from trackstack.core.params import load_yaml
 from trackstack.records.lineage import Item, hash_of, recorded_items
+from trackstack.records.query import read_run
 from trackstack.records.rebuild import experiment_names, locked_stages_of
 from trackstack.system.git import try_git
 from trackstack.tracking.sinks import Series
@@ -36,6 +37,8 @@ def own_entries(series: Series, root: Path) -> dict[str, dict[str, Any]]:
         if all(record.get("stage") in kept for record in series.upstream):
             return kept
     found: dict[str, dict[str, Any]] = {}
+    if any(other.series.number > series.number for other in read_run(series.folder).series):
+        return found  # of what has come out differently since, a dvc.lock names the last
     for record in series.upstream:
         address = record.get("stage", "")
         candidates = itertools.chain(

@@ -27,8 +27,9 @@ def make_environment(recorded: dict[str, Any], folder: Path, report: Callable[[s
     packages = {name: version for name, version in recorded.get("packages", {}).items() if name != OWN}
     if not packages:
         raise UserError("--fresh-env: the run's record names no packages; it was made by an older trackstack")
-    if folder.exists():
+    if any(folder.glob(f"lib/python*/site-packages/{OWN}-*.dist-info/METADATA")):  # which is written last
         return
+    shutil.rmtree(folder, ignore_errors=True)  # what somebody has interrupted
     python = find_python(recorded.get("python", ""))
     report(f"installing {len(packages)} packages into {folder} with {python}")
     # A local part, as in 2.13.0+cpu, is known to no index.

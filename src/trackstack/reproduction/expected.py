@@ -40,6 +40,11 @@ class Expected(NamedTuple):
     """The paths that `.dvc` files track of its data."""
 
     @property
+    def ends(self) -> list[str]:
+        """The stages that are made again, with those before them: of a rebuilt record all that DVC had run."""
+        return list(self.entries if self.is_rebuilt else self.recorded)
+
+    @property
     def is_rebuilt(self) -> bool:
         """Whether its record was written from what DVC has of it: then no process has recorded its figures."""
         return self.series.start["tags"].get("rebuilt") == "true"

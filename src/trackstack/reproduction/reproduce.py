@@ -75,12 +75,12 @@ def reproduce(
     with workplace(expected, root, options.folder) as place:
         if options.fresh_env:
             make_environment(expected.environment, place.environment, report)
-        ends = [options.stage] if options.stage else list(expected.recorded)
+        ends = [options.stage] if options.stage else expected.ends
         stages = _stages(place, ends, options.stage is not None, report)
         edited = edited_files(place.checkout, expected.commit)
         run_stages(place, ends, options.stage is not None, report)
         verdict = judge(expected, place, stages, edited, options.tolerance)
-    verdict |= {"fresh_env": options.fresh_env}
+    verdict |= {"run": expected.series.run, "series": expected.series.number, "fresh_env": options.fresh_env}
     try:
         return keep_verdict(expected.series, verdict)
     except OSError as error:
@@ -114,10 +114,10 @@ def _stages(place: Workplace, ends: list[str], alone: bool, report: Callable[[st
         if not alone:
             chosen |= {needed for end in list(chosen) for needed in networkx.descendants(graph, end) if needed.cmd}
         for stage in {stage for stage in chosen if stage.frozen}:
-            if stage.addressing in ends:
-                raise UserError(f"{stage.addressing}: is frozen in its dvc.yaml, and DVC does not run it again")
             report(f"{stage.addressing}: is frozen in its dvc.yaml: its recorded outputs are used, and not judged")
             chosen.remove(stage)
+        if not chosen:
+            raise UserError(f"{', '.join(ends)}: is frozen in its dvc.yaml, and DVC does not run it again")
         for stage in chosen:
             _refuse_missing(stage, chosen, repo)
         return [stage.addressing for stage in reversed(list(networkx.topological_sort(graph))) if stage in chosen]

@@ -120,3 +120,11 @@ def test_a_clone_finds_the_remotes_and_the_cache_and_gives_back_all_but_compiled
     ref = f"refs/exps/{commit[:2]}/{commit[2:]}/name"
     files = run_in(origin, ["git", "ls-tree", "-r", "--name-only", ref]).stdout.split("\n")
     assert [file for file in files if file] == [".dvc/config", "notes.txt", "src/new.py"]
+
+
+def test_a_shallow_repository_shares_a_commit_on_no_branch(origin, tmp_path):
+    shallow = tmp_path / "shallow"
+    git(tmp_path, "clone", "--quiet", "--depth", "1", f"file://{origin}", str(shallow))
+    commit = git(shallow, "commit-tree", "HEAD^{tree}", "-p", "HEAD", "-m", "Source of a run")
+    make_clone(shallow, commit, tmp_path / "clone", tmp_path / "cache")
+    assert git(tmp_path / "clone", "rev-parse", "HEAD") == commit

@@ -34,6 +34,7 @@ def index(tmp_path, monkeypatch):
 
 def test_the_recorded_version_is_installed_beside_this_very_trackstack(index, tmp_path):
     folder = tmp_path / "an environment"
+    (folder / "bin").mkdir(parents=True)  # which somebody has interrupted
     make_environment({"packages": {"scales": "1.0", "trackstack": "0.1.0"}}, folder, lambda _: None)
     code = "import scales, importlib.metadata as m, trackstack; print(scales.scaled(3), m.version('scales'), m.version('trackstack'))"
     done = subprocess.run([folder / "bin/python", "-P", "-c", code], capture_output=True, text=True, check=True)
