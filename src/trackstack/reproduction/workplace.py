@@ -23,6 +23,7 @@ from trackstack.system.programs import BYTES_SURVIVE, run_program
 from trackstack.system.redaction import redact_uris
 
 NOTE = "reproduction.json"
+SECONDS_TO_END = 5.0
 
 
 class Workplace(NamedTuple):
@@ -154,8 +155,10 @@ def _ended_with_us(process: subprocess.Popen[str]) -> Iterator[None]:
     except BaseException:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGTERM)
-            process.wait()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(SECONDS_TO_END)
             os.killpg(process.pid, signal.SIGKILL)  # dvc does not wait for its stage
+        process.wait()
         raise
     finally:
         for number, handler in zip(signals, before, strict=True):
