@@ -84,14 +84,14 @@ def _was_made_by(series: Series, record: dict[str, Any], entry: dict[str, Any], 
         locked = entry.get("params", {}).get(file, {})
         if any(locked.get(name) != value for name, value in values.items()):
             return False
-    known = {item.path: item.value for item in recorded_items([record])[0]}
+    known = {(item.path, item.algorithm): item.value for item in recorded_items([record])[0]}
     deps = {
         dep["path"]: Item("", dep["path"], dep.get("hash", "md5-dos2unix"), dep.get("md5", ""))
         for dep in entry.get("deps", [])
     }
-    if any(known[path] != dep.value for path, dep in deps.items() if path in known):
+    if any(known.get((path, dep.algorithm), dep.value) != dep.value for path, dep in deps.items()):
         return False
-    code = [dep for path, dep in deps.items() if not any(overlap(path, other) for other in known)]
+    code = [dep for path, dep in deps.items() if not any(overlap(path, other) for other, _ in known)]
     commit = series.start["tags"].get("source") or series.start["tags"].get("git_commit")
     return not code or (commit is not None and _are_in_commit(code, commit, root))
 

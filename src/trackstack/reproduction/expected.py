@@ -84,7 +84,7 @@ def expected_of(key: str, home: Path, root: Path, commit: str | None = None) -> 
         commit or source_commit(series, root),
         recorded_by_stage(series),
         entries | own_entries(series, root),
-        {item["path"]: item["md5"] for item in known if item["path"] in deps and "md5" in item},
+        {item["path"]: item["md5"] for item in known if item["path"] in deps and item.get("hash") == "md5"},
         {item["path"] for item in data},
     )
 

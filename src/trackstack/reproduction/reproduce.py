@@ -78,7 +78,7 @@ def reproduce(
         ends = [options.stage] if options.stage else expected.ends
         stages = _stages(place, ends, options.stage is not None, report)
         edited = edited_files(place.checkout, expected.commit)
-        run_stages(place, ends, options.stage is not None, report)
+        run_stages(place, stages, report)
         verdict = judge(expected, place, stages, edited, options.tolerance)
     verdict |= {"run": expected.series.run, "series": expected.series.number, "fresh_env": options.fresh_env}
     try:

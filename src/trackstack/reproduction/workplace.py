@@ -105,17 +105,17 @@ def edited_files(checkout: Path, commit: str) -> list[str]:
     return [name for name in git(checkout, "diff", "--name-only", "--relative", "-z", commit).split("\0") if name]
 
 
-def run_stages(place: Workplace, stages: list[str], alone: bool, report: Callable[[str], None]) -> None:
-    """Run stages and what they need, whatever DVC knows of them, and leave nothing in its cache.
+def run_stages(place: Workplace, stages: list[str], report: Callable[[str], None]) -> None:
+    """Run stages, whatever DVC knows of them, and leave nothing in its cache.
 
     Args:
-        alone: run these stages only, on what is there of what they need.
+        stages: in order; of what DVC imports, the source may be gone, so that nothing but these is run.
         report: is given each line that says which stage runs.
 
     Raises:
         UserError: a stage failed; the end of what it said.
     """
-    command = [*DVC, "repro", "--force", "--no-commit", *(["--single-item"] if alone else []), *stages]
+    command = [*DVC, "repro", "--force", "--no-commit", "--single-item", *stages]
     with place.log.open("w", encoding="utf-8", errors=BYTES_SURVIVE) as log:
         process = subprocess.Popen(
             command,

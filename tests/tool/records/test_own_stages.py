@@ -23,11 +23,17 @@ def drawn(tmp_path):
     run_in(tmp_path, "git init -q -b main && dvc init -q && git add -A && git commit -qm One")
     commit = run_in(tmp_path, "git rev-parse HEAD").stdout.strip()
 
-    def draw(value):
+    def draw(value, data=()):
         journal = Journal(tmp_path / "runs/r1")
         number = journal.attempt
         start = {"type": "start", "time": number, "run": "r1", "attempt": number, "stage": "run", "series": number}
-        more = {"name": "draw", "params": {}, "tags": {"source": commit}, "environment": {}, "upstream": UPSTREAM}
+        more = {
+            "name": "draw",
+            "params": {},
+            "tags": {"source": commit},
+            "environment": {},
+            "upstream": UPSTREAM | {"data": [*data]},
+        }
         journal.write(start | more)
         journal.write({"type": "metrics", "time": number, "step": 0, "values": {"value": value}})
         journal.write({"type": "end", "time": number, "status": "finished", "error": None})
@@ -65,3 +71,11 @@ def test_what_was_kept_with_the_run_in_time_stays(drawn):
     draw(2)
     assert outputs_of(root) == {1: [md5(b"1")], 2: [md5(b"2")]}
     assert read_json(root / "runs/r1/outputs-1.json", "")["stages"]["draw"]["outs"][0]["md5"] == md5(b"1")
+
+
+def test_a_hash_of_before_dvc_3_is_not_compared_with_one_of_today(drawn):
+    root, draw = drawn
+    draw(2, data=[{"path": "draw.py", "md5": "of other line ends"}])
+    assert outputs_of(root)[2] == [md5(b"2")]
+    draw(3, data=[{"path": "draw.py", "hash": "md5", "md5": "of other content"}])
+    assert outputs_of(root)[3] == []

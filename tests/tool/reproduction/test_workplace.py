@@ -57,7 +57,11 @@ def test_of_a_clone_that_cannot_be_made_nothing_is_left(linear, tmp_path):
 def test_whoever_stops_it_stops_all_that_it_has_started(fault):
     script = "(trap '' TERM; echo; exec sleep 60) & exec sleep 61"
     process = subprocess.Popen(["bash", "-c", script], stdout=subprocess.PIPE, text=True, start_new_session=True)
-    with pytest.raises(fault), _ended_with_us(process):
+
+    def stop():
         process.stdout.readline()
         raise fault
+
+    with pytest.raises(fault), _ended_with_us(process):
+        stop()
     assert process.stdout.read() == ""  # nobody holds the other end
