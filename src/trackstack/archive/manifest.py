@@ -7,16 +7,20 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import stat
 import zipfile
+import zlib
 from collections.abc import Collection
 from pathlib import Path, PurePosixPath
 
 from trackstack import UserError
 
 MANIFEST = "manifest-sha256.txt"
-"""A line `digest  name` for each file, as `sha256sum --check` reads it; the last one is of the lines before it."""
+"""A line `digest  name` for each file, of a program `digest *name`, as `sha256sum --check` reads it; the last one is
+of the lines before it."""
 EPOCH = (1980, 1, 1, 0, 0, 0)
+LINE = re.compile(r"([0-9a-f]{64}) ([ *])(.+)\n")
 PIECE = 1 << 20
 END_BYTES = 22
 """Of the last record of a ZIP without a comment."""
@@ -39,7 +43,8 @@ def write_archive(target: Path, files: Files, programs: Collection[str] = ()) ->
         with zipfile.ZipFile(partial, "w", zipfile.ZIP_STORED) as archive:
             for name in sorted(files):
                 mode = 0o755 if name in programs else 0o644
-                lines.append(f"{_add(archive, name, files[name], mode)}  {name}\n")
+                mark = "*" if name in programs else " "
+                lines.append(f"{_add(archive, name, files[name], mode)} {mark}{name}\n")
             listed = "".join(lines).encode()
             _add(archive, MANIFEST, listed + f"{hashlib.sha256(listed).hexdigest()}  {MANIFEST}\n".encode())
         partial.replace(target)
@@ -77,18 +82,19 @@ def verify_archive(path: Path) -> list[str]:
                 _refuse_bad_name(path, info)
             if len(set(names)) != len(names):
                 raise UserError(f"{path}: a name is in it twice; it is not as it was written")
-            digests = _listed(path, archive)
+            digests, programs = _listed(path, archive)
             for name in [*(name for name in digests if name not in names), *(n for n in names if n not in digests)]:
                 what = "is missing" if name in digests else "is in no line of its manifest"
                 if name != MANIFEST:
                     raise UserError(f"{path}: {name} {what}; it is not as it was written")
             for name, digest in digests.items():
-                if name != MANIFEST and _digest(path, archive, name) != digest:
+                is_same = _is_program(archive.getinfo(name)) == (name in programs)
+                if not is_same or _digest(path, archive, name) != digest:
                     raise UserError(f"{path}: {name} is not what its manifest says; it was changed or damaged")
             return [name for name in names if name != MANIFEST]
     except FileNotFoundError:
         raise UserError(f"{path}: no such file; trackstack runs export writes one") from None
-    except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError) as error:
+    except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError, ValueError, zlib.error) as error:
         raise UserError(f"{path}: no whole archive ({error}); it was cut short or is something else") from None
 
 
@@ -101,8 +107,12 @@ def unpack_archive(path: Path, folder: Path) -> None:
             with archive.open(info) as source, target.open("wb") as file:
                 while piece := source.read(PIECE):
                     file.write(piece)
-            if info.external_attr >> 16 & stat.S_IXUSR:
+            if _is_program(info):
                 target.chmod(0o755)
+
+
+def _is_program(info: zipfile.ZipInfo) -> bool:
+    return bool(info.external_attr >> 16 & stat.S_IXUSR)
 
 
 def is_good_name(name: str) -> bool:
@@ -127,16 +137,19 @@ def _refuse_more_around(path: Path, archive: zipfile.ZipFile) -> None:
         raise UserError(f"{path}: there are bytes before or behind it; it is not as it was written")
 
 
-def _listed(path: Path, archive: zipfile.ZipFile) -> dict[str, str]:
-    """Digest by name, from the manifest."""
+def _listed(path: Path, archive: zipfile.ZipFile) -> tuple[dict[str, str], set[str]]:
+    """Digest by name, and the names of programs, from the manifest."""
     if MANIFEST not in archive.namelist():
         raise UserError(f"{path}: has no {MANIFEST}; expected an archive that trackstack runs export wrote")
     content = archive.read(MANIFEST)
     *lines, last = content.splitlines(keepends=True) or [b""]
     if last.decode("utf-8", "replace") != f"{hashlib.sha256(b''.join(lines)).hexdigest()}  {MANIFEST}\n":
         raise UserError(f"{path}: {MANIFEST} was changed or damaged")
-    pairs = (line.decode("utf-8").rstrip("\n").split("  ", 1) for line in lines)
-    return {name: digest for digest, name in pairs}
+    found = [LINE.fullmatch(line.decode("utf-8", "replace")) for line in lines]
+    if None in found:
+        raise UserError(f"{path}: {MANIFEST}: line {found.index(None) + 1} is no digest with a name")
+    matches = [match for match in found if match]
+    return {match[3]: match[1] for match in matches}, {match[3] for match in matches if match[2] == "*"}
 
 
 def _digest(path: Path, archive: zipfile.ZipFile, name: str) -> str:

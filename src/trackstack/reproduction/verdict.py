@@ -139,7 +139,7 @@ def judge_stage(
         environment: how the environment differs, a text each.
     """
     verdict = _worst(outcomes)
-    if verdict in (IDENTICAL, NOT_RECORDED):
+    if all(outcome.verdict in (IDENTICAL, NOT_RECORDED) for outcome in outcomes):
         return StageVerdict(stage, verdict, outcomes)
     return StageVerdict(stage, verdict, outcomes, *first_cause(expected, found, environment))
 

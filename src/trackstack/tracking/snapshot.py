@@ -44,7 +44,8 @@ def _write_tree(top: Path, index: Path, own_index: Path) -> str:
     """Add what git tracks, as it lies there, and new files; the copied index knows which files are unchanged."""
     env = {"GIT_INDEX_FILE": str(own_index)}
     if index.exists():
-        shutil.copyfile(index, own_index)
+        # With its time: a file that was edited in the same second is read again, as after dvc exp run --set-param.
+        shutil.copy2(index, own_index)
     else:
         git(top, "read-tree", "HEAD", env=env)
     try_git(top, "add", "--update", env=env)  # a file that cannot be read stays as it was committed

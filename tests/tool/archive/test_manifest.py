@@ -1,5 +1,6 @@
 """An archive is verified file by file, and refused by name where a byte of it is another."""
 
+import contextlib
 import hashlib
 import stat
 import zipfile
@@ -71,6 +72,30 @@ def test_a_byte_flipped_in_the_file_itself_is_refused(archive):
         assert "damaged.zip" in line_for(damaged)
 
 
+def test_whatever_byte_of_the_names_and_modes_is_another_it_ends_in_a_line(tmp_path):
+    write_archive(tmp_path / "small.zip", {"run.sh": b"echo\n", "größe.txt": b"x"}, {"run.sh"})
+    data, modes = (tmp_path / "small.zip").read_bytes(), []
+    for place in range(len(data)):
+        (tmp_path / "flipped.zip").write_bytes(data[:place] + bytes([data[place] ^ 0x80]) + data[place + 1 :])
+        with contextlib.suppress(UserError):
+            verify_archive(tmp_path / "flipped.zip")
+            with zipfile.ZipFile(tmp_path / "flipped.zip") as archive:
+                modes += [bool(info.external_attr >> 16 & stat.S_IXUSR) for info in archive.infolist()]
+    assert modes.count(True) == len(modes) / 3
+
+
+def test_a_program_that_is_none_any_more_is_named(archive):
+    assert "run.sh is not what its manifest says" in line_for(rewritten(archive, lambda contents: None))
+
+
+@pytest.mark.parametrize("line", [b"abc\n", b"\xff  a\n"])
+def test_a_manifest_of_somebody_else_s_is_one_line(tmp_path, line):
+    with zipfile.ZipFile(tmp_path / "other.zip", "w") as other:
+        other.writestr("a", "")
+        other.writestr(MANIFEST, line + f"{hashlib.sha256(line).hexdigest()}  {MANIFEST}\n".encode())
+    assert "line 1 is no digest with a name" in line_for(tmp_path / "other.zip")
+
+
 def test_an_archive_that_was_cut_short_or_is_something_else_or_is_not_there(archive, tmp_path):
     for size in (0, 100, archive.stat().st_size // 2, archive.stat().st_size - 1):
         (tmp_path / "cut.zip").write_bytes(archive.read_bytes()[:size])
@@ -106,7 +131,8 @@ def test_a_file_too_much_or_one_that_is_missing_is_named(archive):
 def test_the_manifest_is_what_sha256sum_reads(archive, tmp_path):
     unpack_archive(archive, tmp_path / "out")
     *lines, last = (tmp_path / "out" / MANIFEST).read_text().splitlines()
-    for digest, name in (line.split("  ", 1) for line in lines):
+    assert [line[64:] for line in lines] == ["  größe.txt", "  model/weights", " *run.sh"]
+    for digest, name in ((line[:64], line[66:]) for line in lines):
         assert hashlib.sha256((tmp_path / "out" / name).read_bytes()).hexdigest() == digest
     assert last.endswith(f"  {MANIFEST}")
 
