@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
 from pathlib import Path
@@ -41,11 +42,13 @@ def keep_source(run: str, home: Path) -> str | None:
 
 
 def _write_tree(top: Path, index: Path, own_index: Path) -> str:
-    """Add what git tracks, as it lies there, and new files; the copied index knows which files are unchanged."""
+    """Add what git tracks, as it lies there, and new files; the copied index knows what they are."""
     env = {"GIT_INDEX_FILE": str(own_index)}
     if index.exists():
-        # With its time: a file that was edited in the same second is read again, as after dvc exp run --set-param.
-        shutil.copy2(index, own_index)
+        shutil.copyfile(index, own_index)
+        # An index of this time makes git read every file: by its time it takes one for unchanged that was edited in
+        # the second of its checkout, as dvc exp run --set-param does.
+        os.utime(own_index, (1, 1))
     else:
         git(top, "read-tree", "HEAD", env=env)
     try_git(top, "add", "--update", env=env)  # a file that cannot be read stays as it was committed
