@@ -114,18 +114,30 @@ def _model_folder(model: str) -> Iterator[Path]:
     uri = mlflow_uri(home())
     if (database := database_to_open(uri)) and not database.exists():  # MLflow would make it
         raise UserError(f"--model {model}: {database}: no such database; MLFLOW_TRACKING_URI may name another")
-    os.environ.update(SETTINGS | dict(os.environ) | {"MLFLOW_TRACKING_URI": with_password(uri)})
-    import mlflow
-
     with tempfile.TemporaryDirectory() as folder:
-        try:
-            download = Path(mlflow.artifacts.download_artifacts(artifact_uri=model, dst_path=folder))
-        except Exception as error:  # MLflow and its stores raise classes of many packages
-            reason = str(error).strip().partition("\n")[0]
-            raise UserError(f"--model {model}: MLflow cannot give it ({reason})") from None
+        with _variables(SETTINGS | dict(os.environ) | {"MLFLOW_TRACKING_URI": with_password(uri)}):
+            import mlflow
+
+            try:
+                download = Path(mlflow.artifacts.download_artifacts(artifact_uri=model, dst_path=folder))
+            except Exception as error:  # MLflow and its stores raise classes of many packages
+                reason = str(error).strip().partition("\n")[0]
+                raise UserError(f"--model {model}: MLflow cannot give it ({reason})") from None
         if not (download / CLASSIFIER_FOLDER).is_dir():
             raise UserError(f"--model {model}: not a model that trackstack logged, which has a folder classifier")
         yield download / CLASSIFIER_FOLDER
+
+
+@contextlib.contextmanager
+def _variables(wanted: dict[str, str]) -> Iterator[None]:
+    """The environment of this process during the block: MLflow takes its addresses from nowhere else."""
+    before = dict(os.environ)
+    os.environ.update(wanted)
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
 
 
 @contextlib.contextmanager

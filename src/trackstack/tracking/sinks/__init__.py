@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from trackstack import UserError
-from trackstack.core.files import read_json
 
 SINKS = ("sqlite", "mlflow", "tensorboard", "wandb")
 """Their packages have the same names; that of SQLite comes with Python."""
@@ -68,6 +67,8 @@ class Series:
         Raises:
             UserError: the note of it is damaged.
         """
+        from trackstack.core.files import read_json  # with numpy, which opening a back end does without
+
         try:
             return read_json(promotion_file(self.folder, self.number), MEND_PROMOTION).get("models", [])
         except FileNotFoundError:
