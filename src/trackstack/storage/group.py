@@ -60,7 +60,7 @@ def _number(group: str | None, place: Path) -> int:
         number = int(group) if group.isdigit() else grp.getgrnam(group).gr_gid
     except KeyError:
         raise UserError(f"--group {group}: no such group here; id -Gn lists yours") from None
-    if os.getuid() != 0 and number not in os.getgroups():
+    if os.getuid() != 0 and number not in {os.getegid(), *os.getgroups()}:  # which may leave out the first one
         raise UserError(f"--group {group}: you are not in it; id -Gn lists your groups")
     return number
 

@@ -30,6 +30,11 @@ def take_lease(folder: Path, what: str | None = None, patience: float = 2.0) -> 
     folder.mkdir(parents=True, exist_ok=True)
     if not wait_for_lock(folder / LOCK_FILE, patience):
         what = what or f"run {folder.name}"
+        if not os.access(folder / LOCK_FILE, os.W_OK):
+            raise UserError(
+                f"{what}: {folder} is somebody else's, and not yours to write; "
+                "trackstack storage init --home shares a home with a group"
+            )
         raise UserError(f"{what}: {_holder(folder)} is at work on it; wait for its end, or stop it")
     note = {"host": socket.gethostname(), "pid": os.getpid(), "job": os.environ.get("SLURM_JOB_ID")}
     with contextlib.suppress(OSError):  # it only names the holder, and a disk may be full
