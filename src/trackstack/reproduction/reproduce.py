@@ -76,7 +76,7 @@ def reproduce(
         if options.fresh_env:
             make_environment(expected.environment, place.environment, report)
         ends = [options.stage] if options.stage else expected.ends
-        stages = _stages(place, ends, options.stage is not None, report)
+        stages = _stages(place, ends, expected if options.stage else None, report)
         edited = edited_files(place.checkout, expected.commit)
         run_stages(place, stages, report)
         verdict = judge(expected, place, stages, edited, options.tolerance)
@@ -103,15 +103,21 @@ def fetch_unknown(key: str, home: Path, root: Path, report: Callable[[str], None
             report(problem)
 
 
-def _stages(place: Workplace, ends: list[str], alone: bool, report: Callable[[str], None]) -> list[str]:
-    """The addresses of the stages that are run, in order; UserError where the clone has not what they need."""
+def _stages(place: Workplace, ends: list[str], recorded: Expected | None, report: Callable[[str], None]) -> list[str]:
+    """The addresses of the stages that are run, in order; UserError where the clone has not what they need.
+
+    Args:
+        recorded: whose outputs stand for those of the stages before them; None where these are run, too.
+    """
     with open_repo(place.checkout) as repo:
         graph = get_active_graph(repo.index.graph)
         known = {stage.addressing: stage for stage in graph if stage.cmd}
         if unknown := [address for address in ends if address not in known]:
             raise UserError(f"{unknown[0]}: no such stage at the run's source; expected one of {', '.join(known)}")
         chosen = {known[address] for address in ends}
-        if not alone:
+        if recorded is not None:
+            _write_recorded(graph, recorded, repo)
+        else:
             chosen |= {needed for end in list(chosen) for needed in networkx.descendants(graph, end) if needed.cmd}
         for stage in {stage for stage in chosen if stage.frozen}:
             report(f"{stage.addressing}: is frozen in its dvc.yaml: its recorded outputs are used, and not judged")
@@ -123,6 +129,18 @@ def _stages(place: Workplace, ends: list[str], alone: bool, report: Callable[[st
         return [stage.addressing for stage in reversed(list(networkx.topological_sort(graph))) if stage in chosen]
 
 
+def _write_recorded(graph: Any, recorded: Expected, repo: Any) -> None:
+    """Give the clone, out of DVC's cache, the recorded outputs that its source knows nothing of yet."""
+    from dvc_data.hashfile.hash_info import HashInfo
+
+    known = {out["path"]: out for entry in recorded.entries.values() for out in entry.get("outs", [])}
+    for out in (out for stage in graph for out in stage.outs if out.protocol == "local"):
+        path = repo.fs.relpath(out.fs_path, repo.root_dir).replace("\\", "/")
+        if out.use_cache and not out.exists and known.get(path, {}).get("hash") == "md5":
+            out.hash_info = HashInfo("md5", known[path]["md5"])
+            out.checkout(allow_missing=True)
+
+
 def _refuse_missing(stage: Any, chosen: set[Any], repo: Any) -> None:
     """UserError where a dependency is not there and no stage that is run makes it."""
     made = {out.fs_path for other in chosen for out in other.outs if other.cmd}
@@ -130,8 +148,8 @@ def _refuse_missing(stage: Any, chosen: set[Any], repo: Any) -> None:
         if dep.protocol == "local" and not dep.exists and not any(overlap(dep.fs_path, path) for path in made):
             path = repo.fs.relpath(dep.fs_path, repo.root_dir)
             raise UserError(
-                f"{path}: stage {stage.addressing} needs it, and it is neither in DVC's cache nor in a remote; "
-                "type in a checkout that has it: trackstack push"
+                f"{path}: stage {stage.addressing} needs it, and DVC's cache does not have it; trackstack pull RUN "
+                "may bring it, after a trackstack push where it is"
             )
 
 

@@ -1,5 +1,7 @@
 """What cannot be reproduced is refused in a line that says what to do."""
 
+import shutil
+
 import pytest
 from support.foreign import build_linear, foreign_environment
 from support.projects import run_in
@@ -66,3 +68,13 @@ def test_a_folder_that_holds_something_else(linear, tmp_path):
 def test_a_stage_that_does_not_exist(linear, tmp_path):
     line = line_for(linear, "r", stage="trian", folder=tmp_path / "new")
     assert line == "trian: no such stage at the run's source; expected one of prepare, train, evaluate"
+
+
+def test_a_stage_behind_the_run_is_made_again_alone_on_what_the_run_put_out(linear, tmp_path):
+    home = tmp_path / "home"
+    copied = shutil.copytree(linear, tmp_path / "somebody's", symlinks=True)
+    shutil.copytree(linear / "runs", home / "runs")
+    verdict = reproduce("r", home, copied, Options(stage="evaluate"), print)
+    (stage,) = verdict["stages"]
+    assert stage["stage"] == "evaluate"
+    assert verdict["verdict"] in ("identical", "not recorded")
