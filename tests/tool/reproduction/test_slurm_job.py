@@ -3,18 +3,12 @@
 import json
 import shutil
 
-from support.foreign import build_linear, foreign_environment
+from support.foreign import foreign_environment
 from support.projects import run_in
-from support.shared import built_once
 
 
-def test_the_verdict_is_in_the_job_s_log_and_in_the_record(cluster, tmp_path, tmp_path_factory):
-    recorded = built_once(
-        tmp_path_factory,
-        "recorded linear",
-        lambda place: (build_linear(place), run_in(place, "dvc repro", env=foreign_environment())),
-    )
-    linear = shutil.copytree(recorded, tmp_path / "somebody's", symlinks=True)
+def test_the_verdict_is_in_the_job_s_log_and_in_the_record(cluster, linear, tmp_path):
+    linear = shutil.copytree(linear, tmp_path / "somebody's", symlinks=True)
     run = next(path.name for path in (linear / "runs").glob("r*"))
     variables = foreign_environment()
     said = cluster.run(linear, ["trackstack", "reproduce", run, "--on-slurm"], PYTHONPATH=variables["PYTHONPATH"])

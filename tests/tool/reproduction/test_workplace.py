@@ -4,10 +4,8 @@ import subprocess
 import sys
 
 import pytest
-from support.foreign import build_linear, foreign_environment
+from support.foreign import foreign_environment
 from support.processes import started
-from support.projects import run_in
-from support.shared import built_once
 
 from trackstack import UserError
 from trackstack.reproduction.expected import expected_of
@@ -21,16 +19,6 @@ take_lease(Path(sys.argv[1]))
 print("held", flush=True)
 sys.stdin.read()
 """
-
-
-@pytest.fixture(scope="module")
-def linear(tmp_path_factory):
-    """A repository with one finished run; only to be read."""
-    return built_once(
-        tmp_path_factory,
-        "recorded linear",
-        lambda place: (build_linear(place), run_in(place, "dvc repro", env=foreign_environment())),
-    )
 
 
 def test_a_folder_in_which_somebody_is_at_work_is_left_to_them(linear, tmp_path):
