@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ def note_look(series: list[Series], metrics: list[str]) -> None:
     Raises:
         UserError: it cannot be noted, and so must not be shown.
     """
-    look = {"time": now(), "user": user_name(), "metrics": metrics}
+    look = {"id": uuid.uuid4().hex[:12], "time": now(), "user": user_name(), "metrics": metrics}
     if not series:
         return
     home = series[0].home
@@ -43,7 +44,7 @@ def note_look(series: list[Series], metrics: list[str]) -> None:
 
 
 def looks_at(series: Series) -> list[dict[str, Any]]:
-    """The looks at a run's test figures, oldest first: time in seconds since 1970, user, metrics.
+    """The looks at a run's test figures, oldest first: id, time in seconds since 1970, user, metrics.
 
     Raises:
         UserError: a note is damaged.
@@ -60,7 +61,7 @@ def count_looks(series: list[Series]) -> tuple[int, list[str]]:
     looks, damaged = set(), []
     for one in series:
         try:
-            looks |= {(look["time"], look["user"]) for look in looks_at(one)}
+            looks |= {digest_json(look) for look in looks_at(one)}
         except UserError as error:
             damaged.append(str(error))
     return len(looks), damaged

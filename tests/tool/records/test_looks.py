@@ -27,7 +27,7 @@ def test_a_look_at_several_runs_is_noted_with_each_and_counts_once(series):
     note_look(series[:1], ["test_accuracy", "test_loss"])
     assert [len(looks_at(one)) for one in series] == [2, 1]
     assert looks_at(series[0])[1]["metrics"] == ["test_accuracy", "test_loss"]
-    assert looks_at(series[0])[1].keys() == {"time", "user", "metrics"}
+    assert looks_at(series[0])[1].keys() == {"id", "time", "user", "metrics"}
     assert count_looks(series) == (2, [])
 
 

@@ -198,6 +198,7 @@ def _run_side_by_side(
     """Run tasks until all have ended; when `stops` is no longer empty, ask them to end, and start no more."""
     waiting, running, num_asked = list(names), dict[str, subprocess.Popen](), 0
     while running or (waiting and not stops):
+        asked = len(stops)  # once, so that what is pressed in this turn is handed on in the next
         while waiting and len(running) < jobs and not stops:
             name = waiting.pop(0)
             try:
@@ -211,12 +212,13 @@ def _run_side_by_side(
                 if status.state in ("waiting", "running"):  # it was killed, or had no room to write it down
                     status.state, status.reason = "interrupted", f"see {_log(sweep, name)}"
                 report(f"{name}: {status.state} {status.reason}".rstrip() + f", {status.seconds:.0f} s")
-            elif len(stops) > num_asked:
+            elif asked > num_asked:
                 process.send_signal(signal.SIGINT if num_asked else signal.SIGTERM)
-        if len(stops) > num_asked == 0:
+        if asked > num_asked == 0:
             report("stopping; Ctrl-C again ends stages that do not stop by themselves")
-        num_asked = len(stops)
-        time.sleep(0.1)
+        # Of two signals that wait, Python handles SIGINT first: the first has to have been seen before the second.
+        time.sleep(1 if asked > num_asked else 0.1)
+        num_asked = asked
 
 
 def _log(sweep: Sweep, name: str) -> Path:
