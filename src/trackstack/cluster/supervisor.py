@@ -36,6 +36,10 @@ from trackstack.tracking.environment import home
 
 STAGE_LINE = re.compile(r"Running stage '(.+)':")
 RUN_LINE = re.compile(r"run (r[0-9a-f]{12})\b")
+FAULT_OF_DVC = re.compile(r"ERROR: failed to reproduce '[^']+': (?!failed to run: )(.+)")
+LOST_ENTRY = re.compile(r"\[Errno 2\].*/runs/[0-9a-f]{2}/[0-9a-f]{64}/\.[\w-]+\.tmp'")
+"""DVC lists its run cache without a lock: what another `dvc` is writing there it takes for damaged, and deletes."""
+MOST_TRIES = 5
 
 
 @dataclasses.dataclass
@@ -77,7 +81,15 @@ class Supervisor:
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def run(self, command: list[str], cwd: Path, **environment: str) -> JobResult:
-        """Run a command to its end, its output passed on line by line."""
+        """Run a command to its end, its output passed on line by line; again where another `dvc` was in its way."""
+        for _ in range(MOST_TRIES):
+            result = self._run_once(command, cwd, environment)
+            if result.status != "failed" or not LOST_ENTRY.search(result.reason):
+                break
+            print("again: another dvc has deleted what this one was writing to the run cache", flush=True)
+        return result
+
+    def _run_once(self, command: list[str], cwd: Path, environment: dict[str, str]) -> JobResult:
         self._wait_for_training(cwd, "which this job has started before it was requeued")
         if self.stop_file.exists():
             return JobResult("interrupted", "stopped before it began")
@@ -213,8 +225,10 @@ def _runs_written_from(checkout: Path) -> list[Path]:
 
 
 def _last_words(last: list[str], code: int) -> str:
-    """What a failed command said last, before DVC said that it failed."""
+    """What a failed command said last, before DVC said that it failed; or what DVC itself could not do."""
     if code < 0:
         return f"killed by {signal.Signals(-code).name}"
+    if own := next((match[1] for line in reversed(last) if (match := FAULT_OF_DVC.match(line))), None):
+        return own
     words = [line for line in last if line and not line.startswith(("ERROR: failed to reproduce", "WARNING:"))]
     return words[-1].removeprefix("ERROR: ") if words else f"exit code {code}"
