@@ -32,7 +32,12 @@ def ends(supervisor, folder, *lines, recorded=None):
 
 
 def test_what_a_full_disk_stops_was_interrupted(supervisor, tmp_path):
-    result = ends(supervisor, tmp_path, f"runs/r1/journal-1.jsonl: {FULL}", f"{DVC}: failed to run: python train.py, exited with 1")
+    result = ends(
+        supervisor,
+        tmp_path,
+        f"runs/r1/journal-1.jsonl: {FULL}",
+        f"{DVC}: failed to run: python train.py, exited with 1",
+    )
     assert (result.status, result.reason) == ("interrupted", f"runs/r1/journal-1.jsonl: {FULL}")
     assert (tmp_path / NOTE).exists(), "by which the next job mends a dvc.lock that was cut short"
     result = ends(supervisor, tmp_path, "Updating lock file 'dvc.lock'", f"{DVC}: [Errno 28] No space left on device")
@@ -47,10 +52,15 @@ def test_what_fails_for_another_reason_failed(supervisor, tmp_path):
     )
     assert (result.status, result.reason) == ("failed", "the loss is nan")
     assert not (tmp_path / NOTE).exists()
-    assert ends(supervisor, tmp_path, "the loss is nan", f"{DVC}: failed to run: python train.py, exited with 1").reason == "the loss is nan"
+    assert (
+        ends(supervisor, tmp_path, "the loss is nan", f"{DVC}: failed to run: python train.py, exited with 1").reason
+        == "the loss is nan"
+    )
 
 
-def test_a_dvc_whose_run_cache_another_one_has_cleaned_is_started_again_but_not_for_ever(supervisor, tmp_path, capsys):
+def test_a_dvc_whose_run_cache_another_one_has_cleaned_is_started_again_but_not_for_ever(
+    supervisor, tmp_path, capsys
+):
     """DVC's own race, seen once in ten sweeps whose trials run equal stages: its words are played back here."""
     entry = f".dvc/cache/runs/9a/{'9a' * 32}/.0GiPKdemuJKZK_22vR8Q6A.tmp"
     lost = f"{DVC}: [Errno 2] No such file or directory: '{tmp_path / entry}'"
