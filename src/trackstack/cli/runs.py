@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from trackstack import UserError
-from trackstack.cli import archive, choose
+from trackstack.cli import archive, choose, cost
 from trackstack.cli.printing import (
     Json,
     number,
@@ -28,6 +28,7 @@ runs = typer.Typer(no_args_is_help=True, help="Look at recorded runs.")
 commands.add_typer(runs, name="runs")
 runs.add_typer(choose.commands)
 runs.add_typer(archive.commands)
+runs.add_typer(cost.commands)
 
 
 @runs.command("list")
@@ -86,6 +87,7 @@ def show(
         shown["environment"]["packages"] = f"{len(packages)}; --json names them"
     for part in ("metrics", "params", "tags", "data", "environment"):
         rows += [[f"{part}.{name}", value] for name, value in flatten(shown[part] or {}).items()]
+    rows += cost.usage_rows(shown["spent"])
     for look in shown["test_looks"] or []:
         rows.append(["test figures looked at", f"{when(look['time'])} {look['user']}: {', '.join(look['metrics'])}"])
     rows += [[f"artifact {record['kind']}", record["path"]] for record in shown["artifacts"]]

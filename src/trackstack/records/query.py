@@ -227,6 +227,8 @@ def _row(run: SeriesRecords) -> dict[str, Any]:
         "started": series.start["time"],
         "seconds": None if series.finished is None else round(series.finished - series.start["time"], 1),
         "metrics": last_figures(run),
+        "sweep": series.start["tags"].get("sweep"),
+        "spent": series.spent,
     }
 
 
@@ -239,7 +241,15 @@ def _damage_of(run: SeriesRecords, damage: list[str]) -> dict[str, Any]:
 def _damaged_row(record: RunRecord) -> dict[str, Any]:
     nothing = dict.fromkeys(("name", "error", "user", "started", "seconds"))
     status = {"status": "damaged", "reproduced": 0, "promoted": False}
-    return {"run": record.folder.name, **nothing, **status, "metrics": {}, "damage": record.damage}
+    return {
+        "run": record.folder.name,
+        **nothing,
+        **status,
+        "metrics": {},
+        "sweep": None,
+        "spent": [],
+        "damage": record.damage,
+    }
 
 
 def last_figures(run: SeriesRecords) -> dict[str, float]:

@@ -19,6 +19,7 @@ from typing import Any
 
 from trackstack.core.digest import digest_file, digest_json, digest_path
 from trackstack.core.files import remove
+from trackstack.system.allocation import allocation
 from trackstack.system.group import share_with_group
 from trackstack.system.lease import give_back_lease, keep_lease, take_lease
 from trackstack.system.redaction import redact
@@ -100,8 +101,8 @@ class Run:
                 if not waiting:
                     _warn(f"{self._journal.path}: {error.strerror}: the run goes on, and its record waits for room")
 
-    def _end(self, status: str, error: str | None) -> None:
-        self._write({"type": "end", "time": now(), "status": status, "error": redact(error)})
+    def _end(self, status: str, error: str | None, usage: dict[str, Any]) -> None:
+        self._write({"type": "end", "time": now(), "status": status, "error": redact(error), "usage": usage})
         if self._unwritten:
             _warn(
                 f"{self._journal.path}: {len(self._unwritten)} records, the end among them, were not kept; "
@@ -161,6 +162,7 @@ def start_run(
         "data": data,
         "upstream": _upstream(),
         "environment": surroundings,
+        "job": allocation(),
         "destinations": destinations(home()),
     }
     recorded = redact(start)
@@ -183,8 +185,7 @@ def _recorded_end(run: Run, child: subprocess.Popen | None, patience: float) -> 
         status, error = _how_it_ended(fault)
         raise
     finally:
-        monitor.stop()
-        run._end(status, error)
+        run._end(status, error, usage=monitor.stop())
         give_back_lease(run.folder)
         _write_status_file(run, status, error)
         # Whoever interrupts does not want to wait: the child goes on, or sync does.

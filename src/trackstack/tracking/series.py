@@ -18,6 +18,7 @@ from typing import Any
 
 from trackstack.tracking.journal import journals, line_number, read_records
 from trackstack.tracking.sinks import Series
+from trackstack.tracking.spending import spent
 
 
 @dataclass
@@ -148,11 +149,14 @@ def group_attempts(folder: Path, attempts: list[Attempt], live: bool) -> list[Se
     members: dict[int, list[Attempt]] = {}
     finished: list[tuple[int, Execution]] = []  # with the series
     reproduces: dict[int, int] = {}  # a re-execution -> the series with equal results
+    spending: dict[int, list[dict[str, Any]]] = {}
     for execution in _executions(attempts):
         start, stage = execution.start, execution.start["stage"]
         is_root = start["series"] == start["attempt"]
         running = live and execution.attempts[-1] is attempts[-1] and execution.status is None
         target = reproduces.get(start["series"], start["series"])
+        without_end = "running" if running else "lost"
+        bill = spent(execution.attempts, execution.status or without_end)
         rivals = [
             (number, earlier)
             for number, earlier in finished
@@ -162,21 +166,26 @@ def group_attempts(folder: Path, attempts: list[Attempt], live: bool) -> list[Se
         ]
         if rivals and not execution.was_published:
             if running or execution.status == "interrupted":
+                spending.setdefault(rivals[0][0], []).append(bill)
                 continue
             same = [number for number, rival in rivals if rival.has_same_outcome(execution)]
             if same and execution.status == "finished":
                 reproduces[start["attempt"]] = same[0]
                 series[same[0]].reproduced += is_root
+                spending.setdefault(same[0], []).append(bill)
                 continue
         if rivals:
             target = start["attempt"]
         if target not in series:
             series[target] = Series(start["run"], target, folder, start)
         members.setdefault(target, []).extend(execution.attempts)
+        spending.setdefault(target, []).append(bill)
         if stage == series[target].start["stage"]:
-            _end(series[target], execution, "running" if running else "lost")
+            _end(series[target], execution, without_end)
         if execution.status == "finished":
             finished.append((target, execution))
+    for number, bills in spending.items():
+        series[number].spent = bills
     return [
         _series_records(one_series, sorted(members[number], key=lambda attempt: attempt.number))
         for number, one_series in series.items()

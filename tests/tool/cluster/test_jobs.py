@@ -6,6 +6,7 @@ import sys
 import time
 from pathlib import Path
 
+import pytest
 from support.foreign import change
 from support.projects import ROOT, command_environment, run_in
 
@@ -51,6 +52,18 @@ def test_a_pinned_job_runs_the_commit_of_its_submission_also_after_a_requeue(clu
     assert re.search(r"^run: r[0-9a-f]{12}$", log, re.MULTILINE), log
     assert re.search(r"^stages: (prepare \d+ s, )?train \d+ s, evaluate \d+ s$", log, re.MULTILINE), log
     assert not clone.parent.exists()
+
+    shown = json.loads(cluster.run(project, "trackstack runs show --json", **code).stdout)
+    (spent,) = (one for one in shown["spent"] if one["stage"] == "train")
+    fields = cluster.job(job)
+    held = spent["jobs"][job]
+    assert (held["cpus"], held["nodes"], held["gpus"]) == (int(fields["NumCPUs"]), 1, 0)
+    limit = sum(int(part) * 60**place for place, part in enumerate(reversed(fields["TimeLimit"].split(":"))))
+    assert held["limit_seconds"] == limit
+    assert held["queued_seconds"] >= 0
+    assert spent["attempts"] == 2, "before the requeue and after it"
+    (row, *_) = json.loads(cluster.run(project, "trackstack runs cost --by stage --json", **code).stdout)
+    assert row["cpu_efficiency"] == pytest.approx(spent["cpu_seconds"] / spent["seconds"] / held["cpus"], abs=0.01)
 
 
 def test_this_repositorys_job_scripts_are_those_that_init_writes():

@@ -1,22 +1,53 @@
-"""Which GPU a run's record is about."""
+"""What a run used: by the kernel's own counters, children among them."""
 
+import multiprocessing
+import subprocess
+import sys
+
+import psutil
 import pytest
 
-from trackstack.tracking.monitor import first_visible_gpu
+from trackstack.tracking.monitor import Monitor
+
+BURN = "import time\nx = bytearray({mib} << 20)\nwhile time.process_time() < {seconds}: pass"
 
 
-@pytest.mark.parametrize(
-    ("value", "gpu"),
-    [
-        (None, 0),
-        ("2,3", 2),
-        (" 1 ", 1),
-        ("GPU-8f6d1a5e-0000-0000-0000-000000000000,0", "GPU-8f6d1a5e-0000-0000-0000-000000000000"),
-        ("MIG-1", "MIG-1"),
-        ("", None),
-        ("-1", None),
-        ("NoDevFiles", None),
-    ],
-)
-def test_the_gpu_is_the_first_that_cuda_shows(value, gpu):
-    assert first_visible_gpu({} if value is None else {"CUDA_VISIBLE_DEVICES": value}) == gpu
+def test_children_that_have_ended_count_and_those_with_a_session_of_their_own_do_not():
+    monitor = Monitor(lambda sample: None)
+    before = psutil.Process().cpu_times()
+    burn = [sys.executable, "-S", "-c", BURN.format(mib=0, seconds=0.6)]
+    with subprocess.Popen([*burn[:-1], BURN.format(mib=0, seconds=60)], start_new_session=True) as apart:
+        subprocess.run(burn, check=True)
+        usage = monitor.stop()
+        apart.kill()
+    after = psutil.Process().cpu_times()
+    expected = sum(after[:4]) - sum(before[:4]) - (apart_seconds(after, before))
+    assert usage["cpu_seconds"] == pytest.approx(expected, abs=0.15)
+    assert usage["cpu_seconds"] >= 0.6
+    assert usage["gpus"] == [] or usage["gpus"][0]["name"]
+
+
+def apart_seconds(after, before):
+    """Of the process that was killed: once it was waited for, the kernel counts it with the children."""
+    return sum(after[2:4]) - sum(before[2:4]) - 0.6
+
+
+def test_memory_is_that_of_all_processes_together_at_the_most():
+    monitor = Monitor(lambda sample: None)
+    script = BURN.format(mib=300, seconds=0) + "\nprint('there', flush=True)\ninput()"
+    with subprocess.Popen(
+        [sys.executable, "-S", "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as child:
+        child.stdout.readline()
+        own = psutil.Process().memory_info().rss / 2**20
+        usage = monitor.stop()
+        child.communicate("\n")
+    assert usage["memory_peak_mb"] > own + 290
+
+
+def test_workers_that_a_run_forks_count():
+    monitor = Monitor(lambda sample: None)
+    worker = multiprocessing.get_context("fork").Process(target=exec, args=(BURN.format(mib=0, seconds=0.5),))
+    worker.start()
+    worker.join()
+    assert monitor.stop()["cpu_seconds"] >= 0.45

@@ -49,6 +49,8 @@ class Series:
     """Artifact records so far; their paths are relative to `folder`."""
     upstream: list[dict[str, Any]] = field(default_factory=list)
     """What each attempt was made from; see `trackstack.tracking.upstream`."""
+    spent: list[dict[str, Any]] = field(default_factory=list)
+    """What each execution used, re-executions among them; see `trackstack.tracking.spending`."""
 
     @property
     def home(self) -> Path:
