@@ -87,8 +87,8 @@ def advise(bills: list[Bill]) -> list[dict[str, Any]]:
     """By stage, what to ask Slurm for: from its finished executions, with a quarter more memory and half more time.
 
     Returns:
-        `stage`, `runs`; the most that was seen: `cores` busy on average, `memory_mb`, `seconds`, `gpu_percent` (None
-        without a GPU); `held`, the most that a job of it had; `slurm`, as `meta: slurm:` of its stage has it.
+        `stage`, `runs`; the most that was seen: `cores` busy for some seconds, `memory_mb`, `seconds`, `gpu_percent`
+        (None without a GPU); `held`, the most that a job of it had; `slurm`, as `meta: slurm:` of its stage has it.
     """
     stages: dict[str, list[Bill]] = {}
     for bill in bills:
@@ -98,7 +98,7 @@ def advise(bills: list[Bill]) -> list[dict[str, Any]]:
 
 
 def _advice(stage: str, spent: list[dict[str, Any]]) -> dict[str, Any]:
-    cores = max(one["cpu_seconds"] / one["seconds"] for one in spent)
+    cores = max(max(one["cores_peak"] or 0, one["cpu_seconds"] / one["seconds"]) for one in spent)
     memory = max(one["memory_peak_mb"] or 0 for one in spent)
     seconds = max(one["seconds"] for one in spent)
     uses = [gpu["percent"] for one in spent for gpu in one["gpus"] if gpu["percent"] is not None]

@@ -31,7 +31,7 @@ class Monitor:
         self._gpus: Gpus | None = None
         self._begin, memory = _use_of_tree()
         self._last = time.monotonic(), self._begin
-        self._memory_peak = memory
+        self._memory_peak, self._cores_peak = memory, 0.0
         self._thread = threading.Thread(target=self._run, name="trackstack-monitor", daemon=True)
         self._thread.start()
 
@@ -39,7 +39,8 @@ class Monitor:
         """Take no more samples, and sum up.
 
         Returns:
-            `cpu_seconds` since the run began; `memory_peak_mb`, the most that all processes had resident together
+            `cpu_seconds` since the run began; `cores_peak`, how many were busy in the busiest sample (None before the
+            first); `memory_peak_mb`, the most that all processes had resident together
             when one looked, or this one at any time; `gpus`, see `Gpus.summary`.
         """
         self._stop.set()
@@ -49,6 +50,7 @@ class Monitor:
         own_peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
         return {
             "cpu_seconds": round(self._last[1] - self._begin, 2),
+            "cores_peak": self._cores_peak or None,
             "memory_peak_mb": round(max(self._memory_peak, own_peak), 1),
             "gpus": self._gpus.summary() if self._gpus else [],
         }
@@ -57,7 +59,9 @@ class Monitor:
         self._gpus = Gpus(os.environ)  # here, since a driver may take a second to answer
         while not self._stop.wait(SAMPLE_SECONDS):
             with contextlib.suppress(psutil.Error):
-                self._report(self._sample() | self._gpus.sample())
+                sample = self._sample()
+                self._cores_peak = max(self._cores_peak, round(sample["cpu_percent"] / 100, 2))
+                self._report(sample | self._gpus.sample())
 
     def _sample(self) -> Sample:
         (before, cpu_before), now = self._last, time.monotonic()

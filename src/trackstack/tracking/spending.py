@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -14,9 +15,10 @@ def spent(attempts: list[Attempt], status: str) -> dict[str, Any]:
     """One execution of a stage, with the attempts that went on from one another.
 
     Returns:
-        `stage` as DVC addresses it, where it runs one; `status`, number of `attempts`, `seconds`; `cpu_seconds` (None where a kill left no sum and no
-        sample), `memory_peak_mb`; by GPU of the last attempt `gpus` (name, percent, memory_peak_mb), and
-        `gpu_seconds` and `energy_joules` of all; `jobs`, the allocations of Slurm by the job's id.
+        `stage` as DVC addresses it, where it runs one; `status`, number of `attempts`, `seconds`; `cpu_seconds` (None
+        where a kill left no sum and no sample), `cores_peak`, `memory_peak_mb`; by GPU of the last attempt `gpus`
+        (name, percent, memory_peak_mb), and `gpu_seconds` and `energy_joules` of all; `jobs`, the allocations of
+        Slurm by the job's id.
     """
     parts = [_attempt(attempt) for attempt in attempts]
     jobs = [attempt.start["job"] for attempt in attempts if attempt.start.get("job")]
@@ -26,7 +28,8 @@ def spent(attempts: list[Attempt], status: str) -> dict[str, Any]:
         "attempts": len(attempts),
         "seconds": round(sum(part["seconds"] for part in parts), 1),
         "cpu_seconds": _total(part["cpu_seconds"] for part in parts),
-        "memory_peak_mb": max((part["memory_peak_mb"] for part in parts if part["memory_peak_mb"]), default=None),
+        "cores_peak": _most(part["cores_peak"] for part in parts),
+        "memory_peak_mb": _most(part["memory_peak_mb"] for part in parts),
         "gpus": parts[-1]["gpus"],
         "gpu_seconds": round(sum(part["seconds"] * len(part["gpus"]) for part in parts), 1),
         "energy_joules": _total(gpu["energy_joules"] for part in parts for gpu in part["gpus"]),
@@ -47,9 +50,14 @@ def _attempt(attempt: Attempt) -> dict[str, Any]:
         cpu = (cpu or 0.0) + sample["values"].get("cpu_percent", 0.0) / 100 * max(sample["time"] - previous, 0.0)
         previous = sample["time"]
     memory = max((sample["values"].get("memory_mb", 0.0) for sample in samples), default=None)
-    return known | {"cpu_seconds": cpu, "memory_peak_mb": memory, "gpus": []}
+    cores = max((sample["values"].get("cpu_percent", 0.0) / 100 for sample in samples), default=None)
+    return known | {"cpu_seconds": cpu, "cores_peak": cores, "memory_peak_mb": memory, "gpus": []}
 
 
-def _total(values: Any) -> float | None:
+def _most(values: Iterable[float | None]) -> float | None:
+    return max(filter(None, values), default=None)
+
+
+def _total(values: Iterable[float | None]) -> float | None:
     known = [value for value in values if value is not None]
     return round(sum(known), 2) if known else None

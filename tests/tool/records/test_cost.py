@@ -30,8 +30,8 @@ def write_attempt(home, run="r0123456789ab", status="finished", seconds=3600.0, 
     journal.close()
 
 
-def usage(cpu=7200.0, memory=2048.0, gpus=()):
-    return {"cpu_seconds": cpu, "memory_peak_mb": memory, "gpus": list(gpus)}
+def usage(cpu=7200.0, memory=2048.0, gpus=(), cores=None):
+    return {"cpu_seconds": cpu, "cores_peak": cores, "memory_peak_mb": memory, "gpus": list(gpus)}
 
 
 def sums(home, by="user"):
@@ -83,12 +83,12 @@ def test_an_execution_that_gave_the_same_again_is_paid_for_too(tmp_path):
 
 
 def test_advice_is_what_meta_slurm_takes_with_room_to_spare(tmp_path):
-    write_attempt(tmp_path, "r000000000001", usage=usage(cpu=5000.0, memory=2500.0), job=JOB)
+    write_attempt(tmp_path, "r000000000001", usage=usage(cpu=5000.0, memory=2500.0, cores=3.4), job=JOB)
     write_attempt(tmp_path, "r000000000002", usage=usage(cpu=9000.0, gpus=[GPU]), seconds=3000.0)
     write_attempt(tmp_path, "r000000000003", "failed", usage=usage(cpu=99999.0))
     (advice,) = advise(bills_of(list_runs(tmp_path)))
-    assert advice["slurm"] == {"cpus-per-task": 3, "mem": "4G", "time": "01:30:00"}
-    assert (advice["runs"], advice["cores"], advice["gpu_percent"]) == (2, 3.0, 80.0)
+    assert advice["slurm"] == {"cpus-per-task": 4, "mem": "4G", "time": "01:30:00"}
+    assert (advice["runs"], advice["cores"], advice["gpu_percent"]) == (2, 3.4, 80.0)
     assert advice["held"] == {"cpus": 4, "memory_mb": 4096.0}
 
 
