@@ -32,7 +32,7 @@ class SharedAttempt:
         starts = [record for record in self.records() if record["type"] == "start"]
         if not starts:
             raise ValueError(f"journal-{number}.jsonl has no whole start record")
-        self.start = starts[0]
+        self.start = starts[-1]  # an attempt that began anew says so by a second one
 
     def records(self) -> list[dict[str, Any]]:
         """Those of the lines that are not damaged."""

@@ -23,6 +23,10 @@ from trackstack import UserError
 EXIT_INTERRUPTED = 75  # EX_TEMPFAIL of sysexits.h: try again
 LOOK_SECONDS = 0.2  # a look at a file may cost a millisecond on a network file system
 DEADLINE_MARGIN_SECONDS = 5.0
+told: list[str] = []
+"""The reasons that loops of this process were told; a run that then ends well was interrupted all the same."""
+taken: list[int] = []
+"""The signals that a `Stop` took as requests, whether its loop has asked since or not."""
 
 
 class Interrupted(SystemExit):
@@ -53,6 +57,7 @@ class Stop:
         self._deadline = _deadline()
         self._dvc = _dvc_above() if "DVC_STAGE" in os.environ else None
         self._reason: str | None = None
+        self._is_told = False
         self._next_look = 0.0
         self._handlers: dict[int, Any] = {}
 
@@ -71,6 +76,9 @@ class Stop:
         if self._reason is None and now >= self._next_look:
             self._next_look = now + LOOK_SECONDS
             self._reason = self._look()
+        if self._reason is not None and not self._is_told:
+            told.append(self._reason)
+            self._is_told = True
         return self._reason
 
     def _look(self) -> str | None:
@@ -83,6 +91,7 @@ class Stop:
         return None
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
+        taken.append(number)
         if self._reason is not None and number == signal.SIGINT:
             raise KeyboardInterrupt  # asked for twice
         self._reason = f"signal {signal.Signals(number).name}"

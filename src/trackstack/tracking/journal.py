@@ -7,9 +7,10 @@ exclusively and never written to again. A line is a record with `type` and `time
     metrics    step, values
     system     values: use of CPU, memory and GPU
     artifact   kind, path (within the run's folder), digest
-    end        status (finished, failed, interrupted), error
+    end        status (finished, interrupted, pruned, failed), error
 
-`series` is the attempt that this one goes on from, or its own number: the points of a series are one curve. Each line
+`series` is the attempt that this one goes on from, or its own number: the points of a series are one curve. A second
+`start` takes the place of the first: the attempt turned out to have begun anew. Each line
 ends with `crc`, the CRC-32 of what stands before it, by which a reader sees a flipped byte.
 """
 
@@ -19,6 +20,7 @@ import errno
 import json
 import os
 import re
+import sys
 import threading
 import time
 import zlib
@@ -45,7 +47,7 @@ class Journal:
     def __init__(self, folder: Path):
         folder.mkdir(parents=True, exist_ok=True)
         self.attempt, self.path, self._file = _open_next(folder)
-        self._size, self._lock = 0, threading.Lock()
+        self._size, self._lock = 0, threading.RLock()  # a handler of a signal may log, too
 
     def write(self, record: dict[str, Any]) -> None:
         """Append a record; numbers may be NumPy's or torch's.
@@ -75,6 +77,60 @@ class Journal:
             self.flush()
         finally:
             os.close(self._file)
+
+
+class PatientJournal:
+    """The journal of a run that needs no room to go on: what waits is written as soon as there is some."""
+
+    def __init__(self, folder: Path):
+        self._journal = Journal(folder)
+        self.attempt, self.path = self._journal.attempt, self._journal.path
+        self._unwritten: list[dict[str, Any]] = []
+        self._lock = threading.RLock()
+
+    def begin(self, start: dict[str, Any]) -> None:
+        """Write the first record; OSError where there is no room even for that."""
+        self._journal.write(start)
+        self._journal.flush()
+
+    def write(self, record: dict[str, Any]) -> None:
+        """Append a record, behind those that wait."""
+        with self._lock:
+            waiting = bool(self._unwritten)
+            self._unwritten.append(record)
+            try:
+                while self._unwritten:
+                    first = self._unwritten[0]
+                    self._journal.write(first)
+                    if self._unwritten and self._unwritten[0] is first:  # a handler of a signal may have been here
+                        del self._unwritten[0]
+            except OSError as error:
+                if not waiting:
+                    warn(f"{self.path}: {error.strerror}: the run goes on, and its record waits for room")
+
+    def flush(self) -> None:
+        """Return when everything written so far is on disk."""
+        try:
+            self._journal.flush()
+        except OSError as error:
+            warn(f"{self.path}: {error.strerror}: the record may lack its last lines; the run goes on")
+
+    def close(self) -> None:
+        """Write no more."""
+        if self._unwritten:
+            warn(
+                f"{self.path}: {len(self._unwritten)} records, the end among them, were not kept; "
+                "make room, and run it again"
+            )
+        try:
+            self._journal.close()
+        except OSError as fault:
+            warn(f"{self.path}: {fault.strerror}: the record may lack its last lines")
+
+
+def warn(what: str) -> None:
+    """Say something that stops nothing."""
+    print(f"warning: {what}", file=sys.stderr)
 
 
 def line_of(record: dict[str, Any]) -> bytes:

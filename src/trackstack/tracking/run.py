@@ -2,54 +2,85 @@
 
 with start_run("my-model", {"lr": 0.1}) as run:
     run.log({"train_loss": 0.5}, step=0)
+
+Where a block is in the way: `run = start_run(...)`, and `run.finish()` at the end.
 """
 
 from __future__ import annotations
 
-import contextlib
-import json
+import atexit
 import os
 import shutil
-import subprocess
 import sys
-import threading
-from collections.abc import Iterator
 from pathlib import Path
+from types import TracebackType
 from typing import Any
 
-from trackstack.core.digest import digest_file, digest_json, digest_path
+from trackstack import UserError
+from trackstack.core.digest import digest_path
 from trackstack.core.files import remove
-from trackstack.system.allocation import allocation
 from trackstack.system.group import share_with_group
 from trackstack.system.lease import give_back_lease, keep_lease, take_lease
 from trackstack.system.redaction import redact
-from trackstack.system.stopping import EXIT_INTERRUPTED
+from trackstack.system.signals import SignalWatch
+from trackstack.system.stopping import EXIT_INTERRUPTED, Interrupted
 from trackstack.tracking.child import longest_wait, start_child, wait_for_child
-from trackstack.tracking.environment import destinations, environment, home, tags
-from trackstack.tracking.journal import Journal, now
+from trackstack.tracking.environment import home
+from trackstack.tracking.journal import PatientJournal, now, warn
 from trackstack.tracking.monitor import Monitor
-from trackstack.tracking.packages import LOCK
-from trackstack.tracking.series import RunFolder
-from trackstack.tracking.snapshot import keep_source
+from trackstack.tracking.script.ending import check_status, how_it_ended, how_the_process_ended, write_status_file
+from trackstack.tracking.script.identity import late_modules, own_id
+from trackstack.tracking.script.one_line import show_mistakes_in_one_line
+from trackstack.tracking.script.start_record import source_tag, start_record
+from trackstack.tracking.script.values import (
+    artifact_path,
+    check_name,
+    described_data,
+    metrics,
+    plain_params,
+    step_number,
+)
+from trackstack.tracking.series import Earlier, RunFolder, earlier_attempts
+
+_open: set[Path] = set()
+"""The folders of the runs that this process records."""
 
 
 class Run:
     """A run that is being recorded. Made by `start_run`."""
 
-    def __init__(self, folder: Path, journal: Journal):
+    def __init__(self, folder: Path, named_by_script: bool):
         self.id = folder.name
         self.folder = folder
-        self.attempt = journal.attempt
-        self._journal = journal
-        self._unwritten: list[dict[str, Any]] = []
-        self._lock = threading.Lock()
+        self._journal = PatientJournal(folder)
+        self.attempt = self._journal.attempt
+        self.status: str | None = None
+        """How it ended; None while it is recorded."""
+        self._named_by_script = named_by_script
+        self._pid, self._signals = os.getpid(), SignalWatch()
+        self._last_steps: dict[str, int] = {}
 
     def log(self, values: dict[str, float], step: int) -> None:
-        """Record metrics at a step: some microseconds, and never a wait for a back end."""
-        self._write({"type": "metrics", "time": now(), "step": step, "values": values})
+        """Record metrics at a step: some microseconds, and never a wait for a back end.
+
+        Args:
+            values: numbers, also NumPy's and torch's; of a metric each step counts once.
+
+        Raises:
+            UserError: a value is not one number, or the run has ended.
+        """
+        values, step = metrics(values), step_number(step)
+        self._refuse_after_end("log")
+        if self._first_step is not None:
+            self._join_or_begin_anew(step)
+        for name in values:
+            if step <= self._last_steps.get(name, step - 1):
+                self._warn_of_step(name, step)
+            self._last_steps[name] = step
+        self._journal.write({"type": "metrics", "time": now(), "step": step, "values": values})
 
     def log_artifact(
-        self, path: Path, kind: str = "file", loader: str | None = None, exporter: str | None = None
+        self, path: Path | str, kind: str = "file", loader: str | None = None, exporter: str | None = None
     ) -> None:
         """Record a file or a folder, and keep a copy in the run's folder for the back ends.
 
@@ -58,16 +89,21 @@ class Run:
             loader: of a model: `module:function` that returns a model and an example input for its path.
             exporter: of a model: `module:function` that is called with MLflow's folder of the exported model, and its
                 own path, to add what people load it with.
+
+        Raises:
+            UserError: there is no such file, no such kind, or the run has ended.
         """
+        path = artifact_path(path, kind)
+        self._refuse_after_end("log_artifact")
         kept = self.folder / "artifacts" / f"{self.attempt}" / path.name
         try:
             _copy(path, kept)
         except OSError as error:
             remove(kept)
-            _warn(f"{kept}: {error.strerror}: back ends do without this {kind}; {path} itself is whole")
+            warn(f"{kept}: {error.strerror}: back ends do without this {kind}; {path} itself is whole")
         record = {"type": "artifact", "time": now(), "kind": kind, "path": str(kept.relative_to(self.folder))}
         how = {"loader": loader, "exporter": exporter}
-        self._write(record | {"name": path.name, "digest": digest_path(path)} | how)
+        self._journal.write(record | {"name": path.name, "digest": digest_path(path)} | how)
 
     def flush(self) -> None:
         """Return when everything logged so far is on disk: at the end of an epoch.
@@ -76,45 +112,114 @@ class Run:
             UserError: another process has become the writer of this run.
         """
         keep_lease(self.folder)
-        try:
-            self._journal.flush()
-        except OSError as error:
-            _warn(f"{self._journal.path}: {error.strerror}: the record may lack its last lines; the run goes on")
-
-    def _begin(self, start: dict[str, Any]) -> None:
-        self._journal.write(start)
         self._journal.flush()
 
+    def finish(self, status: str | None = None) -> None:
+        """End the record, where no `with` does.
+
+        Args:
+            status: finished, interrupted, pruned or failed; by default finished, unless something asked this process
+                to end meanwhile: then interrupted.
+
+        Raises:
+            UserError: it has ended before, or there is no such status.
+        """
+        check_status(status)
+        self._refuse_after_end("finish")
+        if status:
+            self._finish(status, None)
+        else:
+            self._finish_unasked()
+
+    def __enter__(self) -> Run:
+        self._refuse_after_end("__enter__")
+        return self
+
+    def __exit__(self, _: type[BaseException] | None, fault: BaseException | None, __: TracebackType | None) -> None:
+        if self.status:
+            return
+        if fault is None:
+            self._finish_unasked()
+            if self.status == "interrupted" and "DVC_STAGE" in os.environ:
+                raise Interrupted(self._signals.reason() or "")  # else DVC would keep what there is as the result
+            return
+        self._finish(*how_it_ended(fault, self._signals.reason()))
+        if self.status == "interrupted" and isinstance(fault, SystemExit):
+            fault.code = fault.code or EXIT_INTERRUPTED  # a framework may leave by a good end
+
+    def _begin(self, start: dict[str, Any], first_step: int | None) -> None:
+        self._start, self._first_step = start, first_step
+        self._journal.begin(start)
+        self._signals.start()
+        self._patience, self._child = longest_wait(), start_child(self.folder) if start["destinations"] else None
+        self._monitor = Monitor(self._log_system)
+        _open.add(self.folder)
+        atexit.register(self._at_exit)
+
     def _log_system(self, values: dict[str, float]) -> None:
-        self._write({"type": "system", "time": now(), "values": values})
+        if self._first_step is None:  # else it may yet turn out to be of another series
+            self._journal.write({"type": "system", "time": now(), "values": values})
 
-    def _write(self, record: dict[str, Any]) -> None:
-        """Append a record. Where there is no room it waits for the next one: a record must not cost the result."""
-        with self._lock:
-            waiting = bool(self._unwritten)
-            self._unwritten.append(record)
-            try:
-                while self._unwritten:
-                    self._journal.write(self._unwritten[0])
-                    del self._unwritten[0]
-            except OSError as error:
-                if not waiting:
-                    _warn(f"{self._journal.path}: {error.strerror}: the run goes on, and its record waits for room")
+    def _join_or_begin_anew(self, step: int) -> None:
+        """By its first step: an attempt goes on from those before it, or logs the same again as a run of its own."""
+        first, self._first_step = self._first_step, None
+        if first is not None and step <= first:
+            self._start = self._start | {
+                "series": self.attempt,
+                "tags": self._start["tags"] | source_tag(self.id),
+            }
+            self._journal.write(self._start)
 
-    def _end(self, status: str, error: str | None, usage: dict[str, Any]) -> None:
-        self._write({"type": "end", "time": now(), "status": status, "error": redact(error), "usage": usage})
-        if self._unwritten:
-            _warn(
-                f"{self._journal.path}: {len(self._unwritten)} records, the end among them, were not kept; "
-                "make room, and run it again"
+    def _warn_of_step(self, name: str, step: int) -> None:
+        warn(
+            f"run.log: {name} at step {step} comes after step {self._last_steps[name]}; "
+            "of each step the first value counts"
+        )
+        self._last_steps = dict.fromkeys(self._last_steps, -sys.maxsize)  # said once is enough
+
+    def _refuse_after_end(self, what: str) -> None:
+        if self.status:
+            raise UserError(
+                f"run.{what}: run {self.id} has ended ({self.status}); trackstack.start_run begins another"
             )
-        try:
-            self._journal.close()
-        except OSError as fault:
-            _warn(f"{self._journal.path}: {fault.strerror}: the record may lack its last lines")
+
+    def _finish_unasked(self) -> None:
+        reason = self._signals.reason()
+        if reason:
+            warn(f"run {self.id}: {reason}, so it is recorded as interrupted; run.finish('finished') says otherwise")
+        self._finish("interrupted" if reason else "finished", reason)
+
+    def _at_exit(self) -> None:
+        status, error = how_the_process_ended(self._signals.reason())
+        if os.getpid() == self._pid:
+            warn(f"run {self.id}: run.finish() was not called; it is recorded as {status}")
+        self._finish(status, error)
+
+    def _finish(self, status: str, error: str | None) -> None:
+        """Record how it ended, and let the points go out; in a forked process it is not over."""
+        if os.getpid() != self._pid:
+            return
+        self._signals.is_ending, self.status = True, status
+        atexit.unregister(self._at_exit)
+        _open.discard(self.folder)
+        end = {"type": "end", "time": now(), "status": status, "error": redact(error)}
+        self._journal.write(end | {"usage": self._monitor.stop()})
+        self._journal.close()
+        give_back_lease(self.folder)
+        if problem := write_status_file(self.id, status, error):
+            warn(problem)
+        if self._named_by_script and (late := late_modules()):
+            warn(
+                f"{', '.join(late)}: imported after start_run, so that an edit does not change the run's id; "
+                "import it before"
+            )
+        self._signals.stop()
+        # Whoever interrupts does not want to wait: the child goes on, or sync does.
+        if self._child and status != "interrupted":
+            elsewhere = home().resolve() != Path.cwd().resolve()
+            wait_for_child(self._child, self.folder, self.attempt, self._patience, whole=elsewhere)
 
 
-@contextlib.contextmanager
 def start_run(
     name: str,
     params: dict[str, Any] | None = None,
@@ -125,12 +230,13 @@ def start_run(
     data: dict[str, Any] | None = None,
     extra_tags: dict[str, str] | None = None,
     device: str = "cpu",
-) -> Iterator[Run]:
-    """Record what happens in the block as a run.
+) -> Run:
+    """Record what happens in the block, or until `finish`, as a run.
 
     Args:
         name: readable; MLFLOW_RUN_NAME and the name of a DVC experiment take its place.
-        params: whatever decides the result, as JSON values; equal name, parameters and script are the same run.
+        params: whatever decides the result, as JSON values; equal name, parameters, data and code of the script are
+            the same run.
         run_id: the id, where somebody else computes it.
         stage: what part of a run this is; `evaluate` reports into the run of its model.
         series: the attempt that this one belongs to; by default one that did not finish, which it goes on from, or
@@ -140,110 +246,22 @@ def start_run(
         device: of the computation, for the environment.
 
     Raises:
-        UserError: another process is at work on this run.
+        UserError: another process is at work on this run, or something given is not what is expected.
     """
-    params, patience = params or {}, longest_wait()
+    show_mistakes_in_one_line()
+    name, params, data = check_name(name), plain_params(params), described_data(data)
+    longest_wait()
     share_with_group(home())
-    folder = home() / "runs" / (run_id or _own_id(name, params))
+    folder = home() / "runs" / (run_id or own_id(name, params, data))
+    if folder in _open:
+        raise UserError(f"start_run: run {folder.name} is being recorded by this process; run.finish() ends it")
     take_lease(folder)
-    series = series or _unfinished_series(folder, stage)
-    run = Run(folder, Journal(folder))
-    surroundings = environment(device)
-    start = {
-        "type": "start",
-        "time": now(),
-        "run": run.id,
-        "attempt": run.attempt,
-        "stage": stage,
-        "series": series or run.attempt,
-        "name": os.environ.get("MLFLOW_RUN_NAME") or os.environ.get("DVC_EXP_NAME") or name,
-        "params": params,
-        "tags": tags() | _source_tag(run, series) | (extra_tags or {}),
-        "data": data,
-        "upstream": _upstream(),
-        "environment": surroundings,
-        "job": allocation(),
-        "destinations": destinations(home()),
-    }
-    recorded = redact(start)
-    recorded["environment"]["packages"] = surroundings["packages"]  # google-auth is the name of no secret
-    run._begin(recorded)
-    _warn_of_drift(surroundings.get("drift"))
-    child = start_child(folder) if start["destinations"] else None
-    with _recorded_end(run, child, patience):
-        yield run
-
-
-@contextlib.contextmanager
-def _recorded_end(run: Run, child: subprocess.Popen | None, patience: float) -> Iterator[None]:
-    """Sample the machine during the block; record how it ended, and let the points go out."""
-    monitor = Monitor(run._log_system)
-    status, error = "finished", None
-    try:
-        yield
-    except BaseException as fault:
-        status, error = _how_it_ended(fault)
-        raise
-    finally:
-        run._end(status, error, usage=monitor.stop())
-        give_back_lease(run.folder)
-        _write_status_file(run, status, error)
-        # Whoever interrupts does not want to wait: the child goes on, or sync does.
-        if child and status != "interrupted":
-            elsewhere = home().resolve() != Path.cwd().resolve()
-            wait_for_child(child, run.folder, run.attempt, patience, whole=elsewhere)
-
-
-def _warn_of_drift(drift: list[str] | None) -> None:
-    if drift:
-        more = f" and {len(drift) - 3} more" if len(drift) > 3 else ""
-        _warn(f"packages are not those of {LOCK}: {'; '.join(drift[:3])}{more}; pip install --requirement {LOCK}")
-
-
-def _upstream() -> dict[str, Any] | None:
-    """What DVC knows of the origin of this run; nothing for a script that no stage runs."""
-    if "DVC_STAGE" not in os.environ:
-        return None
-    from trackstack.tracking.upstream import upstream_of_running_stage  # with DVC's parser, a third of a second
-
-    return upstream_of_running_stage()
-
-
-def _unfinished_series(folder: Path, stage: str) -> int | None:
-    """The series of a stage's last attempt at the run, unless that finished."""
-    # Without a checkpoint a stage does the same again; a person's own script may not.
-    if stage == "run" and not any(folder.glob("checkpoints/*")):
-        return None
-    attempts = [attempt for attempt in RunFolder(folder).refresh() if attempt.start["stage"] == stage]
-    if not attempts or (attempts[-1].end and attempts[-1].end["status"] == "finished"):
-        return None
-    return attempts[-1].start["series"]
-
-
-def _source_tag(run: Run, series: int | None) -> dict[str, str]:
-    # An evaluation belongs to a series whose source is kept already.
-    source = keep_source(run.id, home()) if series is None else None
-    return {"source": source} if source else {}
-
-
-def _how_it_ended(fault: BaseException) -> tuple[str, str | None]:
-    """Status and last line of what left the block; leaving by `sys.exit(0)` is a good end."""
-    if isinstance(fault, SystemExit) and not fault.code:
-        return "finished", None
-    interrupted = isinstance(fault, KeyboardInterrupt) or getattr(fault, "code", None) == EXIT_INTERRUPTED
-    lines = f"{type(fault).__name__}: {fault}".strip().splitlines()
-    return "interrupted" if interrupted else "failed", lines[-1]
-
-
-def _write_status_file(run: Run, status: str, error: str | None) -> None:
-    """Tell a wrapper how it ended: an exit code does not get through `dvc` as it was."""
-    if file := os.environ.get("TRACKSTACK_STATUS_FILE"):
-        partial = Path(f"{file}.partial")
-        try:
-            partial.write_text(json.dumps({"status": status, "reason": redact(error), "run": run.id}) + "\n")
-            partial.replace(file)
-        except OSError as fault:
-            _warn(f"{file}: {fault.strerror}: whoever waits for it sees the exit code alone")
+    earlier = Earlier(series) if series else earlier_attempts(folder, stage)
+    run = Run(folder, named_by_script=not run_id)
+    given = {"stage": stage, "name": name, "params": params, "data": data}
+    start = start_record(run.id, run.attempt, earlier, given, extra_tags, device)
+    run._begin(start, earlier.first_step if earlier else None)
+    return run
 
 
 def series_of_model(run_id: str, model_folder: Path) -> int | None:
@@ -258,13 +276,6 @@ def series_of_model(run_id: str, model_folder: Path) -> int | None:
     return None
 
 
-def _own_id(name: str, params: dict[str, Any]) -> str:
-    """The id of a run outside the pipeline: equal name, parameters and script are the same run."""
-    main = getattr(sys.modules["__main__"], "__file__", None)
-    script = digest_file(Path(main)) if main and Path(main).exists() else None
-    return "r" + digest_json([name, params, script])[:12]
-
-
 def _copy(path: Path, kept: Path) -> None:
     """A file, or the files of a folder; OSError at the first that there is no room for."""
     files = sorted(file for file in path.rglob("*") if file.is_file()) if path.is_dir() else [path]
@@ -272,7 +283,3 @@ def _copy(path: Path, kept: Path) -> None:
         copy = kept / file.relative_to(path)
         copy.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(file, copy)
-
-
-def _warn(what: str) -> None:
-    print(f"warning: {what}", file=sys.stderr)

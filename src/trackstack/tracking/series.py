@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from trackstack.tracking.journal import journals, line_number, read_records
 from trackstack.tracking.sinks import Series
@@ -111,6 +111,14 @@ class SeriesRecords:
     records: list[dict[str, Any]]
 
 
+class Earlier(NamedTuple):
+    """The attempts at a run that did not finish, and that a new one may go on from."""
+
+    series: int
+    first_step: int | None = None
+    """The first that they logged, where the first step of the new one has to decide: with that one it begins anew."""
+
+
 class RunFolder:
     """All attempts at one run, read incrementally."""
 
@@ -137,6 +145,24 @@ class RunFolder:
                 how = "cut short" if attempt else "missing"
                 texts.append(f"{path}: {how}: its end was delivered, and is not in it; back ends still have it")
         return texts
+
+
+def earlier_attempts(folder: Path, stage: str) -> Earlier | None:
+    """What a new attempt of a stage at the run in `folder` may go on from; None where the last one has finished."""
+    attempts = [attempt for attempt in RunFolder(folder).refresh() if attempt.start["stage"] == stage]
+    if not attempts or (attempts[-1].end and attempts[-1].end["status"] == "finished"):
+        return None
+    series = attempts[-1].start["series"]
+    # Without a checkpoint a stage does the same again; a person's script may not, or has its checkpoints elsewhere.
+    if stage != "run" or any(folder.glob("checkpoints/*")):
+        return Earlier(series)
+    steps = [
+        point["step"]
+        for attempt in attempts
+        for point in attempt.points
+        if attempt.start["series"] == series and point["type"] == "metrics"
+    ]
+    return Earlier(series, min(steps, default=None))
 
 
 def group_attempts(folder: Path, attempts: list[Attempt], live: bool) -> list[SeriesRecords]:

@@ -217,6 +217,7 @@ class MlflowSink:
         run_id, info, tags = run.info.run_id, run.info, run.data.tags
         wanted = {"trackstack.error": series.error, "trackstack.reproduced": series.reproduced}
         held = [f"{kept['name']}@{alias}" for kept in series.versions for alias in kept["aliases"]]
+        wanted["trackstack.status"] = None if series.status in STATUS else series.status  # MLflow has no word for it
         wanted["trackstack.promoted"] = ", ".join(held) or None
         for tag, value in wanted.items():
             if value and tags.get(tag) != str(value)[:MAX_VALUE]:

@@ -1,0 +1,63 @@
+"""How the script of a run ended, as its record says it."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+
+from trackstack import UserError
+from trackstack.system.redaction import redact
+from trackstack.system.stopping import EXIT_INTERRUPTED
+
+STATUSES = ("finished", "interrupted", "pruned", "failed")
+PRUNING, INTERRUPTIONS = {"TrialPruned"}, {"KeyboardInterrupt", "SIGTERMException"}
+"""Classes of Optuna, Python and Lightning, by name: none of their packages is imported for it."""
+
+
+def check_status(status: object) -> None:
+    """UserError for a status that no run ends with."""
+    if status not in (None, *STATUSES):
+        raise UserError(f"run.finish: the status is {status!r}; expected one of {', '.join(STATUSES)}")
+
+
+def how_it_ended(fault: BaseException | None, asked: str | None) -> tuple[str, str | None]:
+    """Status and error of a block that was left.
+
+    Args:
+        fault: what left it; leaving by `sys.exit(0)` is a good end.
+        asked: what had asked this process to end. Whatever goes wrong afterwards was interrupted, since a cluster
+            signals all processes of a job, and what ends well afterwards is not whole.
+    """
+    if fault is None or (isinstance(fault, SystemExit) and not fault.code):
+        names = {type(fault).__name__}
+        text = asked
+    else:
+        names = {one.__name__ for one in type(fault).__mro__}
+        text = f"{type(fault).__name__}: {fault}".strip().splitlines()[-1]
+    if names & PRUNING:
+        return "pruned", text
+    if asked or names & INTERRUPTIONS or getattr(fault, "code", None) == EXIT_INTERRUPTED:
+        return "interrupted", text
+    return ("finished" if text is None else "failed"), text
+
+
+def how_the_process_ended(asked: str | None) -> tuple[str, str | None]:
+    """The same at the end of the process, for a run that nobody finished: a good end would have said so."""
+    fault = getattr(sys, "last_value", None)
+    if fault is None and asked is None:
+        return "interrupted", "run.finish() was not called"
+    return how_it_ended(fault, asked)
+
+
+def write_status_file(run: str, status: str, error: str | None) -> str | None:
+    """Tell a wrapper how it ended: an exit code does not get through `dvc` as it was. Returns what went wrong."""
+    if file := os.environ.get("TRACKSTACK_STATUS_FILE"):
+        partial = Path(f"{file}.partial")
+        try:
+            partial.write_text(json.dumps({"status": status, "reason": redact(error), "run": run}) + "\n")
+            partial.replace(file)
+        except OSError as fault:
+            return f"{file}: {fault.strerror}: whoever waits for it sees the exit code alone"
+    return None
