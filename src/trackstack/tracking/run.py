@@ -22,7 +22,7 @@ from trackstack.core.files import remove
 from trackstack.system.group import share_with_group
 from trackstack.system.lease import give_back_lease, keep_lease, take_lease
 from trackstack.system.redaction import redact
-from trackstack.system.stopping import EXIT_INTERRUPTED
+from trackstack.system.stopping import EXIT_INTERRUPTED, needs_room
 from trackstack.tracking.child import longest_wait, start_child, wait_for_child
 from trackstack.tracking.environment import destinations, environment, home, tags
 from trackstack.tracking.journal import Journal, now
@@ -140,32 +140,34 @@ def start_run(
 
     Raises:
         UserError: another process is at work on this run.
+        Interrupted: there is no room to begin a record.
     """
     params, patience = params or {}, longest_wait()
-    share_with_group(home())
     folder = home() / "runs" / (run_id or _own_id(name, params))
-    take_lease(folder)
-    series = series or _unfinished_series(folder, stage)
-    run = Run(folder, Journal(folder))
-    surroundings = environment(device)
-    start = {
-        "type": "start",
-        "time": now(),
-        "run": run.id,
-        "attempt": run.attempt,
-        "stage": stage,
-        "series": series or run.attempt,
-        "name": os.environ.get("MLFLOW_RUN_NAME") or os.environ.get("DVC_EXP_NAME") or name,
-        "params": params,
-        "tags": tags() | _source_tag(run, series) | (extra_tags or {}),
-        "data": data,
-        "upstream": _upstream(),
-        "environment": surroundings,
-        "destinations": destinations(home()),
-    }
-    recorded = redact(start)
-    recorded["environment"]["packages"] = surroundings["packages"]  # google-auth is the name of no secret
-    run._begin(recorded)
+    with needs_room():
+        share_with_group(home())
+        take_lease(folder)
+        series = series or _unfinished_series(folder, stage)
+        run = Run(folder, Journal(folder))
+        surroundings = environment(device)
+        start = {
+            "type": "start",
+            "time": now(),
+            "run": run.id,
+            "attempt": run.attempt,
+            "stage": stage,
+            "series": series or run.attempt,
+            "name": os.environ.get("MLFLOW_RUN_NAME") or os.environ.get("DVC_EXP_NAME") or name,
+            "params": params,
+            "tags": tags() | _source_tag(run, series) | (extra_tags or {}),
+            "data": data,
+            "upstream": _upstream(),
+            "environment": surroundings,
+            "destinations": destinations(home()),
+        }
+        recorded = redact(start)
+        recorded["environment"]["packages"] = surroundings["packages"]  # google-auth is the name of no secret
+        run._begin(recorded)
     _warn_of_drift(surroundings.get("drift"))
     child = start_child(folder) if start["destinations"] else None
     with _recorded_end(run, child, patience):
