@@ -9,16 +9,20 @@ with Stop() as stop:
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
+import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
 import psutil
 
-from trackstack import UserError
+from trackstack import UserError, describe_error
+from trackstack.system.room import is_no_room
 
 EXIT_INTERRUPTED = 75  # EX_TEMPFAIL of sysexits.h: try again
 LOOK_SECONDS = 0.2  # a look at a file may cost a millisecond on a network file system
@@ -38,6 +42,22 @@ class Interrupted(SystemExit):
 
     def __str__(self) -> str:
         return self.reason
+
+
+@contextlib.contextmanager
+def needs_room() -> Iterator[None]:
+    """Where nothing is done yet, a full disk ends the process by a line: a person's own script catches no OSError.
+
+    Raises:
+        Interrupted: there is no room.
+    """
+    try:
+        yield
+    except OSError as error:
+        if not is_no_room(error):
+            raise
+        print(describe_error(error), file=sys.stderr)
+        raise Interrupted(describe_error(error)) from None
 
 
 class Stop:

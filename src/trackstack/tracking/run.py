@@ -23,7 +23,7 @@ from trackstack.system.group import share_with_group
 from trackstack.system.lease import give_back_lease, keep_lease, take_lease
 from trackstack.system.redaction import redact
 from trackstack.system.signals import SignalWatch
-from trackstack.system.stopping import EXIT_INTERRUPTED, Interrupted
+from trackstack.system.stopping import EXIT_INTERRUPTED, Interrupted, needs_room
 from trackstack.tracking.child import longest_wait, start_child, wait_for_child
 from trackstack.tracking.environment import home
 from trackstack.tracking.journal import PatientJournal, now, warn
@@ -247,20 +247,22 @@ def start_run(
 
     Raises:
         UserError: another process is at work on this run, or something given is not what is expected.
+        Interrupted: there is no room to begin a record.
     """
     show_mistakes_in_one_line()
     name, params, data = check_name(name), plain_params(params), described_data(data)
     longest_wait()
-    share_with_group(home())
     folder = home() / "runs" / (run_id or own_id(name, params, data))
     if folder in _open:
         raise UserError(f"start_run: run {folder.name} is being recorded by this process; run.finish() ends it")
-    take_lease(folder)
-    earlier = Earlier(series) if series else earlier_attempts(folder, stage)
-    run = Run(folder, named_by_script=not run_id)
     given = {"stage": stage, "name": name, "params": params, "data": data}
-    start = start_record(run.id, run.attempt, earlier, given, extra_tags, device)
-    run._begin(start, earlier.first_step if earlier else None)
+    with needs_room():
+        share_with_group(home())
+        take_lease(folder)
+        earlier = Earlier(series) if series else earlier_attempts(folder, stage)
+        run = Run(folder, named_by_script=not run_id)
+        start = start_record(run.id, run.attempt, earlier, given, extra_tags, device)
+        run._begin(start, earlier.first_step if earlier else None)
     return run
 
 

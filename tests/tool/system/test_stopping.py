@@ -7,7 +7,7 @@ import time
 import pytest
 
 from trackstack import UserError
-from trackstack.system.stopping import DEADLINE_MARGIN_SECONDS, EXIT_INTERRUPTED, Interrupted, Stop
+from trackstack.system.stopping import DEADLINE_MARGIN_SECONDS, EXIT_INTERRUPTED, Interrupted, Stop, needs_room
 
 
 @pytest.fixture(autouse=True)
@@ -73,3 +73,14 @@ def test_a_deadline_that_is_no_number_is_one_line(monkeypatch):
     monkeypatch.setenv("TRACKSTACK_DEADLINE", "tomorrow")
     with pytest.raises(UserError, match=r"^TRACKSTACK_DEADLINE is 'tomorrow'; expected seconds since 1970, such as "):
         Stop()
+
+
+def test_what_finds_no_room_to_begin_ends_with_a_line_and_is_to_be_tried_again(capsys):
+    full = os.open("/dev/full", os.O_WRONLY)
+    with pytest.raises(Interrupted) as caught, needs_room():
+        os.write(full, b"x")
+    os.close(full)
+    assert caught.value.code == EXIT_INTERRUPTED
+    assert capsys.readouterr().err.endswith(": No space left on device; make room, and type the same again\n")
+    with pytest.raises(PermissionError), needs_room():
+        raise PermissionError
