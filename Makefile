@@ -15,6 +15,8 @@ export PIP_TARGET :=
 export PIP_PREFIX :=
 export PIP_ROOT :=
 unexport PYTHONPATH PYTHONHOME PIP_PYTHON
+# DVC does not start for a person whom the machine, such as a container, has no name for.
+export USER := $(or $(USER),$(LOGNAME),$(shell id -un 2>/dev/null))
 
 .DEFAULT_GOAL := help
 .PHONY: help venv install data check repro test test-fast ui bench lint format reference lock clean

@@ -18,6 +18,7 @@ from pathlib import Path
 from trackstack import UserError
 from trackstack.cluster.clones import cache_folder
 from trackstack.cluster.findings import Finding, finding
+from trackstack.cluster.repair import damaged_records
 from trackstack.cluster.surroundings import programs, surroundings
 from trackstack.system import slurm
 from trackstack.system.programs import run_program
@@ -41,7 +42,7 @@ def examine() -> Iterator[Finding]:
     """Every finding, the quick ones first. A check that cannot be done is a finding itself, and hides no other."""
     here = (_python, surroundings, _packages, programs, _back_ends, _mlflow)
     cluster = (_cluster, _partitions, _submission) if shutil.which("sbatch") else (_no_slurm,)
-    for check in (*here, *cluster, _checkout, _home, _scratch, _cache, _locks, _internet, _gpu):
+    for check in (*here, *cluster, _checkout, _records, _home, _scratch, _cache, _locks, _internet, _gpu):
         try:
             yield from check()
         except Exception as error:  # whatever is wrong with this machine: that is what people ask for
@@ -129,6 +130,12 @@ def _job_limits(config: dict[str, str]) -> Iterator[Finding]:
 
 def _checkout() -> Iterator[Finding]:
     yield _place("checkout", Path.cwd())
+
+
+def _records() -> Iterator[Finding]:
+    """What a kill or a full disk has cut short stops every `dvc`."""
+    for file in damaged_records():
+        yield Finding("records", "fail", f"{file}: damaged, as by a kill or a full disk", "trackstack repair")
 
 
 def _home() -> Iterator[Finding]:

@@ -87,7 +87,9 @@ def _commit_of_submission(job: str | None) -> str:
 
 def check_out(supervisor: Supervisor, clone: Path) -> JobResult:
     """Link a clone's files from DVC's cache, fetch raw data that is not there, and do the project's own check."""
-    supervisor.run([*DVC, "checkout", "--quiet", "--allow-missing"], clone)
+    result = supervisor.run(EXPERIMENT, clone)
+    if result.status != "finished":
+        return result
     for line in pull_raw_data(clone):
         print(line, flush=True)
     return supervisor.run([sys.executable, "-P", "-m", "trackstack.cli", "check-project"], clone)

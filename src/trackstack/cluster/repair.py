@@ -45,6 +45,12 @@ def repair() -> Iterator[str]:
         yield f"{RWLOCK}: damaged, as by a kill; removed"
 
 
+def damaged_records() -> list[Path]:
+    """The files of DVC's that stop every `dvc` here, and that `repair` mends."""
+    locks = [file for file in _lock_files() if file.is_dir() or not _is_lock_file(file)]
+    return [*locks, *([RWLOCK] if RWLOCK.exists() and not _is_rwlock(RWLOCK) else [])]
+
+
 def _end(orphans: list[psutil.Process]) -> Iterator[str]:
     """Ask stages to end; a training writes a checkpoint first."""
     for process in orphans:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib.metadata
 import importlib.util
 import os
+import pwd
 import shutil
 import site
 import subprocess
@@ -16,8 +17,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from trackstack.cluster.findings import Finding, finding
+from trackstack.core.dvc_yaml import DVC_YAML
 from trackstack.system import git as git_module
-from trackstack.system.git import is_in_git, try_git
+from trackstack.system.git import is_in_git, try_git, user_name
 from trackstack.system.programs import PERSONS_PYTHONPATH, run_program
 from trackstack.system.project import unusable_folder
 from trackstack.system.slurm import OUTER_JOB
@@ -45,6 +47,7 @@ def surroundings() -> Iterator[Finding]:
     yield from _outer_job()
     yield from _folders()
     yield from _umask()
+    yield from _user()
 
 
 def programs() -> Iterator[Finding]:
@@ -75,7 +78,7 @@ def _python_path() -> Iterator[Finding]:
     folders = [Path(entry) for entry in _persons_python_path().split(os.pathsep) if entry]
     foreign = [folder for folder in folders if folder.resolve() != own]
     if foreign:
-        hidden = sorted({name for folder in foreign for name in _modules(folder)} & _installed_modules())
+        hidden = sorted({name for folder in foreign for name in _modules(folder)} & _importable())
         found = f"{os.pathsep.join(map(str, foreign))}" + (f" hides {', '.join(hidden[:5])}" if hidden else "")
         yield Finding("PYTHONPATH", "fail" if hidden else "warn", found, "unset PYTHONPATH; its packages come first")
 
@@ -105,6 +108,11 @@ def _modules(folder: Path) -> set[str]:
 
 def _installed_modules() -> set[str]:
     return set(importlib.metadata.packages_distributions()) | {"trackstack", "dvc", "psutil"}
+
+
+def _importable() -> set[str]:
+    """What a module of the same name on PYTHONPATH hides: packages, and Python's own modules."""
+    return _installed_modules() | sys.stdlib_module_names
 
 
 def _other_python() -> Iterator[Finding]:
@@ -141,6 +149,7 @@ def _git() -> Iterator[Finding]:
     if not is_in_git(Path()):
         yield Finding("repository", "warn", f"{Path.cwd()} is in none of git", "git init: sweeps and records need it")
         return
+    yield from _attributes()
     autocrlf = try_git(Path(), "config", "core.autocrlf", env={"GIT_CONFIG_COUNT": "0"})  # without our settings
     scripts = [path for path in Path("slurm").glob("*") if path.is_file() and b"\r\n" in path.read_bytes()]
     if scripts:
@@ -149,6 +158,16 @@ def _git() -> Iterator[Finding]:
     elif autocrlf == "true" and not Path(".gitattributes").exists():
         todo = "trackstack init writes .gitattributes, or git config core.autocrlf false"
         yield Finding("line ends", "warn", "core.autocrlf=true: other bytes than a colleague's", todo)
+
+
+def _attributes() -> Iterator[Finding]:
+    """Line ends that a person has set for this checkout alone; git lets them outrank those of .gitattributes."""
+    file = Path(try_git(Path(), "rev-parse", "--git-path", "info/attributes") or "")
+    answer = try_git(Path(), "check-attr", "eol", "--", DVC_YAML) or ""
+    if file.is_file() and "eol" in file.read_text(errors="replace") and answer.endswith(": crlf"):
+        found = f"{file} asks for those of Windows and outranks .gitattributes: every stage would run again"
+        todo = "remove its eol=crlf and commit; then: git rm -rq --cached . && git reset -q --hard"
+        yield Finding("line ends", "fail", found, todo)
 
 
 def _outer_job() -> Iterator[Finding]:
@@ -189,3 +208,12 @@ def _umask() -> Iterator[Finding]:
             + " what you make"
         )
         yield Finding("umask", "warn", found, "umask 027, and dvc config cache.shared group for a shared cache")
+
+
+def _user() -> Iterator[Finding]:
+    """DVC asks for the person's name, and fails where the machine knows none."""
+    try:
+        pwd.getpwuid(os.getuid())
+    except KeyError:
+        found = f"user {os.getuid()} has no name on this machine; trackstack takes {user_name()}"
+        yield Finding("user name", "warn", found, "export USER=NAME before dvc is typed by hand")

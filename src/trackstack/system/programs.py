@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from trackstack.system.git import forget_outer_repository
+from trackstack.system.git import forget_outer_repository, user_name
 
 BYTES_SURVIVE = "surrogateescape"
 """How we decode: names of files are bytes, and what is no UTF-8 comes out as it went in."""
 
 
+USER_NAMES = ("LOGNAME", "USER", "LNAME", "USERNAME")
+"""Where Python looks for a person's name before it asks the machine, which in a container may have none."""
 PERSONS_PYTHONPATH = "TRACKSTACK_PERSONS_PYTHONPATH"
 """What PYTHONPATH was before a checkout's own code took its place: for the doctor to look at."""
 
@@ -42,8 +45,10 @@ def run_program(
 
 
 def begin_process() -> None:
-    """What each of our programs does first: forget git's outer repository, and be able to print any text."""
+    """What each of our programs does first: forget git's outer repository, have a name, be able to print any text."""
     forget_outer_repository()
+    if not any(os.environ.get(name) for name in USER_NAMES):
+        os.environ["USER"] = user_name()  # DVC and torch do not start for a person without one
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             is_utf8 = (stream.encoding or "").replace("-", "").lower() == "utf8"

@@ -11,8 +11,10 @@ from typing import Any
 MAKE_ROOM = "make room, and type the same again"
 _MESSAGES = re.compile(
     r"No space left on device|Disk quota exceeded|Out of diskspace|disk is full|unable to write file \S*[^\s:](\s|$)"
+    r"|No possible cache link types"
 )
-"""Of the C library, git and SQLite; git does not say why it cannot write a file that it checks out."""
+"""Of the C library, git, SQLite and DVC. Git does not say why it cannot write a file that it checks out, nor DVC why
+of all kinds of links not even a copy can be made."""
 
 
 def is_no_room(error: BaseException) -> bool:

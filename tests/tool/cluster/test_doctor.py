@@ -90,6 +90,14 @@ def test_a_package_of_another_version_fails_and_says_what_to_type(here):
     assert (packages.found, packages.todo) == ("no-such-package is not installed", "make venv")
 
 
+def test_a_dvc_lock_that_was_cut_short_is_named_with_what_mends_it(here):
+    assert list(doctor._records()) == []
+    (here / "dvc.lock").write_text("schema: '2.0'\nstages:\n  tra")
+    (finding,) = doctor._records()
+    assert (finding.verdict, finding.todo) == ("fail", "trackstack repair")
+    assert finding.found.startswith("dvc.lock: damaged")
+
+
 def test_short_limits_and_a_missing_folder_are_said(tmp_path):
     requeue, wait, _ = doctor._job_limits({"JobRequeue": "0", "KillWait": "5 sec"})
     assert (requeue.verdict, wait.verdict) == ("warn", "warn")

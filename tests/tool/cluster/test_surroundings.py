@@ -11,7 +11,7 @@ from trackstack import UserError
 from trackstack.cluster import surroundings
 from trackstack.cluster.doctor import examine
 from trackstack.system import git as git_module
-from trackstack.system.programs import PERSONS_PYTHONPATH
+from trackstack.system.programs import PERSONS_PYTHONPATH, USER_NAMES, begin_process
 from trackstack.system.project import refuse_unusable_folder
 
 
@@ -75,6 +75,34 @@ def test_git_variables_and_line_ends_are_named(here, tmp_path, monkeypatch):
         "fail",
         "slurm/repro.sh has those of Windows, and no shell runs it",
     )
+
+
+def test_line_ends_that_outrank_those_of_the_repository_are_named(here):
+    (here / "dvc.yaml").write_text("stages: {}\n")
+    (here / ".gitattributes").write_text("* text=auto eol=lf\n")
+    (here / ".git/info").mkdir(exist_ok=True)
+    (here / ".git/info/attributes").write_text("*.ipynb diff\n")
+    assert "line ends" not in named(surroundings._git)
+    (here / ".git/info/attributes").write_text("* text eol=crlf\n")
+    verdict, found = named(surroundings._git)["line ends"]
+    assert verdict == "fail"
+    assert found.startswith(".git/info/attributes asks for those of Windows")
+
+
+def test_a_module_that_hides_one_of_pythons_own_is_named(here, tmp_path, monkeypatch):
+    (tmp_path / "statistics.py").touch()
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    assert named(surroundings._python_path) == {"PYTHONPATH": ("fail", f"{tmp_path} hides statistics")}
+
+
+def test_a_person_whom_the_machine_has_no_name_for_gets_one(here, monkeypatch):
+    """By the variable that DVC looks at first, in all that we start; the doctor says what a typed dvc needs."""
+    for name in USER_NAMES:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(os, "getuid", lambda: 2**31 - 9)
+    begin_process()
+    assert os.environ["USER"] == f"uid{2**31 - 9}"
+    assert named(surroundings._user)["user name"][0] == "warn"
 
 
 def test_an_outer_job_conda_another_python_and_a_home_are_named(here, tmp_path, monkeypatch):

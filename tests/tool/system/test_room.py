@@ -53,6 +53,7 @@ def test_a_full_disk_is_told_from_other_faults():
     assert says_no_room("sqlite: database or disk is full")
     assert says_no_room("error: unable to write file train.py error: unable to write file data.py")
     assert not says_no_room("error: unable to write file train.py: Permission denied")
+    assert says_no_room("ERROR: failed to reproduce 'train': No possible cache link types for 'model'. See <...>")
     assert not says_no_room("the loss is nan")
 
 
