@@ -31,10 +31,10 @@ from trackstack.core.files import read_json, sealed, write_json
 from trackstack.system import slurm
 from trackstack.system.git import user_name
 from trackstack.system.programs import begin_process
-from trackstack.tracking.addresses import database_to_open, mlflow_uri, with_password
+from trackstack.tracking.addresses import database_to_open, mlflow_uri, refuse_closed_database, with_password
 from trackstack.tracking.environment import home
 
-SCRIPT = Path("slurm/ui.sh")
+SCRIPT, NOTES = Path("slurm/ui.sh"), Path("runs/.ui")
 LONGEST_SOCKET = 100  # Linux ends the name of a Unix socket at 107 bytes
 PORTS = {"mlflow": 5000, "tensorboard": 6006}
 PATIENCE = 180.0
@@ -79,7 +79,7 @@ def serve_locally(open_browser: Callable[[str], Any]) -> None:
     if "tensorboard" in pages:
         board = [sys.executable, "-P", "-m", "tensorboard.main", "--load_fast=false", "--logdir", str(place / "runs")]
         commands["tensorboard"] = [*board, *addresses["tensorboard"]]
-    with _serving(commands, place / "runs/.ui/local") as processes:
+    with _serving(commands, place / NOTES / "local") as processes:
         for name, port in ports.items():
             _wait_for(name, processes[name], partial(listens, processes[name].pid, port))
             print(f"{name}: http://127.0.0.1:{port}", flush=True)
@@ -100,9 +100,9 @@ def serve_in_job() -> None:
         board = [sys.executable, "-P", "-m", "trackstack.cluster.ui"]
         commands["tensorboard"] = [*board, str(sockets["tensorboard"]), str(place / "runs")]
     folder.mkdir(mode=0o700)  # an error when it exists: it might be somebody else's
-    path = _notes(place) / f"{job}.json"
+    path = place / NOTES / f"{job}.json"
     try:
-        with _serving(commands, place / "runs/.ui" / job) as processes:
+        with _serving(commands, place / NOTES / job) as processes:
             for name, address in sockets.items():
                 _wait_for(name, processes[name], partial(_answers, str(address)))
             where = {"node": socket.gethostname(), "login": os.environ.get("SLURM_SUBMIT_HOST")}
@@ -149,14 +149,14 @@ def start_job() -> dict[str, Any]:
 def _submit() -> str:
     command = slurm.sbatch_command(str(SCRIPT), hold=True)  # until its note is there
     job = slurm.submit(command, without=[slurm.GPU_REQUEST])
-    write_json(_notes(home()) / f"{job}.json", sealed({"job": job}))
+    write_json(home() / NOTES / f"{job}.json", sealed({"job": job}))
     slurm.release(job)
     return job
 
 
 def jobs() -> list[dict[str, Any]]:
     """The notes of the jobs that serve this home's pages, with `sockets`, or wait to do so."""
-    files = {file: _read_note(file) for file in sorted(_notes(home()).glob("*.json"))}
+    files = {file: _read_note(file) for file in sorted((home() / NOTES).glob("*.json"))}
     alive = slurm.active_tasks(note["job"] for note in files.values())
     for file, note in files.items():
         if note["job"] not in alive:  # killed, or cancelled in the queue
@@ -226,6 +226,8 @@ def server_environment() -> dict[str, str]:
 @contextlib.contextmanager
 def _serving(commands: dict[str, list[str]], logs: Path) -> Iterator[Processes]:
     """Run the servers during the block, and end them with all that they have started."""
+    if "mlflow" in commands:
+        refuse_closed_database(with_password(mlflow_uri(home())))
     logs.mkdir(parents=True, exist_ok=True)
     processes: Processes = {}
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
@@ -252,7 +254,7 @@ def _wait_for(name: str, process: subprocess.Popen, is_ready: Callable[[], bool]
     deadline = time.monotonic() + PATIENCE
     while not is_ready():
         if time.monotonic() > deadline or process.poll() is not None:
-            raise UserError(f"{name}: does not answer; its log lies in {home() / 'runs/.ui'}")
+            raise UserError(f"{name}: does not answer; its log lies in {home() / NOTES}")
         time.sleep(0.2)
 
 
@@ -276,11 +278,7 @@ def _wait_for_end(processes: Processes) -> None:
     """Wait for a signal, or for a server that ends by itself, which is an error."""
     while not (ended := [name for name, process in processes.items() if process.poll() is not None]):
         time.sleep(0.5)
-    raise UserError(f"{ended[0]}: ended by itself; its log lies in {home() / 'runs/.ui'}")
-
-
-def _notes(place: Path) -> Path:
-    return place / "runs/.ui"
+    raise UserError(f"{ended[0]}: ended by itself; its log lies in {home() / NOTES}")
 
 
 def _free_port(wanted: int) -> int:

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import os
 import re
+import threading
 from pathlib import Path
 from urllib.parse import unquote
 
 from trackstack import UserError
-from trackstack.system.redaction import redact, without_password
+from trackstack.system.redaction import redact, redact_uris, without_password
+
+CONNECT_SECONDS = 10
+"""How long a database may take to let somebody in."""
 
 
 def mlflow_uri(home: Path) -> str:
@@ -53,3 +57,28 @@ def database_to_open(uri: str) -> Path | None:
             "database in MLFLOW_TRACKING_URI"
         ) from None
     return file
+
+
+def refuse_closed_database(uri: str) -> None:
+    """UserError where a database's server does not let us in: MLflow would try again and again, for minutes."""
+    if database_file(uri) is not None:
+        return
+    reasons = [f"no answer for {CONNECT_SECONDS} s"]
+    # Each driver has a time limit of its own, and none for a server that takes the call and says nothing.
+    caller = threading.Thread(target=_connect, args=(uri, reasons), daemon=True)
+    caller.start()
+    caller.join(CONNECT_SECONDS)
+    if reasons:
+        raise UserError(f"{without_password(uri)}: {reasons[-1]}; see MLFLOW_TRACKING_URI")
+
+
+def _connect(uri: str, reasons: list[str]) -> None:
+    """Add why it fails to the reasons, or empty them."""
+    import sqlalchemy  # MLflow's
+
+    try:
+        with sqlalchemy.create_engine(uri).connect():
+            reasons.clear()
+    except Exception as error:  # SQLAlchemy's own, and those of every driver
+        reason = " ".join(str(getattr(error, "orig", None) or error).split())
+        reasons.append(redact_uris(reason)[:300])

@@ -9,7 +9,14 @@ from sqlalchemy import create_engine, text
 
 from trackstack import UserError
 from trackstack.system.redaction import redact
-from trackstack.tracking.addresses import database_file, database_to_open, mlflow_uri, sqlite_uri, with_password
+from trackstack.tracking.addresses import (
+    database_file,
+    database_to_open,
+    mlflow_uri,
+    refuse_closed_database,
+    sqlite_uri,
+    with_password,
+)
 
 
 @pytest.mark.parametrize(
@@ -48,3 +55,9 @@ def test_the_database_of_a_folder_of_any_name_is_the_one_that_sqlalchemy_opens(n
 def test_a_folder_that_mlflow_cannot_name_is_one_line(tmp_path):
     with pytest.raises(UserError, match=r"/mlflow\.db: MLflow opens no database in a folder whose name is not UTF-8"):
         database_to_open(mlflow_uri(tmp_path / os.fsdecode(b"caf\xe9")))
+
+
+def test_a_database_that_lets_nobody_in_is_one_line_without_the_password(tmp_path):
+    refuse_closed_database(sqlite_uri(tmp_path / "mlflow.db"))
+    with pytest.raises(UserError, match=r"^none://127\.0\.0\.1:1/db: Can't load plugin.*; see MLFLOW_TRACKING_URI$"):
+        refuse_closed_database("none://ml:S3cret@127.0.0.1:1/db")
