@@ -16,6 +16,7 @@ import numpy as np
 
 from pipeline.evaluate.figures import NUM_HARDEST, Classification, Evaluation, hardest_windows, wilson
 from pipeline.windows.encoding import channel_names
+from trackstack import UserError
 
 if TYPE_CHECKING:
     from markupsafe import Markup
@@ -56,11 +57,14 @@ def group_word(cache: dict[str, Any]) -> str:
 
 
 def curves(live: Path) -> Markup:
-    """Loss and the other figures by epoch, from DVCLive's tables."""
+    """Loss and the other figures by epoch, from DVCLive's tables; UserError when one is damaged."""
     tables = {}
     for file in sorted((live / "plots/metrics").glob("*.tsv")):
-        with file.open(newline="", encoding="utf-8") as lines:
-            rows = [(float(row["step"]), float(row[file.stem])) for row in csv.DictReader(lines, delimiter="\t")]
+        try:
+            with file.open(newline="", encoding="utf-8") as lines:
+                rows = [(float(row["step"]), float(row[file.stem])) for row in csv.DictReader(lines, delimiter="\t")]
+        except (KeyError, TypeError, ValueError, csv.Error):
+            raise UserError(f"{file}: damaged; type: trackstack repair {live} && dvc repro") from None
         if rows:
             tables[file.stem] = _thin(np.array(rows))
     losses = [name for name in tables if name.endswith("_loss")]

@@ -184,11 +184,21 @@ def refuse_without_slurm(instead: str) -> None:
 
 
 def refuse_without_script(script: Path) -> None:
-    """UserError where a script of the repository is missing, or Slurm could launch no job in this folder."""
+    """UserError where a script, or what it sources, is missing or damaged, or Slurm could launch no job here."""
     if PATTERN.search(str(Path.cwd())):
         raise UserError(f"{str(Path.cwd())!r}: Slurm launches no job in it: %1, %x and \\ are its own; rename it")
-    if not script.exists():
-        raise UserError(f"{script}: no such file here; trackstack init writes it, in the root of the checkout")
+    _refuse_damaged_script(script)
+    if SITE in script.read_text(encoding="utf-8", errors="replace"):
+        _refuse_damaged_script(script.with_name(Path(SITE).name))
+
+
+def _refuse_damaged_script(file: Path) -> None:
+    if not file.is_file():
+        raise UserError(f"{file}: no such file here; trackstack init writes it, in the root of the checkout")
+    checked = run_program(["bash", "-n", str(file)])  # else the job would find out, after its time in the queue
+    if checked.returncode:
+        reason = (checked.stderr.splitlines() or [f"{file}: no shell script"])[0].removeprefix("bash: ")
+        raise UserError(f"{reason}; correct it, or move it away and type: trackstack init")
 
 
 def run(command: list[str], environment: dict[str, str] | None = None) -> str:

@@ -1,11 +1,15 @@
 """Slurm's commands as functions, with a stand-in for sbatch; on a real Slurm see tests/tool/cluster."""
 
 import os
+import shutil
+from pathlib import Path
 
 import pytest
+from support.damage import damage
+from support.projects import ROOT
 
 from trackstack import UserError
-from trackstack.system.slurm import sbatch_command, submit
+from trackstack.system.slurm import refuse_without_script, sbatch_command, submit
 
 
 @pytest.fixture
@@ -32,3 +36,20 @@ def test_an_answer_without_a_jobs_id_is_no_submission(sbatch, answer):
     (sbatch / "answer").write_text(answer)
     with pytest.raises(UserError, match=r"^sbatch answered '.*', not a job's id; type: unset SBATCH_TEST_ONLY$"):
         submit(sbatch_command("job.sh"))
+
+
+@pytest.mark.parametrize("name", ["repro.sh", "site.env"])
+@pytest.mark.parametrize("how", ["cut", "missing", "folder", "of Windows"])
+def test_a_damaged_script_is_refused_before_anything_is_submitted(tmp_path, monkeypatch, name, how):
+    shutil.copytree(ROOT / "slurm", tmp_path / "slurm")
+    monkeypatch.chdir(tmp_path)
+    file = Path("slurm", name)
+    refuse_without_script(Path("slurm/repro.sh"))
+    if how == "of Windows":
+        file.write_bytes(file.read_bytes().replace(b"\n", b"\r\n"))
+    elif how == "cut":
+        file.write_text(file.read_text().rpartition("\nfi\n")[0])
+    else:
+        damage(file, how)
+    with pytest.raises(UserError, match=rf"^slurm/{name}: .*trackstack init"):
+        refuse_without_script(Path("slurm/repro.sh"))
