@@ -11,7 +11,6 @@ from __future__ import annotations
 import atexit
 import os
 import shutil
-import sys
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -58,7 +57,7 @@ class Run:
         """How it ended; None while it is recorded."""
         self._named_by_script = named_by_script
         self._pid, self._signals = os.getpid(), SignalWatch()
-        self._last_steps: dict[str, int] = {}
+        self._last_steps: dict[str, int] | None = {}
 
     def log(self, values: dict[str, float], step: int) -> None:
         """Record metrics at a step: some microseconds, and never a wait for a back end.
@@ -73,10 +72,8 @@ class Run:
         self._refuse_after_end("log")
         if self._first_step is not None:
             self._join_or_begin_anew(step)
-        for name in values:
-            if step <= self._last_steps.get(name, step - 1):
-                self._warn_of_step(name, step)
-            self._last_steps[name] = step
+        if self._last_steps is not None:
+            self._look_at_steps(values, step)
         self._journal.write({"type": "metrics", "time": now(), "step": step, "values": values})
 
     def log_artifact(
@@ -170,12 +167,16 @@ class Run:
             }
             self._journal.write(self._start)
 
-    def _warn_of_step(self, name: str, step: int) -> None:
-        warn(
-            f"run.log: {name} at step {step} comes after step {self._last_steps[name]}; "
-            "of each step the first value counts"
-        )
-        self._last_steps = dict.fromkeys(self._last_steps, -sys.maxsize)  # said once is enough
+    def _look_at_steps(self, values: dict[str, float], step: int) -> None:
+        """Say it, once, when a metric does not go forward."""
+        known = self._last_steps or {}
+        for name in values:
+            if step <= (last := known.get(name, step - 1)):
+                warn(f"run.log: {name} at step {step} comes after step {last}; of each step the first value counts")
+                self._last_steps = None
+                return
+        known.update(dict.fromkeys(values, step))
+        self._last_steps = known
 
     def _refuse_after_end(self, what: str) -> None:
         if self.status:

@@ -155,6 +155,7 @@ class RunWriter:
 
     def _stop(self) -> None:
         part = Path(self._run.settings.sync_dir).name
+        self._run.summary["trackstack_status"] = self.series.status  # W&B knows failed runs alone
         self._run.finish(exit_code=0 if self.series.status == "finished" else 1)
         self._run = None
         self._parts = [*self._parts, part]

@@ -248,6 +248,7 @@ def test_the_state_follows_the_series(in_database, series):
     for status, finished, error in [
         ("running", None, None),
         ("interrupted", STARTED + 10, "time limit"),
+        ("pruned", STARTED + 15, None),
         ("running", None, None),
         ("failed", STARTED + 20, "ValueError: no"),
         ("finished", STARTED + 30, None),
@@ -255,15 +256,16 @@ def test_the_state_follows_the_series(in_database, series):
         series.status, series.finished, series.error = status, finished, error
         deliver(in_database, series, [])
         info, tags = read(in_database).run.info, read(in_database).run.data.tags
-        states.append((info.status, info.end_time, tags.get("trackstack.error")))
-    assert [(status, error) for status, _, error in states] == [
-        ("RUNNING", None),
-        ("KILLED", "time limit"),
-        ("RUNNING", None),
-        ("FAILED", "ValueError: no"),
-        ("FINISHED", None),
+        states.append((info.status, tags.get("trackstack.status"), info.end_time, tags.get("trackstack.error")))
+    assert [(status, word, error) for status, word, _, error in states] == [
+        ("RUNNING", None, None),
+        ("KILLED", "interrupted", "time limit"),
+        ("KILLED", "pruned", None),
+        ("RUNNING", None, None),
+        ("FAILED", None, "ValueError: no"),
+        ("FINISHED", None, None),
     ]
-    assert [states[index][1] for index in (0, 1, 3, 4)] == [None, *(MILLISECONDS + s * 1000 for s in (10, 20, 30))]
+    assert [states[index][2] for index in (0, 1, 4, 5)] == [None, *(MILLISECONDS + s * 1000 for s in (10, 20, 30))]
 
 
 def test_a_lost_run_ended_with_its_last_point(in_database, series):

@@ -52,11 +52,13 @@ def test_the_run_has_its_id_name_and_parameters(tmp_path):
     assert config["dataset"] == '"tiny"'
 
 
-@pytest.mark.parametrize(("status", "code"), [("finished", 0), ("failed", 1), ("interrupted", 1)])
-def test_the_exit_code_tells_how_the_run_ended(tmp_path, status, code):
+@pytest.mark.parametrize(("status", "code"), [("finished", 0), ("failed", 1), ("interrupted", 1), ("pruned", 1)])
+def test_exit_code_and_summary_tell_how_the_run_ended(tmp_path, status, code):
     deliver(make_series(tmp_path, status), [metrics(1, loss=1.0)])
     (exit_record,) = records_of(tmp_path, "exit")
     assert exit_record.exit_code == code
+    said = [item.value_json for record in records_of(tmp_path, "summary") for item in record.update]
+    assert f'"{status}"' in said
 
 
 def test_records_of_one_step_are_one_row_and_the_first_wins(tmp_path):
