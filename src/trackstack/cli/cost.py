@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from trackstack import UserError
-from trackstack.cli.printing import Json, print_json, print_table, warn_of_damage
+from trackstack.cli.printing import Json, print_json, print_table, warn
 
 commands = typer.Typer()
 
@@ -22,12 +22,12 @@ def cost(
 ) -> None:
     """Hours, cores, memory, GPUs, energy, waiting and waste of all runs; and what to ask Slurm for next time."""
     from trackstack.records.cost import advise, bills_of, sum_up
-    from trackstack.records.query import list_runs
+    from trackstack.records.index.index import read_index
     from trackstack.tracking.environment import home
 
-    rows = list_runs(home())
-    warn_of_damage(rows)
-    bills = bills_of(rows)
+    index = read_index(home())
+    warn(index.damage())
+    bills = bills_of(index)
     if not bills:
         raise UserError("no run is recorded yet; type: dvc repro")
     found = advise(bills) if advice else sum_up(bills, by)

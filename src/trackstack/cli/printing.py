@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 import time
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Annotated, Any
 
 import typer
@@ -15,14 +17,14 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
 RunKey = Annotated[str, typer.Argument(metavar="RUN", help="A run's id, the beginning of it, or its name.")]
 
 
-def state(row: dict[str, Any]) -> str:
+def state(row: Mapping[str, Any]) -> str:
     """The status of a run, with the times that it was reproduced."""
     return row["status"] + (f", reproduced {row['reproduced']}x" if row["reproduced"] else "")
 
 
-def warn_of_damage(rows: list[dict[str, Any]]) -> None:
+def warn(texts: Iterable[str]) -> None:
     """A line on stderr for each damaged place in the records of runs."""
-    for text in dict.fromkeys(text for row in rows for text in row["damage"]):
+    for text in texts:
         typer.echo(f"warning: {text}", err=True)
 
 
@@ -64,3 +66,50 @@ def print_table(header: list[str], rows: list) -> None:
     for row in rows:
         table.add_row(*["" if value is None else redact_uris(str(value)) for value in row])
     Console(width=None if sys.stdout.isatty() else 400, highlight=False, markup=False).print(table)
+
+
+def print_list(header: Sequence[str], rows: list[list[Any]], shrinks: str) -> None:
+    """A table of many rows, a line each; on a terminal a page at a time.
+
+    Args:
+        shrinks: the column that is cut where a terminal is too narrow.
+    """
+    texts = [list(header), *(["" if value is None else _plain(str(value)) for value in row] for row in rows)]
+    widths = [max(map(_width, column)) for column in zip(*texts, strict=True)]
+    is_terminal = sys.stdout.isatty()
+    size = shutil.get_terminal_size()
+    if is_terminal and shrinks in header:
+        at = header.index(shrinks)
+        widths[at] = max(len(shrinks), min(widths[at], widths[at] + size.columns - sum(widths) - 2 * len(widths) + 2))
+    lines = ["  ".join(map(_fitted, row, widths)).rstrip() for row in texts]
+    text = redact_uris("\n".join(lines))
+    if is_terminal and len(lines) >= size.lines:
+        import pydoc
+
+        pydoc.pager(text)
+    else:
+        typer.echo(text)
+
+
+def _plain(text: str) -> str:
+    """Without what a terminal would act on."""
+    if text.isprintable():
+        return text
+    return "".join(sign if sign.isprintable() else "\N{REPLACEMENT CHARACTER}" for sign in text)
+
+
+def _width(text: str) -> int:
+    """In cells of a terminal, of which some signs take two."""
+    if text.isascii():
+        return len(text)
+    from rich.cells import cell_len
+
+    return cell_len(text)
+
+
+def _fitted(text: str, width: int) -> str:
+    if _width(text) > width:
+        from rich.cells import set_cell_size
+
+        text = set_cell_size(text, width - 1) + "\N{HORIZONTAL ELLIPSIS}"
+    return text + " " * (width - _width(text))

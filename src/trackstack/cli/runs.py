@@ -3,64 +3,32 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from trackstack import UserError
-from trackstack.cli import archive, choose, cost
+from trackstack.cli import archive, choose, cost, listing
 from trackstack.cli.printing import (
     Json,
     number,
     print_json,
     print_table,
-    seconds,
-    state,
     verdict_text,
-    warn_of_damage,
+    warn,
     when,
 )
 
-USUAL_METRICS = ("val_accuracy", "test_accuracy", "val_r2", "test_r2")
-"""What a list shows of runs that have them; of others it shows the first metrics."""
+if TYPE_CHECKING:
+    from trackstack.records.index.index import RunIndex
+
 commands = typer.Typer()
 runs = typer.Typer(no_args_is_help=True, help="Look at recorded runs.")
 commands.add_typer(runs, name="runs")
+runs.add_typer(listing.commands)
 runs.add_typer(choose.commands)
 runs.add_typer(archive.commands)
 runs.add_typer(cost.commands)
-
-
-@runs.command("list")
-def list_(
-    metric: Annotated[
-        list[str] | None, typer.Option(help="A column of the table; may be given several times.")
-    ] = None,
-    user: Annotated[str | None, typer.Option(help="Only the runs of this person.")] = None,
-    as_json: Json = False,
-) -> None:
-    """All runs, oldest first, with their last figures."""
-    from trackstack.records.query import list_runs
-    from trackstack.tracking.environment import home
-
-    rows = list_runs(home())
-    warn_of_damage(rows)
-    if user is not None:
-        people = sorted({str(row["user"]) for row in rows if row["user"]})
-        rows = [row for row in rows if row["user"] == user]
-        if not rows:
-            raise UserError(f"--user {user}: no run of that name; there are runs of: {', '.join(people) or 'nobody'}")
-    if as_json:
-        print_json(rows)
-        return
-    recorded = dict.fromkeys(name for row in rows for name in row["metrics"])
-    shown = metric or [name for name in USUAL_METRICS if name in recorded] or list(recorded)[:3]
-    table = [
-        [row["run"], row["name"], state(row), when(row["started"]), seconds(row["seconds"])]
-        + [number(row["metrics"].get(name)) for name in shown]
-        for row in rows
-    ]
-    print_table(["run", "name", "status", "started", "s", *shown], table)
 
 
 @runs.command()
@@ -72,13 +40,17 @@ def show(
     as_json: Json = False,
 ) -> None:
     """Parameters, figures, data, environment and files of one run."""
-    from trackstack.records.query import flatten, list_runs, show_run
+    from trackstack.records.index.index import read_index
+    from trackstack.records.query import flatten, show_run
     from trackstack.tracking.environment import home
 
-    if run is None and not (recorded := list_runs(home())):
-        raise UserError("no run is recorded yet; type: dvc repro")
-    shown = show_run(home(), run or recorded[-1]["run"])
-    warn_of_damage([shown])
+    if run is None:
+        newest = read_index(home()).newest()
+        if newest is None:
+            raise UserError("no run is recorded yet; type: dvc repro")
+        run = newest.key
+    shown = show_run(home(), run)
+    warn(shown["damage"])
     if as_json:
         print_json(shown)
         return
@@ -88,6 +60,8 @@ def show(
     for part in ("metrics", "params", "tags", "data", "environment"):
         rows += [[f"{part}.{name}", value] for name, value in flatten(shown[part] or {}).items()]
     rows += cost.usage_rows(shown["spent"])
+    rows += [["tagged", " ".join(shown["tagged"])]] if shown["tagged"] else []
+    rows += [[f"note, {when(note['time'])} {note['user']}", note["text"]] for note in shown["notes"]]
     for look in shown["test_looks"] or []:
         rows.append(["test figures looked at", f"{when(look['time'])} {look['user']}: {', '.join(look['metrics'])}"])
     rows += [[f"artifact {record['kind']}", record["path"]] for record in shown["artifacts"]]
@@ -110,19 +84,18 @@ def compare(
     as_json: Json = False,
 ) -> None:
     """Parameters, data, source files and figures in which runs differ."""
-    from trackstack.records.query import compare_runs, list_runs
-    from trackstack.tracking.environment import home
+    from trackstack.records.query import compare_runs
 
-    recorded = list_runs(home())
-    warn_of_damage(recorded)
-    metric = metric or _usual(recorded, "val_")
-    every = [row["run"] for row in recorded if metric in row["metrics"]] if plot and not keys else []
-    rows = compare_runs(home(), keys or every)
+    index = _index()
     if plot:
         from trackstack.records.plots import plot_comparison
 
+        metric = metric or _usual(index, "val_")
+        every = [run.key for run in index if metric in run.figures]
+        rows = compare_runs(index, keys or every)
         typer.echo(f"{plot}: {metric} over {plot_comparison(rows, metric, plot)} parameters")
         return
+    rows = compare_runs(index, keys or [])
     if as_json:
         print_json(rows)
         return
@@ -141,12 +114,9 @@ def folds(
 ) -> None:
     """Cross-validation: mean and spread over folds and seeds, and the accuracy or error of each group."""
     from trackstack.records.folds import cross_validations
-    from trackstack.records.query import list_runs
     from trackstack.tracking.environment import home
 
-    recorded = list_runs(home())
-    warn_of_damage(recorded)
-    metric = metric or _usual(recorded, "test_")
+    metric = metric or _usual(_index(), "test_")
     results = cross_validations(home(), metric, fold, seed)
     if as_json:
         print_json(results)
@@ -187,8 +157,20 @@ def sql(
         print_table(header, rows)
 
 
-def _usual(recorded: list[dict[str, Any]], split: str) -> str:
+def _index() -> RunIndex:
+    """All runs; what is damaged of them is said."""
+    from trackstack.records.index.index import read_index
+    from trackstack.tracking.environment import home
+
+    index = read_index(home())
+    warn(index.damage())
+    return index
+
+
+def _usual(index: RunIndex, split: str) -> str:
     """The usual metric of a split that a run has; of runs without one the first metric of any."""
-    names = dict.fromkeys(name for row in recorded for name in row["metrics"])
+    from trackstack.records.listing import USUAL_METRICS
+
+    names = dict.fromkeys(name for run in index for name in run.figures)
     usual = [name for name in USUAL_METRICS if name.startswith(split)]
     return next((name for name in [*(name for name in usual if name in names), *names]), usual[0])

@@ -5,9 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
+if TYPE_CHECKING:
+    import numpy as np
 
 
 def canonical_json(value: Any) -> str:
@@ -36,6 +37,8 @@ def digest_path(path: Path) -> str:
 
 def digest_arrays(arrays: dict[str, np.ndarray]) -> str:
     """The digest of named arrays: names, types, shapes and bytes, in the order of the names."""
+    import numpy as np  # a fifth of a second that commands do without
+
     digest = hashlib.sha256()
     for name in sorted(arrays):
         array = np.ascontiguousarray(arrays[name])

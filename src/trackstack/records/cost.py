@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 from trackstack import UserError
+from trackstack.records.index.rows import IndexedRun
 from trackstack.tracking.spending import WASTED
 
 GROUPS = ("sweep", "user", "stage", "name")
@@ -31,12 +32,14 @@ class Bill(NamedTuple):
         return self.spent["stage"]
 
 
-def bills_of(rows: Iterable[dict[str, Any]]) -> list[Bill]:
-    """Those of all runs that `list_runs` lists."""
+def bills_of(runs: Iterable[IndexedRun]) -> list[Bill]:
+    """Those of some runs."""
     return [
-        Bill(row["run"], row["sweep"] or "no sweep", row["user"] or "unknown", row["name"] or "", spent)
-        for row in rows
-        for spent in row["spent"]
+        Bill(
+            run.key, run.facts["sweep"] or "no sweep", run.facts["user"] or "unknown", run.facts["name"] or "", spent
+        )
+        for run in runs
+        for spent in run.spent
     ]
 
 

@@ -12,8 +12,8 @@ import difflib
 import math
 import operator
 import re
-from collections.abc import Callable, Collection, Iterable
-from typing import Any, NamedTuple
+from collections.abc import Callable, Collection, Iterable, Mapping
+from typing import Any, NamedTuple, Protocol
 
 from trackstack import UserError
 
@@ -37,8 +37,13 @@ OPERATORS: dict[type[ast.cmpop], Callable[[Any, Any], bool]] = {
     ast.In: lambda value, several: value in several,
     ast.NotIn: lambda value, several: value not in several,
 }
-Values = dict[str, Any]
-"""The figures and dotted parameters of a run."""
+
+
+class Values(Protocol):
+    """The figures and dotted parameters of a run, as `RunValues` or a dict has them."""
+
+    def get(self, name: str, default: Any = None, /) -> Any:
+        """The value of a name."""
 
 
 class Where(NamedTuple):
@@ -87,12 +92,56 @@ def read_where(text: str) -> Where:
     raise UserError(f"--where {text}: {reason}; expected something such as {EXAMPLE}")
 
 
-def refuse_unknown(what: str, names: Iterable[str], known: Collection[str], hint: str = "") -> None:
+class RunValues:
+    """What names mean in one run: `params.`, `metrics.` or `best.` before one says which is meant."""
+
+    def __init__(
+        self,
+        figures: Mapping[str, float],
+        best: Callable[[str], float | None],
+        params: Callable[[], Mapping[str, Any]],
+        facts: Mapping[str, Any],
+    ):
+        self._figures, self._best, self._params, self._facts = figures, best, params, facts
+
+    def get(self, name: str, default: Any = None, /) -> Any:
+        """The value of a name; the default where the run has none."""
+        if name in self._figures:
+            return self._figures[name]
+        if name in self._facts:
+            return self._facts[name]
+        if name in (params := self._params()):  # last, as they may have to be read
+            return params[name]
+        kind, _, rest = name.partition(".")
+        if kind == "best" and rest in self._figures:
+            return self._best(rest)
+        if kind in ("metrics", "params"):
+            return (self._figures if kind == "metrics" else params).get(rest, default)
+        return default
+
+
+def refuse_ambiguous(what: str, names: Iterable[str], params: Collection[str], figures: Collection[str]) -> None:
+    """Raise a UserError for the first name that is a parameter and a metric."""
+    for name in names:
+        if name in params and name in figures:
+            raise UserError(f"{what}: {name} is a parameter and a metric; type params.{name} or metrics.{name}")
+
+
+def known_names(params: Iterable[str], figures: Iterable[str]) -> set[str]:
+    """With their prefixes, all names of parameters and figures."""
+    metrics = {f"{kind}.{name}" for name in figures for kind in ("metrics", "best")}
+    return {f"params.{name}" for name in params} | metrics
+
+
+def refuse_unknown(
+    what: str, names: Iterable[str], known: Collection[str], hint: str = "", runs: str = "finished run"
+) -> None:
     """Raise a UserError for the first name that no run has, with the nearest of those that there are.
 
     Args:
         what: the option in which they stand, with its dashes.
         hint: what else the name may have been meant to be, after a semicolon.
+        runs: which have been looked at.
     """
     for name in names:
         if name not in known:
@@ -100,7 +149,7 @@ def refuse_unknown(what: str, names: Iterable[str], known: Collection[str], hint
             ends = [other for other in known if other.endswith(f".{last}")]
             near = list(dict.fromkeys([*ends, *difflib.get_close_matches(name, known, 3, 0.5)]))[:3]
             nearest = f"nearest: {', '.join(near)}" if near else "trackstack runs show lists what there is"
-            raise UserError(f"{what} {name}: no finished run has it; {nearest}{hint}")
+            raise UserError(f"{what} {name}: no {runs} has it; {nearest}{hint}")
 
 
 class _UnreadableError(Exception):

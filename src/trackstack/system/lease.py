@@ -11,7 +11,7 @@ from pathlib import Path
 import psutil
 
 from trackstack import UserError
-from trackstack.system.locks import holds_lock, try_lock, unlock, wait_for_lock
+from trackstack.system.locks import holds_lock, is_locked, unlock, wait_for_lock
 
 LOCK_FILE, NOTE_FILE = "lease.lock", "lease.json"
 
@@ -21,7 +21,7 @@ def take_lease(folder: Path, what: str | None = None, patience: float = 2.0) -> 
 
     Args:
         what: how an error names it; the run by default.
-        patience: seconds to wait for another holder; some, since `is_live` holds the lock when it looks: for a
+        patience: seconds to wait for another holder; some, since `is_live` shares the lock when it looks: for a
             moment, unless the machine is busy.
 
     Raises:
@@ -59,11 +59,8 @@ def give_back_lease(folder: Path) -> None:
 
 
 def is_live(folder: Path) -> bool:
-    """Whether a process, on this node or another, is writing the run; not for the writer itself to ask."""
-    if not (folder / LOCK_FILE).exists() or not try_lock(folder / LOCK_FILE):
-        return (folder / LOCK_FILE).exists()
-    unlock(folder / LOCK_FILE)
-    return False
+    """Whether a process, this one or another, on this node or another, is writing the run."""
+    return is_locked(folder / LOCK_FILE)
 
 
 def _holder(folder: Path) -> str:

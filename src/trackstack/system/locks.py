@@ -15,14 +15,52 @@ from pathlib import Path
 
 _POLL_SECONDS = 0.02
 _open_files: dict[Path, int] = {}
+_held: set[int] = set()
+"""Of the open files those whose lock this process took and has not given back."""
 
 
 def try_lock(path: Path) -> bool:
     """Take the lock if nobody else has it; a process that already holds it is told True again."""
     try:
-        fcntl.lockf(_descriptor(path), fcntl.LOCK_EX | fcntl.LOCK_NB)
+        file = _descriptor(path)
+        fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except (BlockingIOError, PermissionError):
         return False
+    _held.add(file)
+    return True
+
+
+def is_locked(path: Path) -> bool:
+    """Whether some process has the lock, be it this one; nothing is taken, made or kept open.
+
+    Raises:
+        OSError: the file cannot be looked at.
+    """
+    try:
+        there = path.stat()
+    except FileNotFoundError:
+        return False
+    for file in _open_files.values():  # which must not be closed, by whatever name the path has it
+        if os.path.samestat(os.fstat(file), there):
+            if file in _held:
+                return True
+            return not _is_free(file)
+    try:
+        file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except PermissionError:
+        return True
+    try:
+        return not _is_free(file)
+    finally:
+        os.close(file)
+
+
+def _is_free(file: int) -> bool:
+    try:
+        fcntl.lockf(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except (BlockingIOError, PermissionError):
+        return False
+    fcntl.lockf(file, fcntl.LOCK_UN)
     return True
 
 
@@ -37,7 +75,9 @@ def holds_lock(path: Path) -> bool:
 
 def unlock(path: Path) -> None:
     """Give the lock back."""
-    fcntl.lockf(_descriptor(path), fcntl.LOCK_UN)
+    file = _descriptor(path)
+    _held.discard(file)
+    fcntl.lockf(file, fcntl.LOCK_UN)
 
 
 def wait_for_lock(path: Path, patience: float) -> bool:

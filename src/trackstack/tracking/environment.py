@@ -10,10 +10,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from trackstack.core.dvc_yaml import dvc_root
 from trackstack.system.git import try_git, user_name
 from trackstack.tracking.addresses import mlflow_uri
-from trackstack.tracking.packages import drift, installed_packages
 from trackstack.tracking.sinks import is_installed
 
 DECISIVE_VARIABLES = re.compile(
@@ -67,6 +65,10 @@ def environment(device: str) -> dict[str, Any]:
 
     `drift` is there where the repository has a requirements.lock: how the packages differ from it.
     """
+    # With pydantic, a quarter of a second that commands do without.
+    from trackstack.core.dvc_yaml import dvc_root
+    from trackstack.tracking.packages import drift, installed_packages
+
     packages = installed_packages()
     known = {
         "user": user_name(),

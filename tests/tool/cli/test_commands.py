@@ -54,5 +54,5 @@ def test_runs_list_shows_the_metrics_that_runs_have(invoke, tmp_path):
     header, row = invoke("runs", "list").output.splitlines()
     assert header.split()[-2:] == ["loss", "score"]
     assert row.split()[-2:] == ["0.5", "0.25"]
-    header, _ = invoke("runs", "list", "--metric", "score").output.splitlines()
-    assert header.split()[-2:] == ["s", "score"]
+    header, _ = invoke("runs", "list", "--columns", "score").output.splitlines()
+    assert header.split()[-2:] == ["run", "score"]

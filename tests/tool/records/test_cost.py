@@ -10,6 +10,7 @@ from support.sinks import START
 
 from trackstack import UserError
 from trackstack.records.cost import advise, bills_of, sum_up
+from trackstack.records.index.index import read_index
 from trackstack.records.query import list_runs
 from trackstack.tracking.journal import Journal
 
@@ -35,7 +36,7 @@ def usage(cpu=7200.0, memory=2048.0, gpus=(), cores=None):
 
 
 def sums(home, by="user"):
-    return sum_up(bills_of(list_runs(home)), by)
+    return sum_up(bills_of(read_index(home)), by)
 
 
 def test_hours_cores_gpus_energy_and_waiting_are_summed_and_each_job_waits_once(tmp_path):
@@ -86,7 +87,7 @@ def test_advice_is_what_meta_slurm_takes_with_room_to_spare(tmp_path):
     write_attempt(tmp_path, "r000000000001", usage=usage(cpu=5000.0, memory=2500.0, cores=3.4), job=JOB)
     write_attempt(tmp_path, "r000000000002", usage=usage(cpu=9000.0, gpus=[GPU]), seconds=3000.0)
     write_attempt(tmp_path, "r000000000003", "failed", usage=usage(cpu=99999.0))
-    (advice,) = advise(bills_of(list_runs(tmp_path)))
+    (advice,) = advise(bills_of(read_index(tmp_path)))
     assert advice["slurm"] == {"cpus-per-task": 4, "mem": "4G", "time": "01:30:00"}
     assert (advice["runs"], advice["cores"], advice["gpu_percent"]) == (2, 3.4, 80.0)
     assert advice["held"] == {"cpus": 4, "memory_mb": 4096.0}
@@ -96,7 +97,7 @@ def test_runs_without_figures_of_use_are_counted_and_give_no_advice(tmp_path):
     write_run(tmp_path, {"seed": 1}, {"val_accuracy": 0.5})
     (row,) = sums(tmp_path)
     assert (row["runs"], row["core_hours"], row["memory_gib"]) == (1, None, None)
-    assert advise(bills_of(list_runs(tmp_path))) == []
+    assert advise(bills_of(read_index(tmp_path))) == []
 
 
 def test_the_command_prints_a_table_json_and_yaml(tmp_path):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 from collections import defaultdict
 from typing import Any, NamedTuple
 
@@ -12,11 +11,8 @@ import numpy as np
 from trackstack import UserError
 from trackstack.records.choosing.selection import is_test
 from trackstack.records.choosing.settings import Candidate, comparable
+from trackstack.records.directions import lower_is_better
 from trackstack.records.query import source_files
-
-WORDS = re.compile(r"[^a-z0-9]+")
-LOWER = {"loss", "error", "err", "mae", "mse", "rmse", "mape", "nll", "perplexity"}
-HIGHER = {"accuracy", "acc", "f1", "r2", "auc", "auroc", "precision", "recall", "beta", "iou", "dice"}
 
 
 class Figure(NamedTuple):
@@ -66,10 +62,10 @@ def is_lower_better(metric: str) -> bool:
     Raises:
         UserError: the name does not say so.
     """
-    words = set(WORDS.split(metric.lower()))
-    if bool(words & LOWER) == bool(words & HIGHER):
+    lower = lower_is_better(metric)
+    if lower is None:
         raise UserError(f"--by {metric}: its name does not say which end is better; add --minimize or --maximize")
-    return bool(words & LOWER)
+    return lower
 
 
 def differing(settings: list[dict[str, Any]]) -> list[str]:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from trackstack import UserError
 from trackstack.records.choosing.settings import Candidate, read_candidates
-from trackstack.records.where import read_where, refuse_unknown
+from trackstack.records.where import RunValues, known_names, read_where, refuse_ambiguous, refuse_unknown
 
+BEST_OR_LAST = re.compile(r"^(metrics|best)\.")
 TEST = re.compile(r"test($|[_./-])", re.IGNORECASE)
 
 
@@ -75,24 +76,17 @@ def _those_where(runs: list[Candidate], where: str, shown: set[str]) -> tuple[li
     condition = read_where(where)
     params = set().union(*(run.names for run in runs))
     figures = {name for run in runs for name in run.figures}
-    if twice := params & figures & set(condition.names):
-        raise UserError(
-            f"--where: {min(twice)} is a parameter and a metric; type params.{min(twice)} or metrics.{min(twice)}"
-        )
-    metrics = [name.removeprefix("metrics.") for name in condition.names if name not in params]
+    refuse_ambiguous("--where", condition.names, params, figures)
+    metrics = [BEST_OR_LAST.sub("", name) for name in condition.names if name not in params]
     metrics = [name for name in metrics if name in figures]
     refuse_test("--where", set(metrics) - shown, shown)
-    prefixed = {f"params.{name}" for name in params} | {f"metrics.{name}" for name in figures}
-    unknown = [name for name in condition.names if name not in prefixed]
+    unknown = [name for name in condition.names if name not in known_names(params, figures)]
     refuse_unknown("--where", unknown, params | shown, "; a text stands in quotes: 'train.model == \"cnn\"'")
     return [run for run in runs if condition.matches(_values(run))], metrics
 
 
-def _values(run: Candidate) -> dict[str, Any]:
-    params = run.settings | run.params
-    prefixed = {f"params.{name}": value for name, value in params.items()}
-    prefixed |= {f"metrics.{name}": value for name, value in run.figures.items()}
-    return prefixed | run.figures | params
+def _values(run: Candidate) -> RunValues:
+    return RunValues(run.figures, run.best, lambda: run.settings | run.params, {})
 
 
 def _some(keys: list[str]) -> str:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from trackstack import UserError
-from trackstack.records.query import last_figures, read_run, run_folders
+from trackstack.records.reading import Figures, figures_of, read_run, run_folders
 from trackstack.records.where import refuse_unknown
 from trackstack.tracking.params import flatten
 from trackstack.tracking.series import SeriesRecords
@@ -30,8 +30,7 @@ class Candidate(NamedTuple):
     """A finished run."""
 
     series: Series
-    figures: dict[str, float]
-    """The last value of every metric."""
+    every_figure: Figures
     params: dict[str, Any]
     """By dotted names, those of DVC and the run's own."""
     settings: dict[str, Any]
@@ -41,6 +40,15 @@ class Candidate(NamedTuple):
     def key(self) -> str:
         """The run's id."""
         return self.series.key
+
+    @property
+    def figures(self) -> dict[str, float]:
+        """The last value of every metric."""
+        return self.every_figure.last
+
+    def best(self, metric: str) -> float | None:
+        """The best value of a metric; see `Figures.best`."""
+        return self.every_figure.best(metric)
 
     @property
     def names(self) -> set[str]:
@@ -117,7 +125,7 @@ def comparable(values: Any) -> str:
 
 
 def _candidate(run: SeriesRecords, data_paths: set[str]) -> Candidate:
-    start, declared = run.series.start, _declared_params(run.series)
+    start, declared = run.series.start, declared_params(run.series)
     upstream = start.get("upstream") or {}
     deps = [dep for entry in upstream.get("stages", {}).values() for dep in entry.get("deps", [])]
     data = [item for item in (*deps, *upstream.get("data", [])) if item["path"] in data_paths and "md5" in item]
@@ -125,10 +133,10 @@ def _candidate(run: SeriesRecords, data_paths: set[str]) -> Candidate:
     settings |= {item["path"]: item["md5"][:10] for item in data}
     if not upstream and start["stage"] == "run":  # the name is all that tells two scripts from each other
         settings["name"] = start["name"]
-    return Candidate(run.series, last_figures(run), declared | flatten(start["params"]), settings)
+    return Candidate(run.series, figures_of(run), declared | flatten(start["params"]), settings)
 
 
-def _declared_params(series: Series) -> dict[str, Any]:
+def declared_params(series: Series) -> dict[str, Any]:
     """What DVC has of the parameters of a stage and of all upstream of it, by dotted names.
 
     A name that stands in two files has the file before it in the second one: `conf.json:lr`.
@@ -174,7 +182,7 @@ def _as_floats(values: Any) -> Any:
 
 
 def _has_params_of_dvc(run: Candidate) -> bool:
-    return bool(_declared_params(run.series))
+    return bool(declared_params(run.series))
 
 
 def _without_outdated(runs: list[Candidate]) -> tuple[list[Candidate], list[str]]:
