@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from trackstack import UserError
-from trackstack.cli import archive, choose
+from trackstack.cli import archive, choose, page
 from trackstack.cli.printing import (
     Json,
     number,
@@ -28,6 +28,7 @@ runs = typer.Typer(no_args_is_help=True, help="Look at recorded runs.")
 commands.add_typer(runs, name="runs")
 runs.add_typer(choose.commands)
 runs.add_typer(archive.commands)
+runs.add_typer(page.commands)
 
 
 @runs.command("list")
