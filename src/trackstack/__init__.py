@@ -27,7 +27,7 @@ class UserError(Exception):
     """
 
 
-def describe_error(error: Exception) -> str:
+def describe_error(error: BaseException) -> str:
     """The text of an error, without passwords; for a file that cannot be read or written, its name and why."""
     from trackstack.system.redaction import redact
     from trackstack.system.room import MAKE_ROOM, is_no_room

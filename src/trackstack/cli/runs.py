@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from trackstack import UserError
-from trackstack.cli import archive, choose, cost, listing
+from trackstack.cli import archive, choose, cost, listing, page
 from trackstack.cli.printing import (
     Json,
     number,
@@ -29,6 +29,7 @@ runs.add_typer(listing.commands)
 runs.add_typer(choose.commands)
 runs.add_typer(archive.commands)
 runs.add_typer(cost.commands)
+runs.add_typer(page.commands)
 
 
 @runs.command()
@@ -113,7 +114,7 @@ def folds(
     as_json: Json = False,
 ) -> None:
     """Cross-validation: mean and spread over folds and seeds, and the accuracy or error of each group."""
-    from trackstack.records.folds import cross_validations
+    from trackstack.records.choosing.folds import cross_validations
     from trackstack.tracking.environment import home
 
     metric = metric or _usual(_index(), "test_")

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from trackstack import UserError
-from trackstack.records.folds import group_figures
+from trackstack.records.choosing.folds import group_figures
 from trackstack.records.lineage import recorded_items
 from trackstack.records.looks import looks_at
 from trackstack.records.query import last_figures

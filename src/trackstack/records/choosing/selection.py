@@ -58,7 +58,7 @@ def select_runs(home: Path, metric: str, where: str | None = None, test: bool = 
     shown = {name for name in figures if test or not is_test(name)}
     refuse_test("--by", figures & {metric} - shown, shown)
     refuse_unknown("--by", [metric], shown)
-    runs, names = _those_where(every, where, shown) if where is not None else (every, [])
+    runs, names = runs_where(every, where, shown) if where is not None else (every, [])
     if where is not None:
         notes.append(f"--where: {len(runs)} of {len(every)} finished runs")
     if without := [run.key for run in runs if metric not in run.figures]:
@@ -71,8 +71,15 @@ def select_runs(home: Path, metric: str, where: str | None = None, test: bool = 
     return Selection(runs, notes, tested, [name for name in names if is_test(name)])
 
 
-def _those_where(runs: list[Candidate], where: str, shown: set[str]) -> tuple[list[Candidate], list[str]]:
-    """The runs that fulfil a condition, and the metrics in it."""
+def runs_where(runs: list[Candidate], where: str, shown: set[str]) -> tuple[list[Candidate], list[str]]:
+    """The runs that fulfil a condition, and the metrics in it.
+
+    Args:
+        shown: the metrics that it may have; see `refuse_test`.
+
+    Raises:
+        UserError: a name that no run has, one with two meanings, or a test figure that is not shown.
+    """
     condition = read_where(where)
     params = set().union(*(run.names for run in runs))
     figures = {name for run in runs for name in run.figures}

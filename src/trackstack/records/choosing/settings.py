@@ -86,12 +86,32 @@ def read_candidates(home: Path) -> tuple[list[Candidate], list[str]]:
     if not found:
         none = f"no finished run is recorded in {home / 'runs'}"
         raise UserError("; ".join([none, *notes, "trackstack runs list shows what there is"]))
+    kept, outdated = without_outdated(as_candidates(found))
+    return kept, notes + outdated
+
+
+def as_candidates(runs: list[SeriesRecords]) -> list[Candidate]:
+    """Runs in any state with their parameters and settings."""
     # A record that was rebuilt from DVC's has the hashes of data among those of its stages alone.
     data_paths = {
-        data["path"] for run in found for upstream in run.series.upstream for data in upstream.get("data", [])
+        data["path"] for run in runs for upstream in run.series.upstream for data in upstream.get("data", [])
     }
-    kept, outdated = _without_outdated(_with_own_settings([_candidate(run, data_paths) for run in found]))
-    return kept, notes + outdated
+    return _with_own_settings([_candidate(run, data_paths) for run in runs])
+
+
+def without_outdated(runs: list[Candidate]) -> tuple[list[Candidate], list[str]]:
+    """Of runs with equal settings the newest, with its re-executions; and a line for each of the others."""
+    newest = {comparable(run.settings): run for run in runs}
+    kept, notes = [], []
+    for run in runs:
+        newer = newest[comparable(run.settings)]
+        if _origin(run) == _origin(newer):
+            kept.append(run)
+        else:
+            notes.append(
+                f"left out: {run.key}: {newer.key} is newer and has the same parameters, from other code or data"
+            )
+    return kept, notes
 
 
 def averaged_params(runs: list[Candidate], over: str | None) -> list[str]:
@@ -183,20 +203,6 @@ def _as_floats(values: Any) -> Any:
 
 def _has_params_of_dvc(run: Candidate) -> bool:
     return bool(declared_params(run.series))
-
-
-def _without_outdated(runs: list[Candidate]) -> tuple[list[Candidate], list[str]]:
-    newest = {comparable(run.settings): run for run in runs}
-    kept, notes = [], []
-    for run in runs:
-        newer = newest[comparable(run.settings)]
-        if _origin(run) == _origin(newer):
-            kept.append(run)
-        else:
-            notes.append(
-                f"left out: {run.key}: {newer.key} is newer and has the same parameters, from other code or data"
-            )
-    return kept, notes
 
 
 def _origin(run: Candidate) -> str:

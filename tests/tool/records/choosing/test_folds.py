@@ -7,7 +7,7 @@ from typer.testing import CliRunner
 
 import trackstack
 from trackstack.cli import app
-from trackstack.records.folds import cross_validations
+from trackstack.records.choosing.folds import cross_validations
 
 PER_GROUP = {"1": (0.9, 100), "4": (0.7, 300), "10": (1.0, 50), "2": (0.8, 50)}
 
