@@ -15,11 +15,11 @@ from trackstack.records.verdicts import verdicts_on
 from trackstack.system.git import try_git
 from trackstack.system.lease import is_live
 from trackstack.tracking.db import DAMAGED, what_is_wrong
+from trackstack.tracking.delivery.note import SYNC_NOTE, read_note
 from trackstack.tracking.journal import journals
 from trackstack.tracking.params import flatten
 from trackstack.tracking.series import RunFolder, SeriesRecords, group_attempts
 from trackstack.tracking.sinks import Series
-from trackstack.tracking.sync import SYNC_NOTE, read_note
 
 
 class NoSuchRunError(UserError):

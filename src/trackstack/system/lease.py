@@ -11,7 +11,7 @@ from pathlib import Path
 import psutil
 
 from trackstack import UserError
-from trackstack.system.locks import holds_lock, try_lock, unlock, wait_for_lock
+from trackstack.system.locks import holds_lock, is_locked, unlock, wait_for_lock
 
 LOCK_FILE, NOTE_FILE = "lease.lock", "lease.json"
 
@@ -60,10 +60,7 @@ def give_back_lease(folder: Path) -> None:
 
 def is_live(folder: Path) -> bool:
     """Whether a process, on this node or another, is writing the run; not for the writer itself to ask."""
-    if not (folder / LOCK_FILE).exists() or not try_lock(folder / LOCK_FILE):
-        return (folder / LOCK_FILE).exists()
-    unlock(folder / LOCK_FILE)
-    return False
+    return (folder / LOCK_FILE).exists() and is_locked(folder / LOCK_FILE)
 
 
 def _holder(folder: Path) -> str:

@@ -10,7 +10,6 @@ import contextlib
 import json
 import os
 import shutil
-import subprocess
 import sys
 import threading
 from collections.abc import Iterator
@@ -23,7 +22,7 @@ from trackstack.system.group import share_with_group
 from trackstack.system.lease import give_back_lease, keep_lease, take_lease
 from trackstack.system.redaction import redact
 from trackstack.system.stopping import EXIT_INTERRUPTED
-from trackstack.tracking.child import longest_wait, start_child, wait_for_child
+from trackstack.tracking.delivery.keeper import Keeper, longest_wait, wait_for_delivery
 from trackstack.tracking.environment import destinations, environment, home, tags
 from trackstack.tracking.journal import Journal, now
 from trackstack.tracking.monitor import Monitor
@@ -167,13 +166,13 @@ def start_run(
     recorded["environment"]["packages"] = surroundings["packages"]  # google-auth is the name of no secret
     run._begin(recorded)
     _warn_of_drift(surroundings.get("drift"))
-    child = start_child(folder) if start["destinations"] else None
-    with _recorded_end(run, child, patience):
+    keeper = Keeper(home(), run.id, run.attempt) if start["destinations"] else None
+    with _recorded_end(run, keeper, patience):
         yield run
 
 
 @contextlib.contextmanager
-def _recorded_end(run: Run, child: subprocess.Popen | None, patience: float) -> Iterator[None]:
+def _recorded_end(run: Run, keeper: Keeper | None, patience: float) -> Iterator[None]:
     """Sample the machine during the block; record how it ended, and let the points go out."""
     monitor = Monitor(run._log_system)
     status, error = "finished", None
@@ -185,12 +184,14 @@ def _recorded_end(run: Run, child: subprocess.Popen | None, patience: float) -> 
     finally:
         monitor.stop()
         run._end(status, error)
+        if keeper:
+            keeper.end()
         give_back_lease(run.folder)
         _write_status_file(run, status, error)
-        # Whoever interrupts does not want to wait: the child goes on, or sync does.
-        if child and status != "interrupted":
+        # Whoever interrupts does not want to wait: the deliverer goes on, or sync does.
+        if keeper and status != "interrupted":
             elsewhere = home().resolve() != Path.cwd().resolve()
-            wait_for_child(child, run.folder, run.attempt, patience, whole=elsewhere)
+            wait_for_delivery(keeper, run.folder, run.attempt, patience, whole=elsewhere)
 
 
 def _warn_of_drift(drift: list[str] | None) -> None:
