@@ -16,9 +16,11 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from support.processes import until
 from support.projects import ROOT, command_environment
 from trackstack.cli import app
 from trackstack.system.locks import locked
+from trackstack.tracking.delivery.place import Place
 
 Point = tuple[str, str, int, float]
 """A run's key, a metric, a step and the value."""
@@ -75,8 +77,10 @@ def trackstack(home, *arguments, expect=0, sinks="sqlite", **more):
 
 
 def wait_until_nobody_delivers(home):
-    """The child of a run may outlive it while it delivers files, and holds a lock."""
-    for folder in (home / "runs").iterdir():
+    """A run may end before its files are out; whoever delivers it holds a lock."""
+    places = [Place(home, folder) for folder in home.glob("runs/.delivery/*/*/*/")]
+    until(lambda: not any(place.is_served() and any(place.list_waiting()) for place in places), "the delivery")
+    for folder in (home / "runs").glob("[!.]*/"):
         with locked(folder / "sync.lock", patience=120) as mine:
             assert mine
 

@@ -26,6 +26,7 @@ def sync(
     """Bring every recorded run to its back ends: what was down, killed or lost before."""
     from trackstack.records.query import run_folders
     from trackstack.records.rebuild import experiment_names, rebuild
+    from trackstack.tracking.delivery.backends import BackEnds
     from trackstack.tracking.environment import home
     from trackstack.tracking.sinks import SINKS
     from trackstack.tracking.sync import sync_run
@@ -42,10 +43,13 @@ def sync(
                 typer.echo(f"{run}: {what.format(revision[:10])}")
         except UserError as error:
             problems.append(str(error))
-    folders = run_folders(home())
+    folders, back_ends = run_folders(home()), BackEnds()
     for folder in folders:
         try:
-            problems += [f"{folder.name}: {sink}: {reason}" for sink, reason in sync_run(folder, to).items()]
+            problems += [
+                f"{folder.name}: {sink}: {reason}"
+                for sink, reason in sync_run(folder, to, back_ends=back_ends).items()
+            ]
         except (UserError, OSError) as error:
             problems.append(f"{folder.name}: {describe_error(error)}")
     if as_json:

@@ -11,9 +11,9 @@ from typing import Any, NamedTuple
 from trackstack import UserError, describe_error
 from trackstack.records.directions import lower_is_better
 from trackstack.system.lease import is_live
+from trackstack.tracking.delivery.note import SYNC_NOTE, read_note
 from trackstack.tracking.journal import journals
 from trackstack.tracking.series import RunFolder, SeriesRecords, group_attempts
-from trackstack.tracking.sync import SYNC_NOTE, read_note
 
 
 def run_folders(home: Path) -> list[Path]:

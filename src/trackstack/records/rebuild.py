@@ -22,11 +22,11 @@ from trackstack.core.dvc_yaml import DVC_LOCK, DVC_YAML, relative_to_root
 from trackstack.core.files import remove
 from trackstack.system.git import git, try_git
 from trackstack.system.lease import is_live
+from trackstack.tracking.delivery.note import SYNC_NOTE
 from trackstack.tracking.environment import destinations
 from trackstack.tracking.journal import Journal, journals
 from trackstack.tracking.params import flatten
 from trackstack.tracking.series import RunFolder
-from trackstack.tracking.sync import SYNC_NOTE
 
 RUN_ID = re.compile(r"r[0-9a-f]{12}")
 CURVES = "plots/metrics"  # below DVCLive's folder: a table for each metric

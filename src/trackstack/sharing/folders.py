@@ -16,8 +16,8 @@ from trackstack.sharing.attempts import SharedAttempt
 from trackstack.sharing.merging import BESIDE, NOTE, NOTE_SUFFIXES, Content, Files, content_of
 from trackstack.sharing.record import LARGEST_IN_GIT, is_safe
 from trackstack.system.lease import NOTE_FILE, give_back_lease, take_lease
+from trackstack.tracking.delivery.note import SYNC_NOTE
 from trackstack.tracking.journal import JOURNAL, journals
-from trackstack.tracking.sync import SYNC_NOTE
 
 EXPORT_NOTE = "exported.json"
 """Somebody has an archive of the run, which names it: gc keeps the run."""

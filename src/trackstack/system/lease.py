@@ -60,7 +60,7 @@ def give_back_lease(folder: Path) -> None:
 
 def is_live(folder: Path) -> bool:
     """Whether a process, this one or another, on this node or another, is writing the run."""
-    return is_locked(folder / LOCK_FILE)
+    return (folder / LOCK_FILE).exists() and is_locked(folder / LOCK_FILE)
 
 
 def _holder(folder: Path) -> str:

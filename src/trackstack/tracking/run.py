@@ -23,7 +23,7 @@ from trackstack.system.lease import give_back_lease, keep_lease, take_lease
 from trackstack.system.redaction import redact
 from trackstack.system.signals import SignalWatch
 from trackstack.system.stopping import EXIT_INTERRUPTED, Interrupted, needs_room
-from trackstack.tracking.child import longest_wait, start_child, wait_for_child
+from trackstack.tracking.delivery.keeper import Keeper, longest_wait, wait_for_delivery
 from trackstack.tracking.environment import home
 from trackstack.tracking.journal import PatientJournal, now, warn
 from trackstack.tracking.monitor import Monitor
@@ -148,7 +148,8 @@ class Run:
         self._start, self._first_step = start, first_step
         self._journal.begin(start)
         self._signals.start()
-        self._patience, self._child = longest_wait(), start_child(self.folder) if start["destinations"] else None
+        self._patience = longest_wait()
+        self._keeper = Keeper(home(), self.id, self.attempt) if start["destinations"] else None
         self._monitor = Monitor(self._log_system)
         _open.add(self.folder)
         atexit.register(self._at_exit)
@@ -206,6 +207,8 @@ class Run:
         end = {"type": "end", "time": now(), "status": status, "error": redact(error)}
         self._journal.write(end | {"usage": self._monitor.stop()})
         self._journal.close()
+        if self._keeper:
+            self._keeper.end()
         give_back_lease(self.folder)
         if problem := write_status_file(self.id, status, error):
             warn(problem)
@@ -215,10 +218,10 @@ class Run:
                 "import it before"
             )
         self._signals.stop()
-        # Whoever interrupts does not want to wait: the child goes on, or sync does.
-        if self._child and status != "interrupted":
+        # Whoever interrupts does not want to wait: the deliverer goes on, or sync does.
+        if self._keeper and status != "interrupted":
             elsewhere = home().resolve() != Path.cwd().resolve()
-            wait_for_child(self._child, self.folder, self.attempt, self._patience, whole=elsewhere)
+            wait_for_delivery(self._keeper, self.folder, self.attempt, self._patience, whole=elsewhere)
 
 
 def start_run(

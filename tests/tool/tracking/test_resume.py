@@ -6,7 +6,7 @@ import pytest
 from support.processes import until
 from support.recording import EVERYTHING, in_back_ends, in_journals, record, statuses, wait_until_nobody_delivers
 
-from trackstack.tracking.sync import read_note
+from trackstack.tracking.delivery.note import read_note
 
 SCRIPT = """
 import sys

@@ -117,7 +117,7 @@ def _is_current(folder: str, known: Entry, found: Fingerprint) -> bool:
             return False
     if known.fingerprint.folder == found.folder:
         return True
-    from trackstack.tracking.sync import read_note
+    from trackstack.tracking.delivery.note import read_note
 
     return set(read_note(Path(folder)).get("ended", [])) <= set(
         known.ended
@@ -148,7 +148,7 @@ def _entries(home: Path, to_read: dict[str, Fingerprint], shapes: Shapes) -> Ite
 def _entry(folder: Path, found: Fingerprint, shapes: Shapes) -> Entry | None:
     from trackstack.records.index.making import labels_and_damage, lines_of, lines_of_damaged
     from trackstack.records.reading import read_run
-    from trackstack.tracking.sync import SYNC_NOTE
+    from trackstack.tracking.delivery.note import SYNC_NOTE
 
     if not found.has_journal and found.folder != (0, 0) and not (folder / SYNC_NOTE).exists():
         return None

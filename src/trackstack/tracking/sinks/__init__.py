@@ -20,6 +20,8 @@ from trackstack import UserError
 
 SINKS = ("sqlite", "mlflow", "tensorboard", "wandb")
 """Their packages have the same names; that of SQLite comes with Python."""
+IN_RUN_FOLDERS = ("tensorboard", "wandb")
+"""Those whose files lie in the run's own folder."""
 LOG_MODELS = ("all", "promoted", "none")
 MEND_PROMOTION = "trackstack runs promote RUN writes it anew"
 
@@ -97,6 +99,25 @@ def takes_model(series: Series) -> bool:
     if chosen not in LOG_MODELS:
         raise UserError(f"TRACKSTACK_LOG_MODELS is {chosen!r}; expected one of {', '.join(LOG_MODELS)}")
     return chosen == "all" or (chosen == "promoted" and series.promoted)
+
+
+class OwnProcessNeededError(Exception):
+    """A module of a run is to be imported, where those of other runs may have the same name."""
+
+
+_delivers_many = False
+
+
+def deliver_many() -> None:
+    """From now on this process imports no module of a run."""
+    global _delivers_many
+    _delivers_many = True
+
+
+def require_own_process() -> None:
+    """Say that a module of the run is about to be imported; OwnProcessNeededError where that may not be."""
+    if _delivers_many:
+        raise OwnProcessNeededError
 
 
 def load_by_name(name: str, home: Path) -> Callable[..., Any]:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from trackstack import UserError
-from trackstack.tracking.sinks import Series, load_by_name
+from trackstack.tracking.sinks import Series, load_by_name, require_own_process
 from trackstack.tracking.sinks.mlflow_records import DIGEST_TAG
 
 RUN_TAG, VERSION_TAG, ALIASES_TAG = "trackstack.run", "trackstack.version", "trackstack.aliases"
@@ -93,6 +93,7 @@ def _set_aliases(client: Any, version: Any, aliases: set[str]) -> None:
 
 def export_model(logged: Any, run_id: str, series: Series, artifact: dict[str, Any], folder: Path) -> None:
     """Write a model in MLflow's format without pickle, as a graph that takes batches of any size."""
+    require_own_process()
     import mlflow.pytorch
     import numpy as np
     import torch

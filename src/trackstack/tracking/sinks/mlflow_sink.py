@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import os
 import tempfile
+import time
 from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from trackstack import UserError
-from trackstack.tracking.addresses import database_to_open, sqlite_uri, with_password
+from trackstack.tracking.addresses import database_to_open, with_password
 from trackstack.tracking.sinks import Series, takes_model
 from trackstack.tracking.sinks.mlflow_model import (
     Exports,
@@ -37,6 +38,7 @@ from trackstack.tracking.sinks.mlflow_records import (
     run_tags,
     to_points,
 )
+from trackstack.tracking.sinks.mlflow_store import make_database, refused, weight
 
 SETTINGS = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
@@ -46,13 +48,17 @@ SETTINGS = {
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
     # It logs a traceback of what it raises as well.
     "MLFLOW_LOGGING_LEVEL": "CRITICAL",
+    # A connection that stays open would go on writing a database that was moved aside.
+    "MLFLOW_SQLALCHEMYSTORE_POOLCLASS": "NullPool",
 }
 """Environment variables for MLflow, unless they are set."""
 
 STATUS = {"running": "RUNNING", "finished": "FINISHED", "failed": "FAILED"}  # otherwise KILLED
 DATABASES = ("sqlite", "postgresql", "mysql", "mssql")
 DELIVERED_TAG = "trackstack.artifacts"
-MAX_POINTS, MAX_PARAMS = 1000, 100
+MAX_POINTS, MAX_PARAMS = 900, 100
+"""Of one request, which takes 1,000 of both together."""
+EXPERIMENT_SECONDS = 30.0
 
 
 def make_sink(destination: dict[str, str]) -> MlflowSink:
@@ -69,6 +75,9 @@ class MlflowSink:
         self._uri, self._artifacts, self._experiment = uri, artifacts, experiment
         self._database = database_to_open(uri)
         self._run_ids: dict[str, str] = {}
+        self._absent: str | None = None
+        """The key of the series that was just looked for, and not found."""
+        self._experiments: tuple[float, str | None] = (0.0, None)
         self._exports: Exports = {}
 
     def lock_file(self) -> Path | None:
@@ -79,8 +88,12 @@ class MlflowSink:
         """Whether there is a run with the key of this series, deleted ones included."""
         self._run_ids.pop(series.key, None)
         if self._database and not self._database.exists():
+            self._experiments = (0.0, None)
             return False
-        return bool(self._search(series))
+        if found := self._search(series):
+            self._run_ids[series.key] = self._one_of(found).info.run_id
+        self._absent = None if found else series.key
+        return bool(found)
 
     def deliver(self, series: Series, records: list[dict[str, Any]]) -> None:
         """Send what MLflow lacks: description, points, then the state."""
@@ -89,13 +102,16 @@ class MlflowSink:
             return
         latest = [Point(m.key, m.step, m.timestamp, m.value) for m in run.data.to_proto().metrics]
         points = list(to_points(series.start["time"], records))
-        self._describe(run, series.start)
-        self._send(run.info.run_id, self._missing(run.info.run_id, points, latest))
+        params = [item for item in run_params(series.start).items() if item[0] not in run.data.params]
+        self._send(run.info.run_id, params, self._missing(run.info.run_id, points, latest))
+        self._add_dataset(run, series.start)
         newest = max(point.time for point in (*latest, *points, Point("", 0, run.info.start_time, 0.0)))
         self._set_state(run, series, newest)
 
     def prepare(self, series: Series) -> Callable[[], None] | None:
         """The export of a model that MLflow lacks: some seconds."""
+        if not any(artifact["kind"] == "model" for artifact in series.artifacts):
+            return None
         run = self._run(series)
         if not takes_model(series) or self._has_files(run, series):
             return None
@@ -113,8 +129,8 @@ class MlflowSink:
 
     def deliver_artifacts(self, series: Series) -> None:
         """Upload reports, plots and files, log the model where it is wanted, and register it when it is promoted."""
-        run, with_model = self._run(series), takes_model(series)
-        if self._has_files(run, series):
+        with_model = takes_model(series)
+        if not series.artifacts or self._has_files(run := self._run(series), series):
             return
         # The model comes last: it is what can fail.
         for artifact in sorted(series.artifacts, key=lambda artifact: artifact["kind"] == "model"):
@@ -125,15 +141,26 @@ class MlflowSink:
     def close(self) -> None:
         """Nothing stays open between calls."""
 
-    @cached_property
+    @property
     def _client(self) -> Any:
         if self._database and not self._database.exists():
             make_database(self._database, self._artifacts)
+        return self._opened_client
+
+    @cached_property
+    def _opened_client(self) -> Any:
         from mlflow.tracking import MlflowClient
 
         return MlflowClient(tracking_uri=self._uri)
 
     def _experiment_id(self) -> str | None:
+        """That of the experiment, looked up now and then: somebody may delete it."""
+        since, known = self._experiments
+        if known is None or time.monotonic() - since > EXPERIMENT_SECONDS:
+            self._experiments = time.monotonic(), self._find_experiment()
+        return self._experiments[1]
+
+    def _find_experiment(self) -> str | None:
         experiment = self._client.get_experiment_by_name(self._experiment)
         if experiment is not None and experiment.lifecycle_stage == "deleted":
             raise UserError(
@@ -142,9 +169,12 @@ class MlflowSink:
             )
         return experiment and experiment.experiment_id
 
+    @property
+    def _is_database(self) -> bool:
+        return self._uri.partition(":")[0].partition("+")[0] in DATABASES
+
     def _create_experiment(self) -> str | None:
-        is_database = self._uri.partition(":")[0].partition("+")[0] in DATABASES
-        location = self._artifacts.resolve().as_uri() if is_database else None
+        location = self._artifacts.resolve().as_uri() if self._is_database else None
         # Refused when another client was quicker.
         refused("RESOURCE_ALREADY_EXISTS", self._client.create_experiment, self._experiment, location)
         return self._experiment_id()
@@ -162,30 +192,30 @@ class MlflowSink:
 
     def _run(self, series: Series) -> Any:
         """The run of a series, made when there is none."""
-        if series.key not in self._run_ids:
-            runs = self._search(series) or self._create_run(series)
-            # A request whose answer was lost may have made another one, which nobody has filled.
-            for other in runs[1:]:
-                if other.info.lifecycle_stage == "active":
-                    self._client.delete_run(other.info.run_id)
-            self._run_ids[series.key] = runs[0].info.run_id
-        return self._client.get_run(self._run_ids[series.key])
+        if series.key in self._run_ids:
+            return self._client.get_run(self._run_ids[series.key])
+        found = [] if self._absent == series.key else self._search(series)
+        run = self._one_of(found or self._create_run(series))
+        self._run_ids[series.key] = run.info.run_id
+        return run
+
+    def _one_of(self, runs: list[Any]) -> Any:
+        """The run that counts; a request whose answer was lost may have made others, which nobody has filled."""
+        for other in runs[1:]:
+            if other.info.lifecycle_stage == "active":
+                self._client.delete_run(other.info.run_id)
+        return runs[0]
 
     def _create_run(self, series: Series) -> list[Any]:
-        self._client.create_run(
+        run = self._client.create_run(
             self._experiment_id() or self._create_experiment(),
             start_time=milliseconds(series.start["time"]),
             tags=run_tags(series),
             run_name=series.start["name"],
         )
-        return self._search(series)
+        return [run] if self._is_database else self._search(series)  # a server may have been asked twice
 
-    def _describe(self, run: Any, start: dict[str, Any]) -> None:
-        from mlflow.entities import Param
-
-        params = [Param(name, value) for name, value in run_params(start).items() if name not in run.data.params]
-        for first in range(0, len(params), MAX_PARAMS):
-            self._client.log_batch(run.info.run_id, params=params[first : first + MAX_PARAMS])
+    def _add_dataset(self, run: Any, start: dict[str, Any]) -> None:
         if start.get("data") and not run.inputs.dataset_inputs:
             dataset = dataset_input(start["data"])
             # A server refuses the second of two runs that bring it a new dataset at once.
@@ -206,12 +236,14 @@ class MlflowSink:
                 new.setdefault(point[:2], point)
         return list(new.values())
 
-    def _send(self, run_id: str, points: list[Point]) -> None:
-        from mlflow.entities import Metric
+    def _send(self, run_id: str, params: list[tuple[str, str]], points: list[Point]) -> None:
+        from mlflow.entities import Metric, Param
 
-        metrics = [Metric(point.name, point.value, point.time, point.step) for point in points]
-        for first in range(0, len(metrics), MAX_POINTS):
-            self._client.log_batch(run_id, metrics=metrics[first : first + MAX_POINTS])
+        while params or points:
+            some, params = [Param(*item) for item in params[:MAX_PARAMS]], params[MAX_PARAMS:]
+            metrics = [Metric(point.name, point.value, point.time, point.step) for point in points[:MAX_POINTS]]
+            self._client.log_batch(run_id, metrics, some)
+            points = points[MAX_POINTS:]
 
     def _set_state(self, run: Any, series: Series, newest: int) -> None:
         run_id, info, tags = run.info.run_id, run.info, run.data.tags
@@ -254,33 +286,3 @@ class MlflowSink:
                 self._client.log_artifact(run.info.run_id, str(path), str(place.parent))
             source, model_id = f"{run.info.artifact_uri}/{place}", None
         register_model(self._client, run.info.run_id, series, artifact, source, model_id)
-
-
-def make_database(path: Path, artifacts: Path) -> None:
-    """Make MLflow's database aside and move it into place: half a migration would be there for ever."""
-    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
-
-    partial = path.with_name(path.name + ".new")
-    partial.unlink(missing_ok=True)
-    partial.with_name(partial.name + "-journal").unlink(missing_ok=True)
-    SqlAlchemyStore(sqlite_uri(partial), artifacts.resolve().as_uri()).engine.dispose()
-    partial.rename(path)
-
-
-def refused(code: str, request: Callable[..., Any], *arguments: Any) -> bool:
-    """Whether MLflow answers a request with this error; raises any other."""
-    from mlflow.exceptions import MlflowException
-
-    try:
-        request(*arguments)
-    except MlflowException as error:
-        if error.error_code != code:
-            raise
-        return True
-    return False
-
-
-def weight(run: Any) -> tuple[bool, int, int, str]:
-    """The heaviest of several runs with one key is the one that was delivered to."""
-    active = run.info.lifecycle_stage == "active"
-    return active, len(run.data.metrics), len(run.data.params), run.info.run_id

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from trackstack.tracking.params import flatten
-from trackstack.tracking.sinks import Series, is_installed, load_by_name, takes_model
+from trackstack.tracking.sinks import Series, is_installed, load_by_name, require_own_process, takes_model
 from trackstack.tracking.sinks.folder import MARKER, FolderSink, Seen, new_rows, remove_unfinished
 
 GRAPH = ".graph"
@@ -129,6 +129,7 @@ class EventWriter:
         suffix = f".{artifact['digest'][:12]}{GRAPH}"
         if any(file.stat().st_size for file in self._folder.glob(f"*{suffix}")):
             return
+        require_own_process()
         import torch
         from torch.utils.tensorboard import SummaryWriter
 
