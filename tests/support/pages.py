@@ -11,6 +11,7 @@ from support.sinks import START
 from trackstack.page.render import render
 from trackstack.page.runs import Page, PageRun, read_page
 from trackstack.records.choosing.settings import Candidate
+from trackstack.records.reading import Figures
 from trackstack.tracking.sinks import Series
 
 VOID = ("meta", "br", "input")
@@ -32,7 +33,7 @@ def made_up(number: int, epochs: int, params: dict[str, Any] | None = None, **fi
     }
     start = START | {"run": f"r{number:012x}", "name": f"run {number}", "params": own}
     series = Series(start["run"], 1, Path("runs") / start["run"], start, "finished", finished=start["time"] + 60)
-    return PageRun(Candidate(series, figures, own, own), figures, curves, {}, True)
+    return PageRun(Candidate(series, Figures(figures, figures, figures), own, own), figures, curves, {}, True)
 
 
 def text_of_page(*runs: PageRun, title: str = "Runs") -> str:

@@ -80,19 +80,10 @@ def unlock(path: Path) -> None:
     fcntl.lockf(file, fcntl.LOCK_UN)
 
 
-def is_locked(path: Path) -> bool:
-    """Whether another process has the lock; not to be asked by its holder. Nothing stays open that was not before."""
-    known, free = path.absolute() in _open_files, try_lock(path)
-    if free:
-        unlock(path)
-    if not known:
-        close_lock(path)
-    return not free
-
-
 def close_lock(path: Path) -> None:
     """Give the lock back for good: a process that sees many files would run out of descriptors."""
     if (file := _open_files.pop(path.absolute(), None)) is not None:
+        _held.discard(file)
         os.close(file)
 
 
