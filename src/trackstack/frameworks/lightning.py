@@ -81,18 +81,32 @@ class RunCallback(Callback):
 
     def __init__(self, run: Run):
         self._run, self._interruption = run, Interruption(run)
+        self._reason: str | None = None
+        self._is_saving = False
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Listen to signals: behind Lightning, which puts back what it found."""
         self._interruption.begin()
 
     def on_train_batch_end(self, trainer: Trainer, *_: Any) -> None:
-        """Save, and stop, between two batches."""
-        reason = self._interruption.reason()
-        if reason or self._interruption.is_checkpoint_due():
-            self._save(trainer)
-        if reason:
-            raise Interrupted(reason)
+        """Look between two batches: here Lightning can save in the midst of an epoch."""
+        if not trainer.is_last_batch:
+            self._look(trainer)
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Look between two epochs."""
+        if trainer.max_epochs in (None, -1) or trainer.current_epoch + 1 < trainer.max_epochs:
+            self._look(trainer)
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Stop where it was asked for: now all that was logged is out."""
+        if self._reason:
+            raise Interrupted(self._reason)
+
+    def on_train_batch_start(self, trainer: Trainer, *_: Any) -> None:
+        """The same."""
+        if self._reason:
+            raise Interrupted(self._reason)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Give the signals back."""
@@ -110,12 +124,28 @@ class RunCallback(Callback):
         """Put them back."""
         set_random_states(state_dict["random"])
 
+    def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+        """Leave hyperparameters out of checkpoints of its own: with a class in one, torch would not load it."""
+        if self._is_saving:
+            for key in ("hyper_parameters", "datamodule_hyper_parameters"):
+                checkpoint.pop(key, None)
+
+    def _look(self, trainer: Trainer) -> None:
+        if trainer.max_steps == -1 or trainer.global_step < trainer.max_steps:
+            self._reason = self._interruption.reason()
+            if self._reason or self._interruption.is_checkpoint_due():
+                self._save(trainer)
+
     def _save(self, trainer: Trainer) -> None:
         folder = self._interruption.folder
         folder.mkdir(exist_ok=True)
         self._run.flush()
         partial = folder / f"{CHECKPOINT}.partial"
-        trainer.save_checkpoint(partial)
+        self._is_saving = True
+        try:
+            trainer.save_checkpoint(partial)
+        finally:
+            self._is_saving = False
         partial.replace(folder / CHECKPOINT)
         self._interruption.has_saved()
 

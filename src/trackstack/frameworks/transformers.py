@@ -55,6 +55,8 @@ class RunCallback(TrainerCallback):
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         """Ask for a checkpoint, and for the end, between two steps."""
+        if state.global_step >= state.max_steps:
+            return
         self._reason = self._interruption.reason()
         if self._reason or (self._interruption.is_checkpoint_due() and not control.should_save):
             control.should_save = True
@@ -76,7 +78,7 @@ class RunCallback(TrainerCallback):
     def on_train_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         """Give the signals back; Interrupted where a stop was asked for, or what follows would take it for whole."""
         self._interruption.end()
-        if self._reason and state.global_step < state.max_steps:
+        if self._reason:
             raise Interrupted(self._reason)
 
 

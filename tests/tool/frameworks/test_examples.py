@@ -1,7 +1,6 @@
 """The scripts of examples/loops: five changed lines each; stopped and gone on with they are one run, each step once."""
 
 import difflib
-import json
 import runpy
 from collections import Counter
 
@@ -15,16 +14,6 @@ EXAMPLES = ("own_loop", "train_lightning", "train_sklearn", "train_transformers"
 pytestmark = pytest.mark.filterwarnings("ignore")  # those of the packages
 
 
-@pytest.fixture
-def home(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    for name, value in {"TRACKSTACK_HOME": str(tmp_path), "TRACKSTACK_SINKS": "", "HF_HUB_OFFLINE": "1"}.items():
-        monkeypatch.setenv(name, value)
-    for name in ("DVC_STAGE", "DVC_EXP_NAME", "MLFLOW_RUN_NAME", "TRACKSTACK_STOP_FILE", "TRACKSTACK_DEADLINE"):
-        monkeypatch.delenv(name, raising=False)
-    return tmp_path
-
-
 def run_example(name):
     return runpy.run_path(str(LOOPS / f"{name}.py"), run_name="__main__")
 
@@ -33,18 +22,6 @@ def stopped(name):
     with pytest.raises(SystemExit) as left:
         run_example(name)
     assert left.value.code == 75
-
-
-def points(home):
-    """Metric, step and value of every record, in all attempts."""
-    journals = sorted(home.glob("runs/*/journal-*.jsonl"))
-    records = [json.loads(line) for journal in journals for line in journal.read_text().splitlines()]
-    return [
-        (name, record["step"], value)
-        for record in records
-        if record["type"] == "metrics"
-        for name, value in record["values"].items()
-    ]
 
 
 def the_run(home):
@@ -63,7 +40,7 @@ def test_an_example_differs_in_five_lines_from_a_script_without_a_record(name):
 
 
 @pytest.mark.parametrize("name", EXAMPLES)
-def test_an_example_stopped_by_a_deadline_and_gone_on_with_is_one_run(name, home, monkeypatch, tmp_path):
+def test_an_example_stopped_by_a_deadline_and_gone_on_with_is_one_run(name, home, points, monkeypatch, tmp_path):
     monkeypatch.setenv("TRACKSTACK_HOME", str(undisturbed := tmp_path / "undisturbed"))
     whole = run_example(name)
     assert the_run(undisturbed) == "finished"
