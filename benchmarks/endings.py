@@ -115,7 +115,8 @@ def attempt(script: Path, ending: str) -> None:
 def execute(home: Path, script: Path, ending: str) -> int:
     """One attempt, its exit code."""
     more = {"TRACKSTACK_DEADLINE": str(time.time() + 5)} if ending == "deadline" else {}
-    given = environment(home, ",".join(EVERYTHING), HF_HUB_OFFLINE="1", WANDB_MODE="offline", **more)
+    more |= {"HF_HUB_OFFLINE": "1", "WANDB_MODE": "offline", "TRACKSTACK_CHECKPOINT_SECONDS": "0"}
+    given = environment(home, ",".join(EVERYTHING), **more)
     command = [sys.executable, "-P", __file__, "--attempt", str(script), ending]
     with (home / "log").open("ab") as file:
         return subprocess.run(command, cwd=home, env=given, stdout=file, stderr=file, check=False).returncode

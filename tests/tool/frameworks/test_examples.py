@@ -37,6 +37,8 @@ def test_an_example_differs_in_five_lines_from_a_script_without_a_record(name):
     )
     changed = [line for line in difflib.ndiff(before, after) if line[:2] == "+ " and line[2:].strip()]
     assert 3 <= len(changed) <= 5, changed
+    shown = {line.strip() for line in (ROOT / "docs/frameworks.md").read_text().splitlines()}
+    assert {line[2:] for line in changed} <= shown
 
 
 @pytest.mark.parametrize("name", EXAMPLES)
