@@ -16,7 +16,7 @@ SRC = ROOT / "src"
 # long as no two folders import each other.
 FLOORS = {
     "trackstack": [
-        *("system", "core", "training", "tracking", "records", "page", "cluster", "sharing", "storage"),
+        *("system", "core", "training", "tracking", "frameworks", "records", "page", "cluster", "sharing", "storage"),
         *("reproduction", "archive"),
         "cli",
     ],

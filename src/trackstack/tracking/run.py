@@ -9,6 +9,7 @@ Where a block is in the way: `run = start_run(...)`, and `run.finish()` at the e
 from __future__ import annotations
 
 import atexit
+import contextlib
 import os
 import shutil
 from pathlib import Path
@@ -27,6 +28,7 @@ from trackstack.tracking.delivery.keeper import Keeper, longest_wait, wait_for_d
 from trackstack.tracking.environment import home
 from trackstack.tracking.journal import PatientJournal, now, warn
 from trackstack.tracking.monitor import Monitor
+from trackstack.tracking.script.artifacts import copy_artifact
 from trackstack.tracking.script.ending import check_status, how_it_ended, how_the_process_ended, write_status_file
 from trackstack.tracking.script.identity import late_modules, own_id
 from trackstack.tracking.script.one_line import show_mistakes_in_one_line
@@ -58,6 +60,8 @@ class Run:
         self._named_by_script = named_by_script
         self._pid, self._signals = os.getpid(), SignalWatch()
         self._last_steps: dict[str, int] | None = {}
+        self.at_end = contextlib.ExitStack()
+        """What is left when the run ends, before its end is recorded."""
 
     def log(self, values: dict[str, float], step: int) -> None:
         """Record metrics at a step: some microseconds, and never a wait for a back end.
@@ -94,13 +98,23 @@ class Run:
         self._refuse_after_end("log_artifact")
         kept = self.folder / "artifacts" / f"{self.attempt}" / path.name
         try:
-            _copy(path, kept)
+            copy_artifact(path, kept)
         except OSError as error:
             remove(kept)
             warn(f"{kept}: {error.strerror}: back ends do without this {kind}; {path} itself is whole")
         record = {"type": "artifact", "time": now(), "kind": kind, "path": str(kept.relative_to(self.folder))}
         how = {"loader": loader, "exporter": exporter}
         self._journal.write(record | {"name": path.name, "digest": digest_path(path)} | how)
+
+    @property
+    def params(self) -> dict[str, Any]:
+        """What `start_run` was given."""
+        return self._start["params"]
+
+    @property
+    def series(self) -> int:
+        """The first of the attempts that it goes on from, or itself."""
+        return self._start["series"]
 
     def flush(self) -> None:
         """Return when everything logged so far is on disk: at the end of an epoch.
@@ -201,6 +215,7 @@ class Run:
         """Record how it ended, and let the points go out; in a forked process it is not over."""
         if os.getpid() != self._pid:
             return
+        self.at_end.close()
         self._signals.is_ending, self.status = True, status
         atexit.unregister(self._at_exit)
         _open.discard(self.folder)
@@ -209,6 +224,8 @@ class Run:
         self._journal.close()
         if self._keeper:
             self._keeper.end()
+        if status == "finished" and self._start["stage"] == "run":
+            shutil.rmtree(self.folder / "checkpoints", ignore_errors=True)
         give_back_lease(self.folder)
         if problem := write_status_file(self.id, status, error):
             warn(problem)
@@ -280,12 +297,3 @@ def series_of_model(run_id: str, model_folder: Path) -> int | None:
         if any(record["kind"] == "model" and record["digest"] == digest for record in attempt.artifacts):
             return attempt.start["series"]
     return None
-
-
-def _copy(path: Path, kept: Path) -> None:
-    """A file, or the files of a folder; OSError at the first that there is no room for."""
-    files = sorted(file for file in path.rglob("*") if file.is_file()) if path.is_dir() else [path]
-    for file in files:
-        copy = kept / file.relative_to(path)
-        copy.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(file, copy)

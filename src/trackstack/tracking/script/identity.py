@@ -53,7 +53,8 @@ def local_modules() -> dict[str, Path]:
     # Resolving paths takes long, and nearly all of them are the environment's.
     for name in {name for name in names if name and not name.startswith((sys.prefix, sys.base_prefix))}:
         file = Path(name).resolve()
-        is_own = file.is_relative_to(root) and not file.is_relative_to(environment)
+        is_installed = file.is_relative_to(environment) or "site-packages" in file.parts
+        is_own = file.is_relative_to(root) and not is_installed
         if is_own and not file.is_relative_to(PACKAGE) and file != script and file.is_file():
             found[file.relative_to(root).as_posix()] = file
     return dict(sorted(found.items()))

@@ -3,6 +3,7 @@
 import signal
 import sys
 
+import optuna
 import pytest
 from optuna import TrialPruned
 
@@ -130,6 +131,21 @@ def test_a_pruned_trial_is_listed_as_pruned_and_can_go_on(home, ends):
         run.log({"loss": 0.4}, step=1)
     (row,) = list_runs(home)
     assert (row["status"], row["metrics"]) == ("finished", {"loss": 0.4})
+
+
+def test_optuna_s_own_study_and_the_record_agree(home):
+    def objective(trial):
+        with start_run("mine", {"number": trial.number}) as run:
+            run.log({"loss": 0.5}, step=0)
+            if trial.number % 2:
+                raise TrialPruned
+        return 0.5
+
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    study = optuna.create_study()
+    study.optimize(objective, n_trials=3)
+    assert [trial.state.name for trial in study.trials] == ["COMPLETE", "PRUNED", "COMPLETE"]
+    assert [row["status"] for row in list_runs(home)] == ["finished", "pruned", "finished"]
 
 
 @pytest.mark.parametrize("first", ["interrupted", "failed", "pruned"])
