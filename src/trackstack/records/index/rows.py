@@ -8,7 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from trackstack.records.directions import lower_is_better
+from trackstack.records.choosing.directions import lower_is_better
 
 FACTS = (
     *("run", "name", "status", "reproduced", "promoted", "error", "user", "started", "seconds"),
