@@ -15,6 +15,10 @@ PUBLIC = {
     "Stop": "trackstack.system.stopping",
     "Interrupted": "trackstack.system.stopping",
     "stage": "trackstack.core.guard",
+    "runs": "trackstack.records.frames",
+    "points": "trackstack.records.frames",
+    "duckdb": "trackstack.records.frames",
+    "load_model": "trackstack.records.models",
 }
 """What `trackstack.NAME` is, imported when it is first used: importing the package does nothing."""
 

@@ -1,9 +1,10 @@
-"""Lists of runs, and what people say of them: `trackstack runs list`, `tag` and `note`."""
+"""Lists of runs, and what people say of them: `trackstack runs list`, `tag`, `note` and `export-table`."""
 
 from __future__ import annotations
 
 import gc
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -40,8 +41,8 @@ def list_(
     as_json: Json = False,
 ) -> None:
     """All runs, oldest first, with their last figures; on a terminal a page at a time."""
+    from trackstack.records.choosing.listing import choose_runs, refuse_unknown_names
     from trackstack.records.index.index import read_index
-    from trackstack.records.listing import choose_runs, refuse_unknown_names
     from trackstack.tracking.environment import home
 
     gc.disable()  # for all that is read here stays until the end
@@ -87,6 +88,18 @@ def note(run: RunKey, text: Annotated[str, typer.Argument(help="In quotes.")]) -
     typer.echo(f"{found.key}: noted")
 
 
+@commands.command("export-table")
+def export_table(
+    file: Annotated[Path, typer.Argument(help="Such as runs.parquet.")],
+    where: WhereText = None,
+) -> None:
+    """Write all runs as one Parquet file: a row each, with parameters, figures and curves."""
+    from trackstack.records import frames
+
+    count = frames.export_table(file, where)
+    typer.echo(f"{file}: {count:,} runs")
+
+
 def _find(key: str) -> IndexedRun:
     from trackstack.records.index.index import read_index
     from trackstack.records.query import find_indexed
@@ -96,7 +109,7 @@ def _find(key: str) -> IndexedRun:
 
 
 def _row(run: IndexedRun, names: list[str]) -> list[Any]:
-    from trackstack.records.listing import values_of
+    from trackstack.records.choosing.listing import values_of
 
     facts, figures, values = run.facts, run.figures, values_of(run)
     cells: list[Any] = []

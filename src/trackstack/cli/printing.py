@@ -74,14 +74,24 @@ def print_list(header: Sequence[str], rows: list[list[Any]], shrinks: str) -> No
     Args:
         shrinks: the column that is cut where a terminal is too narrow.
     """
-    texts = [list(header), *(["" if value is None else _plain(str(value)) for value in row] for row in rows)]
-    widths = [max(map(_width, column)) for column in zip(*texts, strict=True)]
-    is_terminal = sys.stdout.isatty()
-    size = shutil.get_terminal_size()
-    if is_terminal and shrinks in header:
+    texts = [list(header), *(["" if value is None else str(value) for value in row] for row in rows)]
+    whole = "".join(map("".join, texts))
+    if not whole.isprintable():
+        texts = [[_plain(text) for text in row] for row in texts]
+    width = len if whole.isascii() else _width
+    widths = [max(map(width, column)) for column in zip(*texts, strict=True)]
+    is_terminal, size = sys.stdout.isatty(), shutil.get_terminal_size()
+    too_much = sum(widths) + 2 * (len(widths) - 1) - size.columns
+    if is_terminal and shrinks in header and too_much > 0:
         at = header.index(shrinks)
-        widths[at] = max(len(shrinks), min(widths[at], widths[at] + size.columns - sum(widths) - 2 * len(widths) + 2))
-    lines = ["  ".join(map(_fitted, row, widths)).rstrip() for row in texts]
+        widths[at] = max(len(shrinks), widths[at] - too_much)
+        for row in texts:
+            row[at] = _cut(row[at], widths[at])
+    if whole.isascii():
+        line = "  ".join(f"{{:{width}}}" for width in widths)
+        lines = [line.format(*row).rstrip() for row in texts]
+    else:
+        lines = ["  ".join(map(_padded, row, widths)).rstrip() for row in texts]
     text = redact_uris("\n".join(lines))
     if is_terminal and len(lines) >= size.lines:
         import pydoc
@@ -93,23 +103,21 @@ def print_list(header: Sequence[str], rows: list[list[Any]], shrinks: str) -> No
 
 def _plain(text: str) -> str:
     """Without what a terminal would act on."""
-    if text.isprintable():
-        return text
     return "".join(sign if sign.isprintable() else "\N{REPLACEMENT CHARACTER}" for sign in text)
 
 
 def _width(text: str) -> int:
     """In cells of a terminal, of which some signs take two."""
-    if text.isascii():
-        return len(text)
     from rich.cells import cell_len
 
     return cell_len(text)
 
 
-def _fitted(text: str, width: int) -> str:
-    if _width(text) > width:
-        from rich.cells import set_cell_size
-
-        text = set_cell_size(text, width - 1) + "\N{HORIZONTAL ELLIPSIS}"
+def _padded(text: str, width: int) -> str:
     return text + " " * (width - _width(text))
+
+
+def _cut(text: str, width: int) -> str:
+    from rich.cells import set_cell_size
+
+    return text if _width(text) <= width else set_cell_size(text, width - 1) + "~"

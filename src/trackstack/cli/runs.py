@@ -170,7 +170,7 @@ def _index() -> RunIndex:
 
 def _usual(index: RunIndex, split: str) -> str:
     """The usual metric of a split that a run has; of runs without one the first metric of any."""
-    from trackstack.records.listing import USUAL_METRICS
+    from trackstack.records.choosing.listing import USUAL_METRICS
 
     names = dict.fromkeys(name for run in index for name in run.figures)
     usual = [name for name in USUAL_METRICS if name.startswith(split)]

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from trackstack import UserError, describe_error
-from trackstack.records.directions import lower_is_better
+from trackstack.records.choosing.directions import lower_is_better
 from trackstack.system.lease import is_live
 from trackstack.tracking.delivery.note import SYNC_NOTE, read_note
 from trackstack.tracking.journal import journals

@@ -170,8 +170,13 @@ class _Reader:
             decides = isinstance(node.op, ast.Or)
 
             def joined(values: Values) -> Any:
-                found = [part(values) for part in parts]
-                return decides if decides in found else None if None in found else not decides
+                outcome: bool | None = not decides
+                for part in parts:
+                    found = part(values)
+                    if found is decides:  # the rest would have to be read for nothing
+                        return decides
+                    outcome = None if found is None else outcome
+                return outcome
 
             return joined
         if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Not):

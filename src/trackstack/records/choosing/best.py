@@ -9,9 +9,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from trackstack import UserError
+from trackstack.records.choosing.directions import lower_is_better
 from trackstack.records.choosing.selection import is_test
 from trackstack.records.choosing.settings import Candidate, comparable
-from trackstack.records.directions import lower_is_better
 from trackstack.records.query import source_files
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import gc
+import json
 import os
 import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from trackstack.records.index.file import Content, Entry, IndexedSeries, load, save
 from trackstack.records.index.fingerprint import Fingerprint, fingerprint, refreshed
@@ -32,9 +34,10 @@ class RunIndex:
 
     def runs(self) -> Iterator[IndexedRun]:
         """Every series, and a run of status `damaged` for every folder without one that can be read."""
-        for entry in self._entries:
-            for series in entry.series:
-                yield self._run(entry, series)
+        every = [(entry, series) for entry in self._entries for series in entry.series]
+        # At once, since ten thousand calls cost as much as what they read.
+        facts = json.loads(b"[%s]" % b",".join(series.lines.facts for _, series in every))
+        return (self._run(*one, known) for one, known in zip(every, facts, strict=True))
 
     def newest(self) -> IndexedRun | None:
         """The one that started last; None where there is none."""
@@ -54,8 +57,9 @@ class RunIndex:
         """Whatever is damaged, a line each."""
         return list(dict.fromkeys(text for entry in self._entries for text in entry.damage))
 
-    def _run(self, entry: Entry, series: IndexedSeries) -> IndexedRun:
-        return IndexedRun(self._runs, entry.folder, series.number, series.lines, self._shapes, entry.damage)
+    def _run(self, entry: Entry, series: IndexedSeries, known: list[Any] | None = None) -> IndexedRun:
+        facts = json.loads(series.lines.facts) if known is None else known
+        return IndexedRun(self._runs, entry.folder, series.number, facts, series.lines, self._shapes, entry.damage)
 
 
 def read_index(home: Path) -> RunIndex:

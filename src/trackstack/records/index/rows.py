@@ -8,7 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from trackstack.records.directions import lower_is_better
+from trackstack.records.choosing.directions import lower_is_better
 
 FACTS = (
     *("run", "name", "status", "reproduced", "promoted", "error", "user", "started", "seconds"),
@@ -77,9 +77,15 @@ class Lines(NamedTuple):
 class IndexedRun:
     """One series: what a list shows, sorts by and chooses by."""
 
-    def __init__(self, runs: str, folder: str, number: int, lines: Lines, shapes: Shapes, damage: list[str]):
+    def __init__(
+        self, runs: str, folder: str, number: int, facts: list[Any], lines: Lines, shapes: Shapes, damage: list[str]
+    ):
         self.number, self.damage = number, damage
-        self._place, self._lines, self._shapes = (runs, folder), lines, shapes
+        self._place, self._facts, self._lines, self._shapes = (runs, folder), facts, lines, shapes
+        self.facts = Values(PLACES, facts)
+        """What stands in `FACTS`."""
+        self.figures = shapes.values(facts[-2], facts[-1])
+        """The value of every metric at its last step."""
 
     @property
     def folder(self) -> Path:
@@ -87,27 +93,13 @@ class IndexedRun:
         return Path(*self._place)
 
     @cached_property
-    def _facts(self) -> list[Any]:
-        return json.loads(self._lines.facts)
-
-    @cached_property
     def _others(self) -> list[Any]:
         return json.loads(self._lines.others)
-
-    @cached_property
-    def facts(self) -> Values:
-        """What stands in `FACTS`."""
-        return Values(PLACES, self._facts)
 
     @property
     def key(self) -> str:
         """The run's id."""
         return self.facts["run"]
-
-    @cached_property
-    def figures(self) -> Values:
-        """The value of every metric at its last step."""
-        return self._shapes.values(self._facts[-2], self._facts[-1])
 
     def best(self, metric: str) -> float | None:
         """The best value of a metric at any step; None without it, or where its name does not say what is good."""

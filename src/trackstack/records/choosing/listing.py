@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable
 from typing import Any, NamedTuple
 
 from trackstack import UserError
-from trackstack.records.directions import lower_is_better
+from trackstack.records.choosing.directions import lower_is_better
 from trackstack.records.index.rows import FACTS, IndexedRun, param_names
 from trackstack.records.where import RunValues, known_names, read_where, refuse_ambiguous, refuse_unknown
 
