@@ -8,10 +8,12 @@ from importlib.resources import files
 from pathlib import Path
 
 from trackstack import UserError
+from trackstack.page.vega import dvc_template, is_installed
 from trackstack.system.git import is_in_git
 from trackstack.system.project import refuse_unusable_folder
 
 SCRIPTS = ("slurm/repro.sh", "slurm/sweep.sh", "slurm/ui.sh", "slurm/site.env")
+PLOTS_PAGE = ".dvc/plots.html"
 IGNORE_FILES = {".gitignore": "gitignore", ".dvcignore": "dvcignore", ".gitattributes": "gitattributes"}
 """The templates whose lines are added to a file, unless it has them."""
 
@@ -39,8 +41,23 @@ def set_up(root: Path, dry_run: bool = False) -> Iterator[str]:
             (root / name).write_text(text, encoding="utf-8")
             (root / name).chmod(0o755 if name.endswith(".sh") else 0o644)
         yield f"{'would write' if dry_run else 'wrote'} {name}"
+    yield from _bring_plots_page(root, dry_run)
     for name, source in IGNORE_FILES.items():
         yield from _add_lines(root / name, template(source).splitlines(), dry_run)
+
+
+def _bring_plots_page(root: Path, dry_run: bool) -> Iterator[str]:
+    """Have `dvc plots show` write a page that needs no network, unless the repository has a page of its own."""
+    from configobj import ConfigObj
+
+    config = ConfigObj(str(root / ".dvc/config"), interpolation=False, encoding="utf-8")
+    if not is_installed() or "html_template" in config.get("plots", {}):
+        return
+    if not dry_run:
+        (root / PLOTS_PAGE).write_text(dvc_template(), encoding="utf-8")
+        config.setdefault("plots", {})["html_template"] = Path(PLOTS_PAGE).name
+        config.write()
+    yield f"{'would write' if dry_run else 'wrote'} {PLOTS_PAGE}, the page of dvc plots show; .dvc/config names it"
 
 
 def _add_lines(path: Path, lines: list[str], dry_run: bool) -> Iterator[str]:

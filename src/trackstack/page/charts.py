@@ -40,7 +40,7 @@ Row = dict[str, Any]
 def curves() -> Spec:
     """Rows: run, name, step, value, c (what colours it), picked."""
     encoding = {
-        "x": _number("step", "step", scale={"zero": False, "nice": False}, axis={"tickMinStep": 1}),
+        "x": _number("step", "step", scale={"zero": False, "nice": False}, axis={"tickMinStep": 1, "tickCount": 10}),
         "y": _number("value", METRIC, scale={"zero": False}),
         "detail": {"field": "run"},
         "order": {"field": "step"},
@@ -49,8 +49,7 @@ def curves() -> Spec:
         "opacity": {"condition": {"test": "datum.picked", "value": 1}, "value": {"expr": "faint"}},
         "tooltip": _tooltip("name", "run", "step", "value"),
     }
-    # Of one step there is no line to see.
-    mark = {"type": "line", "interpolate": "linear", "point": False, "clip": True}
+    mark = {"type": "line", "clip": True}
     return _whole({"height": 340, "params": [{"name": "faint", "value": 0.7}], "mark": mark, "encoding": encoding})
 
 
@@ -108,7 +107,7 @@ def parallel(columns: list[Column]) -> Spec:
     }
     y = {"type": "quantitative", "axis": None, "scale": {"domain": [0, 1]}}
     lines = {
-        "mark": {"type": "line", "interpolate": "linear"},
+        "mark": {"type": "line"},
         "encoding": {
             "y": y | {"field": "at"},
             "detail": {"field": "run"},

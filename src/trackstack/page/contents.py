@@ -99,7 +99,7 @@ def as_data(contents: Contents) -> dict[str, Any]:
             | {"lower": metric.lower, "importances": metric.importances}
             | {
                 "curves": curves.of_metric.get(metric.recorded, []),
-                "far": is_far(_values_of(curves, metric.recorded)),
+                "far": bool(metric.lower) and is_far(_values_of(curves, metric.recorded)),
             }
             for metric in contents.metrics
         ],

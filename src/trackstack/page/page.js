@@ -215,7 +215,7 @@ const SPEC = {
     else if (colour.number) encoding.color = { field: "c", type: "quantitative", title: colour.name,
       scale: { range: COLOURS.range, ...(colour.log ? { type: "log" } : {}) }, legend: { ...encoding.color.legend, title: colour.name } }
     else encoding.color.legend.title = colour.name
-    if (!metric().curves.some(([, , values]) => values.length > 1)) spec.mark.point = true
+    if (!metric().curves.some(([, , values]) => values.length > 1)) spec.mark.point = true  // of one step there is no line
   },
   parallel(spec) {
     const ticks = metric().ticks.map(([at, label]) => ({ axis: metric().name, at, label }))

@@ -5,12 +5,9 @@ The same runs make the same bytes: nothing in it is of the moment, the host or t
 
 from __future__ import annotations
 
-import base64
-import gzip
 import json
 import math
 from collections import Counter
-from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -22,6 +19,7 @@ from trackstack.page.charts import METRIC
 from trackstack.page.columns import clean, text_of
 from trackstack.page.contents import Contents, Metric
 from trackstack.page.runs import Page
+from trackstack.page.vega import packed, vega_script
 from trackstack.records.choosing.best import averages, differing, in_words, rank
 from trackstack.records.choosing.settings import averaged_params
 
@@ -48,7 +46,7 @@ def render(page: Page) -> str:
     )
     environment.filters["number"] = _number
     data = json.dumps(made.as_data(contents), separators=(",", ":"), allow_nan=False)
-    about = {"style": _file("page.css"), "script": _file("page.js"), "vega": _vega(), "data": packed(data)}
+    about = {"style": _file("page.css"), "script": _file("page.js"), "vega": vega_script(), "data": packed(data)}
     colours = json.dumps({"names": charts.COLOURS, "range": charts.COLD_TO_WARM})
     return environment.get_template("page.html").render(
         _shown(contents) | about | {"colours": colours, "metric_sign": json.dumps(METRIC)}
@@ -70,19 +68,6 @@ def write_page(path: Path, text: str) -> None:
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
-
-
-def packed(text: str) -> str:
-    """Compressed, in letters that end no element of HTML; always the same for the same text."""
-    return base64.b64encode(gzip.compress(text.encode(), 9, mtime=0)).decode()
-
-
-@cache
-def _vega() -> str:
-    """Vega-Embed with Vega and Vega-Lite as one script, from the package that draws without a browser."""
-    import vl_convert
-
-    return packed(vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed"))
 
 
 def _file(name: str) -> str:
@@ -178,8 +163,8 @@ def _rankings(contents: Contents) -> list[dict[str, Any]]:
     for metric in [metric for metric in contents.metrics if metric.lower is not None][:MOST_RANKINGS]:
         name, runs = metric.recorded, [run for run in current if metric.recorded in run.figures]
         settings = rank(runs, name, over, bool(metric.lower)) if runs else []
-        if len(settings) == len(runs):
-            continue  # nothing is averaged: the table says all
+        if 3 * len(settings) > 2 * len(runs):
+            continue  # hardly anything is averaged: the table says all
         names = differing([setting.values for setting in settings])
         found.append(
             {

@@ -39,7 +39,20 @@ def test_it_writes_scripts_and_ignore_lines_once_and_what_runs_leave_is_not_comm
         (repository / name).parent.mkdir(parents=True, exist_ok=True)
         (repository / name).touch()
     committed = run_in(repository, "git add -A && git diff --cached --name-only").stdout.splitlines()
-    assert set(committed) == {".gitignore", ".gitattributes", ".dvcignore", "logs/.gitkeep", *SCRIPTS}
+    own = {".gitignore", ".gitattributes", ".dvcignore", ".dvc/config", ".dvc/plots.html", "logs/.gitkeep"}
+    assert set(committed) == {*own, *SCRIPTS}
+
+
+def test_the_page_of_dvc_plots_needs_no_network_and_a_persons_own_is_kept(repository):
+    list(set_up(repository))
+    (repository / "points.csv").write_text("x,y\n1,2\n2,3\n")
+    run_in(repository, "dvc plots show points.csv -o plots")
+    page = (repository / "plots/index.html").read_text()
+    assert "vegaEmbed('#" in page
+    assert "<script src" not in page
+    assert (repository / ".dvc/plots.html").read_text() == (ROOT / ".dvc/plots.html").read_text(), "trackstack init"
+    (repository / ".dvc/config").write_text("[plots]\nhtml_template = mine.html\n")
+    assert list(set_up(repository)) == []
 
 
 def test_files_of_the_person_are_kept(repository):
