@@ -36,7 +36,7 @@ class SignalWatch:
         """Begin to notice."""
         collect()
         _watching.append(self)
-        if len(_watching) == 1 and threading.current_thread() is threading.main_thread():
+        if threading.current_thread() is threading.main_thread():
             _install()
 
     def stop(self) -> None:
@@ -65,6 +65,8 @@ _watching: list[SignalWatch] = []
 _pipe: tuple[int, int] | None = None
 _before: Any = signal.SIG_DFL
 """What handled SIGTERM before."""
+_is_installed = False
+"""Whether the handler below is in use, perhaps by another that calls it: put there once more it would call itself."""
 
 
 def collect() -> None:
@@ -79,7 +81,7 @@ def collect() -> None:
 
 
 def _install() -> None:
-    global _pipe, _before
+    global _pipe, _before, _is_installed
     if _pipe is None:
         _pipe = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         os.register_at_fork(after_in_child=_forget_in_child)
@@ -87,16 +89,18 @@ def _install() -> None:
     if others not in (-1, _pipe[1]):  # an event loop's, which must hear of its signals
         signal.set_wakeup_fd(others)
     handler = signal.getsignal(signal.SIGTERM)
-    if handler not in (signal.SIG_IGN, None, _on_sigterm):
-        _before = handler
+    if handler is signal.SIG_DFL or (callable(handler) and not _is_installed):
+        _before, _is_installed = handler, True
         signal.signal(signal.SIGTERM, _on_sigterm)
 
 
 def _uninstall() -> None:
+    global _is_installed
     if _pipe is not None and (others := signal.set_wakeup_fd(-1)) not in (-1, _pipe[1]):
         signal.set_wakeup_fd(others)
     if signal.getsignal(signal.SIGTERM) is _on_sigterm:
         signal.signal(signal.SIGTERM, _before)
+        _is_installed = False
 
 
 def _forget_in_child() -> None:

@@ -22,7 +22,7 @@ from trackstack.core.files import remove
 from trackstack.system.group import share_with_group
 from trackstack.system.lease import give_back_lease, keep_lease, take_lease
 from trackstack.system.redaction import redact
-from trackstack.system.signals import SignalWatch
+from trackstack.system.signals import SignalWatch, collect
 from trackstack.system.stopping import EXIT_INTERRUPTED, Interrupted, needs_room
 from trackstack.tracking.delivery.keeper import Keeper, longest_wait, wait_for_delivery
 from trackstack.tracking.environment import home
@@ -169,6 +169,7 @@ class Run:
         atexit.register(self._at_exit)
 
     def _log_system(self, values: dict[str, float]) -> None:
+        collect()  # before the pipe is full
         if self._first_step is None:  # else it may yet turn out to be of another series
             self._journal.write({"type": "system", "time": now(), "values": values})
 
@@ -230,10 +231,8 @@ class Run:
         if problem := write_status_file(self.id, status, error):
             warn(problem)
         if self._named_by_script and (late := late_modules()):
-            warn(
-                f"{', '.join(late)}: imported after start_run, so that an edit does not change the run's id; "
-                "import it before"
-            )
+            names = ", ".join(late[:3]) + (f" and {len(late) - 3} more" if len(late) > 3 else "")
+            warn(f"{names}: imported after start_run, so an edit does not change the run's id; import it before")
         self._signals.stop()
         # Whoever interrupts does not want to wait: the deliverer goes on, or sync does.
         if self._keeper and status != "interrupted":

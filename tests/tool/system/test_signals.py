@@ -2,6 +2,7 @@
 
 import os
 import signal
+import threading
 
 import pytest
 
@@ -83,10 +84,13 @@ def test_a_stop_that_was_asked_before_the_watch_began_is_not_counted():
 
 
 def test_what_a_forked_process_gets_is_not_for_its_parent(watch):
+    reading, writing = os.pipe()
     child = os.fork()
     if child == 0:
+        os.write(writing, b"ready")
         signal.pause()
         os._exit(1)
+    os.read(reading, 5)
     os.kill(child, signal.SIGTERM)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGTERM, "as by default"
     assert watch.reason() is None
@@ -99,6 +103,29 @@ def test_two_watches_notice_the_same_and_the_last_puts_the_handler_back(watch):
         signal.raise_signal(signal.SIGTERM)
     other.stop()
     assert [other.reason(), watch.reason()] == ["signal SIGTERM"] * 2
+
+
+def test_runs_that_begin_while_a_framework_is_on_top_do_not_call_each_other_for_ever(watch):
+    found = signal.getsignal(signal.SIGTERM)
+    signal.signal(signal.SIGTERM, lambda number, frame: found(number, frame))
+    second = SignalWatch()
+    second.start()
+    signal.raise_signal(signal.SIGTERM)
+    second.stop()
+    signal.signal(signal.SIGTERM, found)
+    assert [second.reason(), watch.reason()] == ["signal SIGTERM"] * 2
+
+
+def test_a_watch_in_another_thread_leaves_the_handler_to_the_one_of_the_main_thread():
+    first, second = SignalWatch(), SignalWatch()
+    thread = threading.Thread(target=first.start)
+    thread.start()
+    thread.join()
+    second.start()
+    with pytest.raises(Interrupted):
+        signal.raise_signal(signal.SIGTERM)
+    first.stop()
+    second.stop()
 
 
 def test_a_wakeup_pipe_of_an_event_loop_stays_its_own():
