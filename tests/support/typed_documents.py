@@ -39,7 +39,9 @@ NOT_RUN = {
     r"^(git remote add origin ADDRESS|dvc remote add -d store PLACE)": "addresses are a person's own",
     r"^trackstack (push|pull)": "needs two homes: tests/tool/sharing/test_push.py",
     r"^trackstack (gc|storage)": "tests/tool/storage",
-    r"^trackstack runs list --user": "tests/tool/cli/test_runs.py",
+    r"^trackstack runs (list --|tag|note)": "on runs of their own: tests/tool/cli/test_listing.py, test_runs.py",
+    r"^(trackstack runs export-table|python -c \"import duckdb)": "tests/tool/records/test_frames.py",
+    r"^pip install ipykernel": "changes the person's Jupyter: tests/repository/test_notebook.py runs the notebook",
     r"^ssh ": "needs OSC",
     r"^tail -f": "ends with Ctrl-C",
 }

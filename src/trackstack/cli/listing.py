@@ -59,7 +59,8 @@ def list_(
     else:
         names = ["run", *(name for name in map(str.strip, columns.split(",")) if name and name != "run")]
         refuse_unknown_names("--columns", names, list(index))
-    print_list(names, [_row(run, names) for run in chosen.runs], shrinks="name")
+    optional = max(0, min(len(chosen.metrics), MOST_METRICS) - 1) if columns is None else 0
+    print_list(names, [_row(run, names) for run in chosen.runs], "name", optional)
 
 
 @commands.command()

@@ -17,6 +17,10 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
 RunKey = Annotated[str, typer.Argument(metavar="RUN", help="A run's id, the beginning of it, or its name.")]
 
 
+NARROWEST = 12
+"""Signs of a column that is cut."""
+
+
 def state(row: Mapping[str, Any]) -> str:
     """The status of a run, with the times that it was reproduced."""
     return row["status"] + (f", reproduced {row['reproduced']}x" if row["reproduced"] else "")
@@ -68,11 +72,12 @@ def print_table(header: list[str], rows: list) -> None:
     Console(width=None if sys.stdout.isatty() else 400, highlight=False, markup=False).print(table)
 
 
-def print_list(header: Sequence[str], rows: list[list[Any]], shrinks: str) -> None:
+def print_list(header: Sequence[str], rows: list[list[Any]], shrinks: str, optional: int = 0) -> None:
     """A table of many rows, a line each; on a terminal a page at a time.
 
     Args:
         shrinks: the column that is cut where a terminal is too narrow.
+        optional: how many of the last columns are left out there before.
     """
     texts = [list(header), *(["" if value is None else str(value) for value in row] for row in rows)]
     whole = "".join(map("".join, texts))
@@ -81,12 +86,8 @@ def print_list(header: Sequence[str], rows: list[list[Any]], shrinks: str) -> No
     width = len if whole.isascii() else _width
     widths = [max(map(width, column)) for column in zip(*texts, strict=True)]
     is_terminal, size = sys.stdout.isatty(), shutil.get_terminal_size()
-    too_much = sum(widths) + 2 * (len(widths) - 1) - size.columns
-    if is_terminal and shrinks in header and too_much > 0:
-        at = header.index(shrinks)
-        widths[at] = max(len(shrinks), widths[at] - too_much)
-        for row in texts:
-            row[at] = _cut(row[at], widths[at])
+    if is_terminal and shrinks in header:
+        texts, widths = _narrowed(texts, widths, header.index(shrinks), optional, size.columns)
     if whole.isascii():
         line = "  ".join(f"{{:{width}}}" for width in widths)
         lines = [line.format(*row).rstrip() for row in texts]
@@ -99,6 +100,22 @@ def print_list(header: Sequence[str], rows: list[list[Any]], shrinks: str) -> No
         pydoc.pager(text)
     else:
         typer.echo(text)
+
+
+def _narrowed(
+    texts: list[list[str]], widths: list[int], at: int, optional: int, columns: int
+) -> tuple[list[list[str]], list[int]]:
+    """A table without its last columns, and with one that is cut, as far as it is wider than a terminal."""
+
+    def too_much(number: int) -> int:
+        return sum(widths[:number]) + 2 * (number - 1) - columns
+
+    number = len(widths)
+    while optional and too_much(number) > widths[at] - NARROWEST:
+        number, optional = number - 1, optional - 1
+    narrow = min(widths[at], max(NARROWEST, widths[at] - too_much(number)))
+    cut = [[*row[:at], _cut(row[at], narrow), *row[at + 1 : number]] for row in texts]
+    return cut, [*widths[:at], narrow, *widths[at + 1 : number]]
 
 
 def _plain(text: str) -> str:

@@ -11,7 +11,7 @@ from trackstack.records.choosing.folds import group_figures
 from trackstack.records.choosing.selection import is_test, runs_where
 from trackstack.records.choosing.settings import Candidate, as_candidates, without_outdated
 from trackstack.records.looks import note_look
-from trackstack.records.query import read_run, run_folders
+from trackstack.records.reading import figures_of, read_run, run_folders
 from trackstack.tracking.series import SeriesRecords
 
 Curve = list[tuple[int, float]]
@@ -78,7 +78,7 @@ def read_page(home: Path, sweep: str | None = None, where: str | None = None, te
     every = [run for record in records for run in record.series]
     if not every:
         raise UserError("; ".join([f"no run is recorded in {home / 'runs'}", *notes, "dvc repro makes one"]))
-    candidates = as_candidates(every)
+    candidates = as_candidates([(run.series, figures_of(run)) for run in every])
     damaged = {run.series.key for record in records if record.damage for run in record.series}
     finished, outdated = without_outdated(
         [one for one in candidates if one.series.status == "finished" and one.key not in damaged]

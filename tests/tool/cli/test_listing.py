@@ -67,6 +67,15 @@ def test_runs_are_sorted_by_anything_and_the_last_are_the_newest(home):
     assert {row[0] for row in listed(home, "--last", "5")[1]} == {row[0] for row in listed(home)[1][-5:]}
 
 
+def test_a_sweep_is_found_by_its_name_with_and_without_the_digest(home):
+    run = write_run(home, {"x": 3}, {"loss": 1.0}, tags={"sweep": "rates-3-f002"})
+    for name in ("rates-3", "rates-3-f002"):
+        assert [row[0] for row in listed(home, "--sweep", name)[1]] == [run]
+    assert "there are runs of: rates-3, rates-3-f002\n" in trackstack(
+        home, "runs", "list", "--sweep", "rates", expect=1
+    )
+
+
 def test_json_has_the_parameters_and_everything_else(home):
     rows = json.loads(trackstack(home, "runs", "list", "--last", "1", "--where", "score > 0", "--json"))
     (row,) = rows

@@ -6,7 +6,8 @@ from support.choosing import write_run
 from trackstack import UserError
 from trackstack.core.files import sealed, write_json
 from trackstack.records.labels import add_note, labels_of, tag_runs
-from trackstack.sharing.merging import content_of, merge
+from trackstack.sharing.folders import files_of
+from trackstack.sharing.merging import merge
 from trackstack.system.git import user_name
 
 
@@ -32,12 +33,10 @@ def test_tags_are_given_and_taken_away_and_notes_are_kept_with_who_and_when(fold
 
 def test_two_homes_that_tagged_a_run_have_all_tags_after_they_shared_it(folder):
     tag_runs([(folder, 1)], ["mine"])
-    journal = {"journal-1.jsonl": content_of((folder / "journal-1.jsonl").read_bytes())}
-    note = folder / "labels-1.json"
-    here = journal | {note.name: content_of(note.read_bytes())}
-    note.unlink()
+    here, _ = files_of(folder)  # what push, pull and export take of a run
+    (folder / "labels-1.json").unlink()
     tag_runs([(folder, 1)], ["hers"])
-    there = journal | {note.name: content_of(note.read_bytes())}
+    there, _ = files_of(folder)
     for name, content in merge(there, here, {}).items():
         (folder / name).parent.mkdir(exist_ok=True)
         (folder / name).write_bytes(content.data)

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import json
 from collections import Counter, defaultdict
+from collections.abc import Sequence
+from itertools import compress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,7 +18,6 @@ from trackstack import UserError
 from trackstack.records.reading import Figures, figures_of, read_run, run_folders
 from trackstack.records.where import refuse_unknown
 from trackstack.tracking.params import flatten
-from trackstack.tracking.series import SeriesRecords
 from trackstack.tracking.sinks import Series
 from trackstack.tracking.upstream import upstream_stages
 
@@ -68,7 +69,7 @@ def read_candidates(home: Path) -> tuple[list[Candidate], list[str]]:
     Raises:
         UserError: there is none.
     """
-    found: list[SeriesRecords] = []
+    found: list[tuple[Series, Figures]] = []  # without the records, of which there may be millions
     notes, others = [], Counter[str]()
     for folder in run_folders(home):
         record = read_run(folder)
@@ -77,7 +78,7 @@ def read_candidates(home: Path) -> tuple[list[Candidate], list[str]]:
             continue
         for run in record.series:
             if run.series.status == "finished":
-                found.append(run)
+                found.append((run.series, figures_of(run)))
             else:
                 others[run.series.status] += 1
     if others:
@@ -90,22 +91,23 @@ def read_candidates(home: Path) -> tuple[list[Candidate], list[str]]:
     return kept, notes + outdated
 
 
-def as_candidates(runs: list[SeriesRecords]) -> list[Candidate]:
+def as_candidates(runs: Sequence[tuple[Series, Figures]]) -> list[Candidate]:
     """Runs in any state with their parameters and settings."""
     # A record that was rebuilt from DVC's has the hashes of data among those of its stages alone.
     data_paths = {
-        data["path"] for run in runs for upstream in run.series.upstream for data in upstream.get("data", [])
+        data["path"] for series, _ in runs for upstream in series.upstream for data in upstream.get("data", [])
     }
-    return _with_own_settings([_candidate(run, data_paths) for run in runs])
+    return _with_own_settings([_candidate(*run, data_paths) for run in runs])
 
 
 def without_outdated(runs: list[Candidate]) -> tuple[list[Candidate], list[str]]:
     """Of runs with equal settings the newest, with its re-executions; and a line for each of the others."""
-    newest = {comparable(run.settings): run for run in runs}
+    settings = [comparable(run.settings) for run in runs]
+    newest = dict(zip(settings, runs, strict=True))
     kept, notes = [], []
-    for run in runs:
-        newer = newest[comparable(run.settings)]
-        if _origin(run) == _origin(newer):
+    for run, same in zip(runs, settings, strict=True):
+        newer = newest[same]
+        if run is newer or _origin(run) == _origin(newer):
             kept.append(run)
         else:
             notes.append(
@@ -144,8 +146,8 @@ def comparable(values: Any) -> str:
     return json.dumps(_as_floats(values), sort_keys=True)
 
 
-def _candidate(run: SeriesRecords, data_paths: set[str]) -> Candidate:
-    start, declared = run.series.start, declared_params(run.series)
+def _candidate(series: Series, figures: Figures, data_paths: set[str]) -> Candidate:
+    start, declared = series.start, declared_params(series)
     upstream = start.get("upstream") or {}
     deps = [dep for entry in upstream.get("stages", {}).values() for dep in entry.get("deps", [])]
     data = [item for item in (*deps, *upstream.get("data", [])) if item["path"] in data_paths and "md5" in item]
@@ -153,7 +155,7 @@ def _candidate(run: SeriesRecords, data_paths: set[str]) -> Candidate:
     settings |= {item["path"]: item["md5"][:10] for item in data}
     if not upstream and start["stage"] == "run":  # the name is all that tells two scripts from each other
         settings["name"] = start["name"]
-    return Candidate(run.series, figures_of(run), declared | flatten(start["params"]), settings)
+    return Candidate(series, figures, declared | flatten(start["params"]), settings)
 
 
 def declared_params(series: Series) -> dict[str, Any]:
@@ -180,13 +182,15 @@ def declared_params(series: Series) -> dict[str, Any]:
 def _with_own_settings(runs: list[Candidate]) -> list[Candidate]:
     """Add to the settings what runs recorded themselves and what does not follow from what DVC has of them."""
     values: dict[str, dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
-    for run in filter(_has_params_of_dvc, runs):
+    of_dvc = [bool(declared_params(run.series)) for run in runs]
+    for run in compress(runs, of_dvc):
+        of_setting = values[comparable(run.settings)]
         for name, value in run.params.items():
-            values[comparable(run.settings)][name].add(comparable(value))
+            of_setting[name].add(comparable(value))
     free = {name for by_name in values.values() for name, found in by_name.items() if len(found) > 1}
     added = []
-    for run in runs:
-        names = free if _has_params_of_dvc(run) else run.params
+    for run, has_params_of_dvc in zip(runs, of_dvc, strict=True):
+        names = free if has_params_of_dvc else run.params
         own = {name: run.params[name] for name in names if name in run.params}
         added.append(run._replace(settings=own | run.settings))
     return added
@@ -199,10 +203,6 @@ def _as_floats(values: Any) -> Any:
         return [_as_floats(value) for value in values]
     is_whole = isinstance(values, int) and not isinstance(values, bool)
     return float(values) if is_whole and abs(values) < LARGEST_EXACT else values
-
-
-def _has_params_of_dvc(run: Candidate) -> bool:
-    return bool(declared_params(run.series))
 
 
 def _origin(run: Candidate) -> str:

@@ -9,6 +9,8 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import time
+import uuid
 import zlib
 from collections.abc import Iterable
 from pathlib import Path
@@ -19,6 +21,8 @@ from trackstack.records.index.rows import Lines, Shapes
 
 FORMAT = 2
 """To be raised with every change of what the lines hold."""
+KILLED_SECONDS = 3600
+"""Nobody writes an index for so long."""
 
 
 class IndexedSeries(NamedTuple):
@@ -79,8 +83,11 @@ def save(home: Path, entries: Iterable[Entry], shapes: Shapes) -> None:
     first = json.dumps([shapes.as_json(), head], separators=(",", ":")).encode()
     rest = b"\n".join([first, *lines])
     file = index_file(home)
-    partial = file.with_name(f".index.{os.getpid()}.partial")
+    partial = file.with_name(f".index.{uuid.uuid4().hex[:8]}.partial")
     with contextlib.suppress(OSError):
+        for left in file.parent.glob(".index.*.partial"):  # by a writer that was killed
+            if left.stat().st_mtime < time.time() - KILLED_SECONDS:
+                left.unlink()
         try:
             partial.write_bytes(b"%s\n%s" % (_heading(home, rest), rest))
             partial.replace(file)
