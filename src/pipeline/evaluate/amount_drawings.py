@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pipeline.evaluate.drawings import ACCENT, INK, MOST_BARS, short, svg, windows
+from pipeline.evaluate.drawings import ACCENT, INK, MOST_BARS, WIDTH, short, svg, windows
 from pipeline.evaluate.regression import Regression, farthest_windows
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ def group_errors(evaluation: Regression, unit: str) -> Markup:
         axes.set_yticks(range(len(rows)), [f"{short(name)} ({count:,})" for name, _, count in rows])
         axes.set(ylim=(len(rows) - 0.5, -0.5), xlabel=f"mean absolute error{unit and f' ({short(unit)})'}")
 
-    return svg(draw, 4.2, 0.8 + 0.28 * len(rows))
+    return svg(draw, WIDTH, 0.8 + 0.28 * len(rows))
 
 
 def worst(evaluation: Regression) -> Markup:
@@ -68,7 +68,7 @@ def worst(evaluation: Regression) -> Markup:
     def verdict(window: int) -> str:
         actual_K, predicted_K = evaluation.actual_WK[window], evaluation.predicted_WK[window]
         at = int(np.argmax(np.abs(predicted_K - actual_K) / evaluation.std_K))
-        return f"{short(evaluation.per_target[at][0])} {actual_K[at]:.4g}, predicted {predicted_K[at]:.4g}"
+        return f"{short(evaluation.per_target[at][0])} {actual_K[at]:.4g},\npredicted {predicted_K[at]:.4g}"
 
     return windows(evaluation, farthest_windows(evaluation), verdict)
 
@@ -89,7 +89,7 @@ def _panels(evaluation: Regression, kinds: list[Callable[[Axes, str, np.ndarray,
         for axes in panels[len(drawn) :]:
             axes.set_axis_off()
         for axes, (kind, at) in zip(panels, drawn, strict=False):
-            axes.locator_params(axis="x", nbins=5)
+            axes.locator_params(axis="x", nbins=4)
             kind(axes, targets[at], evaluation.actual_WK[:, at], evaluation.predicted_WK[:, at])
 
-    return svg(draw, 8.5, 3.2 * math.ceil(len(drawn) / 2))
+    return svg(draw, WIDTH, 2.4 * math.ceil(len(drawn) / 2))

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pipeline.evaluate.figures import NUM_HARDEST, Classification, Evaluation, hardest_windows, wilson
+from pipeline.evaluate.figures import Classification, Evaluation, hardest_windows, wilson
 from pipeline.windows.encoding import channel_names
 from trackstack import UserError
 
@@ -35,6 +35,8 @@ STYLE: dict[Any, Any] = {
     "text.parse_math": False,  # a class may be called $5
     **dict.fromkeys(("axes.edgecolor", "axes.labelcolor", "text.color", "xtick.color", "ytick.color"), INK),
 }
+WIDTH = 4.8
+"""Of a drawing, in inches: what can be read on a phone, and fills a column of a wide page."""
 MOST_BARS, MOST_COUNTS, MOST_POINTS = 40, 20, 250
 """What keeps the file small: bars and boxes of a chart, classes with counts in the matrix, points of a line."""
 
@@ -56,8 +58,8 @@ def group_word(cache: dict[str, Any]) -> str:
     return cache["group"] or "fold"
 
 
-def curves(live: Path) -> Markup:
-    """Loss and the other figures by epoch, from DVCLive's tables; UserError when one is damaged."""
+def curves(live: Path) -> list[Markup]:
+    """Loss and the other figures by epoch, from DVCLive's tables, a drawing each; UserError when one is damaged."""
     tables = {}
     for file in sorted((live / "plots/metrics").glob("*.tsv")):
         try:
@@ -70,18 +72,20 @@ def curves(live: Path) -> Markup:
     losses = [name for name in tables if name.endswith("_loss")]
     hidden = (*losses, "val_mae", "val_rmse")  # in units of their own, and they follow the loss
     others = [name for name in tables if name.startswith("val_") and name not in hidden]
-    panels = [(losses, "loss"), (others, "validation")][: 2 if others else 1]
 
-    def draw(figure: Figure) -> None:
-        for axes, (names, label) in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True):
+    def draw(names: list[str], label: str) -> Markup:
+        def lines(figure: Figure) -> None:
+            axes = figure.subplots()
             for name, colour in zip(names, LINES, strict=False):
                 axes.plot(*tables[name].T, color=colour, label=name, marker="." if len(tables[name]) < 2 else None)
             axes.set(xlabel="epoch", ylabel=label)
-            axes.xaxis.get_major_locator().set_params(integer=True)
+            axes.locator_params(axis="x", integer=True)
             if names:
                 axes.legend()
 
-    return svg(draw, 8.5, 2.8)
+        return svg(lines, WIDTH, 2.4)
+
+    return [draw(losses, "loss"), *([draw(others, "validation")] if others else [])]
 
 
 def confusion(evaluation: Classification) -> Markup:
@@ -124,7 +128,7 @@ def bars(rows: list[tuple], label: str) -> Markup:
         axes.set_yticks(range(len(rows)), [f"{short(name)} ({count:,})" for name, _, count in rows])
         axes.set(xlim=(0, 1), ylim=(len(rows) - 0.5, -0.5), xlabel=label)
 
-    return svg(draw, 4.2, 0.8 + 0.28 * len(rows))
+    return svg(draw, WIDTH, 0.8 + 0.28 * len(rows))
 
 
 def calibration(rows: list[tuple]) -> Markup:
@@ -138,7 +142,7 @@ def calibration(rows: list[tuple]) -> Markup:
         axes.scatter(confidence, accuracy, 10 + 150 * count / count.max(), color=ACCENT, alpha=0.6, linewidths=0)
         axes.set(xlim=(0, 1), ylim=(0, 1), xlabel="confidence", ylabel="accuracy", aspect="equal")
 
-    return svg(draw, 3.4, 3.4)
+    return svg(draw, WIDTH, 3.4)
 
 
 def hardest(evaluation: Classification) -> Markup:
@@ -148,8 +152,8 @@ def hardest(evaluation: Classification) -> Markup:
     def verdict(window: int) -> str:
         probs = evaluation.probs_WK[window]
         actual, predicted = evaluation.actual_W[window], probs.argmax()
-        mistake = f"taken for {short(names[predicted])} " if predicted != actual else ""
-        return f"{short(names[actual])} {mistake}({probs[predicted]:.2f})"
+        mistake = f"\ntaken for {short(names[predicted])}" if predicted != actual else ""
+        return f"{short(names[actual])}{mistake} ({probs[predicted]:.2f})"
 
     return windows(evaluation, hardest_windows(evaluation), verdict)
 
@@ -157,19 +161,19 @@ def hardest(evaluation: Classification) -> Markup:
 def windows(evaluation: Evaluation, numbers: list[int], verdict: Callable[[int], str]) -> Markup:
     """Some windows, each with what is said of it, and its group."""
     metadata, groups_W = evaluation.windows.cache.metadata, evaluation.windows.groups()
-    num_lines = math.ceil(len(numbers) / (NUM_HARDEST // 2))
+    num_lines = math.ceil(len(numbers) / 2)
 
     def draw(figure: Figure) -> None:
-        panels = figure.subplots(num_lines, NUM_HARDEST // 2, squeeze=False).flat
+        panels = figure.subplots(num_lines, 2, squeeze=False).flat
         for axes in panels[len(numbers) :]:
             axes.set_axis_off()
         for axes, window in zip(panels, numbers, strict=False):
             _draw_window(axes, evaluation.windows[window][0].numpy(), metadata)
-            axes.set_title(f"{verdict(window)}\n{group_word(metadata)} {short(groups_W[window])}", fontsize=9)
+            axes.set_title(f"{verdict(window)}\n{group_word(metadata)} {short(groups_W[window])}", fontsize=8)
         if metadata["window"] > 1:
-            figure.legend(*figure.axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=len(LINES))
+            figure.legend(*figure.axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
 
-    return svg(draw, 8.5, 0.5 + 2.25 * num_lines)
+    return svg(draw, WIDTH, 0.5 + 2.1 * num_lines)
 
 
 def _draw_window(axes: Axes, values_LC: np.ndarray, metadata: dict[str, Any]) -> None:
@@ -208,7 +212,7 @@ def boxes(columns: dict[str, dict[str, Any]]) -> Markup | None:
         axes.invert_yaxis()
         axes.set(xlabel="standard deviations from the mean")
 
-    return svg(draw, 4.2, 0.8 + 0.28 * len(known))
+    return svg(draw, WIDTH, 0.8 + 0.28 * len(known))
 
 
 def _thin(rows_ND: np.ndarray) -> np.ndarray:

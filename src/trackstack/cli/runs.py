@@ -89,12 +89,12 @@ def compare(
 
     index = _index()
     if plot:
-        from trackstack.records.plots import plot_comparison
+        from trackstack.page.picture import draw_comparison
 
         metric = metric or _usual(index, "val_")
         every = [run.key for run in index if metric in run.figures]
         rows = compare_runs(index, keys or every)
-        typer.echo(f"{plot}: {metric} over {plot_comparison(rows, metric, plot)} parameters")
+        typer.echo(f"{plot}: {metric} over {draw_comparison(rows, metric, plot)} parameters")
         return
     rows = compare_runs(index, keys or [])
     if as_json:

@@ -11,7 +11,6 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from trackstack.page.runs import PageRun
-from trackstack.records.choosing.best import is_lower_better
 from trackstack.records.choosing.settings import comparable
 from trackstack.system.redaction import redact_uris
 
@@ -137,13 +136,3 @@ def metric_names(runs: list[PageRun]) -> list[str]:
     counts = Counter(name for run in runs for name in run.figures)
     order = {name: place for place, name in enumerate(USUAL)}
     return sorted(counts, key=lambda name: (order.get(name, 9), not name.startswith("val"), -counts[name], name))
-
-
-def lower_is_better(metric: str) -> bool | None:
-    """Which end of a metric is the good one; None where its name does not say so."""
-    from trackstack import UserError
-
-    try:
-        return is_lower_better(metric)
-    except UserError:
-        return None

@@ -13,13 +13,13 @@ from trackstack.page.columns import (
     clean,
     differing_params,
     is_far,
-    lower_is_better,
     make_column,
     metric_names,
 )
 from trackstack.page.curves import Curves, page_curves
 from trackstack.page.importance import by_chance, importance
 from trackstack.page.runs import Page, PageRun
+from trackstack.records.choosing.directions import lower_is_better
 
 MOST_METRICS, MOST_PANELS, MOST_AXES, MOST_BARS, MOST_GROUPS = 40, 24, 7, 20, 40
 

@@ -11,7 +11,7 @@ from trackstack.records.choosing.folds import group_figures
 from trackstack.records.choosing.selection import is_test, runs_where
 from trackstack.records.choosing.settings import Candidate, as_candidates, without_outdated
 from trackstack.records.looks import note_look
-from trackstack.records.reading import figures_of, read_run, run_folders
+from trackstack.records.reading import figures_of, points_of, read_run, run_folders
 from trackstack.tracking.series import SeriesRecords
 
 Curve = list[tuple[int, float]]
@@ -121,14 +121,10 @@ def _note(runs: list[Candidate]) -> None:
 
 
 def _page_run(candidate: Candidate, run: SeriesRecords, test: bool, is_current: bool) -> PageRun:
-    curves: dict[str, dict[int, float]] = {}
-    for record in run.records:
-        if record["type"] == "metrics":
-            for name, value in record["values"].items():
-                if test or not is_test(name):
-                    curves.setdefault(name, {}).setdefault(record["step"], value)  # the first counts, as in back ends
+    curves: dict[str, Curve] = {}
+    for metric, step, value, _ in points_of(run.records):
+        if test or not is_test(metric):
+            curves.setdefault(metric, []).append((step, value))
     figures = {name: value for name, value in candidate.figures.items() if test or not is_test(name)}
     groups = group_figures(run.series) if test else {}
-    return PageRun(
-        candidate, figures, {name: sorted(curve.items()) for name, curve in curves.items()}, groups, is_current
-    )
+    return PageRun(candidate, figures, {name: sorted(curve) for name, curve in curves.items()}, groups, is_current)

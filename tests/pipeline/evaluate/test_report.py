@@ -81,7 +81,7 @@ def test_a_browser_opens_it_from_disk_in_light_and_dark(tiny_project, tmp_path):
         for scheme in ("light", "dark"):
             page.prefer(scheme)
             page.open((tiny_project / REPORT).as_uri())
-            page.until("document.readyState == 'complete' && document.querySelectorAll('svg').length == 7")
+            page.until("document.readyState == 'complete' && document.querySelectorAll('svg').length == 8")
             seen[scheme] = page.evaluate("getComputedStyle(document.body).backgroundColor"), page.evaluate(ink)
             assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), "nothing sticks out"
         assert page.complaints == []

@@ -3,7 +3,7 @@
 import pytest
 
 from trackstack import UserError
-from trackstack.records.plots import plot_comparison
+from trackstack.page.picture import draw_comparison
 
 ROWS = [
     {"what": "params", "field": "train.lr", "r1": 0.001, "r2": 0.1, "r3": 0.01},
@@ -12,10 +12,10 @@ ROWS = [
 ]
 
 
-@pytest.mark.parametrize("suffix", ["png", "svg"])
+@pytest.mark.parametrize("suffix", ["png", "svg", "pdf"])
 def test_a_picture_is_drawn_also_where_a_run_has_no_figure(tmp_path, suffix):
     out = tmp_path / f"sweep.{suffix}"
-    assert plot_comparison(ROWS, "val_accuracy", out) == 2
+    assert draw_comparison(ROWS, "val_accuracy", out) == 2
     assert out.stat().st_size > 5000
 
 
@@ -23,10 +23,10 @@ def test_a_picture_is_drawn_also_where_a_run_has_no_figure(tmp_path, suffix):
     ("rows", "name", "said"),
     [
         (ROWS[:2], "x.png", "val_accuracy is the same in all runs"),
-        (ROWS[2:], "x.png", "every parameter is the same in all runs"),
-        (ROWS, "x.nope", "x.nope: Format 'nope' is not supported"),
+        (ROWS[2:], "x.png", "no parameter has two values or more"),
+        (ROWS, "x.nope", "x.nope: expected a name that ends with .png, .svg or .pdf"),
     ],
 )
 def test_what_cannot_be_drawn_is_one_line(tmp_path, rows, name, said):
     with pytest.raises(UserError, match=said):
-        plot_comparison(rows, "val_accuracy", tmp_path / name)
+        draw_comparison(rows, "val_accuracy", tmp_path / name)
