@@ -165,6 +165,8 @@ def loop(options: argparse.Namespace) -> None:
         for which in ("from nothing", "beside a deliverer"):
             epochs = options.seconds * options.rate
             _, error = start(home, sinks, which, epochs, 1 / options.rate).communicate()
+            while any(home.glob("runs/.delivery/*/*/*/waiting/*")):  # its files follow
+                time.sleep(0.1)
             cpu = meter.look()
             print(f"{which}: {options.seconds} s, {epochs} steps: {cpu - before:.2f} s of CPU; printed {error!r}")
             before = cpu

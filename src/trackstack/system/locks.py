@@ -40,7 +40,7 @@ def is_locked(path: Path) -> bool:
         there = path.stat()
     except FileNotFoundError:
         return False
-    for file in _open_files.values():  # which must not be closed, by whatever name the path has it
+    for file in list(_open_files.values()):  # which must not be closed, by whatever name the path has it
         if os.path.samestat(os.fstat(file), there):
             if file in _held:
                 return True

@@ -28,7 +28,7 @@ from trackstack.tracking.delivery.backends import BackEnds, key_of, name_of
 from trackstack.tracking.delivery.note import SYNC_LOCK, read_note, write_note
 from trackstack.tracking.journal import journals
 from trackstack.tracking.series import RunFolder, SeriesRecords, group_attempts
-from trackstack.tracking.sinks import OwnProcessNeededError, Series, Sink
+from trackstack.tracking.sinks import IN_RUN_FOLDERS, OwnProcessNeededError, Series, Sink
 
 RETRY_SECONDS = 300.0
 PREPARE_POLL_SECONDS = 0.1
@@ -117,9 +117,10 @@ class Delivery:
         Raises:
             OwnProcessNeededError: a module of the run has to be imported for it.
         """
-        for one_series in all_series:
-            if one_series.series.status != "running" and key not in self._problems:
-                self._attempt(key, self._deliver_artifacts, key, one_series.series)
+        for series in (one_series.series for one_series in all_series):
+            has_files = series.artifacts or name_of(key) in IN_RUN_FOLDERS  # which are closed by it
+            if has_files and series.status != "running" and key not in self._problems:
+                self._attempt(key, self._deliver_artifacts, key, series)
 
     def hold_up(self, snapshot: Snapshot, names: list[str]) -> None:
         """Note that back ends hang that ended attempts wait for."""

@@ -37,7 +37,7 @@ def test_a_person_s_own_script_is_recorded_in_ten_lines(tmp_path):
 
 
 def test_four_processes_that_start_at_once_with_no_database_lose_nothing(tmp_path):
-    """In two homes that share MLflow's database; benchmarks/many_writers.py does it with 64."""
+    """In two homes that share MLflow's database; benchmarks/delivery.py does it with 64."""
     shared, homes = f"sqlite:///{tmp_path}/shared.db", [tmp_path / "one", tmp_path / "two"]
     processes = [
         start(home, "sqlite,mlflow", f"run-{number}", "20", MLFLOW_TRACKING_URI=shared)

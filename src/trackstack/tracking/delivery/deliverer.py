@@ -22,7 +22,7 @@ from trackstack.tracking.delivery.place import Place, Waiting
 from trackstack.tracking.delivery.served_run import ServedRun, Shared
 from trackstack.tracking.sinks import deliver_many
 
-ROUND_SECONDS, IDLE_SECONDS, LOOK_SECONDS, OTHERS_SECONDS = 0.05, 0.1, 1.0, 10.0
+ROUND_SECONDS, LOOK_SECONDS, OTHERS_SECONDS = 0.1, 1.0, 10.0
 LINGER_SECONDS = 20.0
 """Long enough for the next run of somebody who starts one after the other."""
 
@@ -55,7 +55,7 @@ class Deliverer:
                 if not any(self.place.list_waiting()) or not try_lock(self.place.lock):
                     return
                 idle_since = time.monotonic()
-            self._wake.wait(ROUND_SECONDS if self._runs else IDLE_SECONDS)
+            self._wake.wait(ROUND_SECONDS)
             self._wake.clear()
 
     def _step(self, folder: Path, run: ServedRun) -> None:

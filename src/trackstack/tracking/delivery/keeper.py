@@ -26,7 +26,7 @@ from trackstack.tracking.delivery.place import PACKAGE, Place, own_place
 SYNC_WAIT_SECONDS = 300.0
 QUIET_SECONDS = 5.0
 BUSY_CPU_SECONDS = 0.05
-POLL_SECONDS, LOOK_SECONDS, SOON_SECONDS = 0.02, 5.0, 0.2
+POLL_SECONDS, LONGEST_POLL_SECONDS, LOOK_SECONDS, SOON_SECONDS = 0.02, 0.2, 5.0, 0.5
 MOST_FAILURES = 2
 
 
@@ -137,7 +137,7 @@ def wait_for_delivery(keeper: Keeper, folder: Path, attempt: int, patience: floa
         patience: at most this many seconds.
         whole: wait for artifacts as well: our code and folder may be gone soon.
     """
-    watch, what = Watch(), "filed" if whole else "ended"
+    watch, what, pause = Watch(), "filed" if whole else "ended", POLL_SECONDS
     deadline = time.monotonic() + patience
     look_at = time.monotonic() + SOON_SECONDS
     while time.monotonic() < deadline:
@@ -149,10 +149,14 @@ def wait_for_delivery(keeper: Keeper, folder: Path, attempt: int, patience: floa
         if time.monotonic() > look_at:
             with contextlib.suppress(OSError):
                 keeper.look()
+            if (
+                keeper.failures >= MOST_FAILURES
+                or watch.quiet_seconds(note, keeper.place.deliverer()) > QUIET_SECONDS
+            ):
+                break
             look_at = time.monotonic() + SOON_SECONDS
-        if keeper.failures >= MOST_FAILURES or watch.quiet_seconds(note, keeper.place.deliverer()) > QUIET_SECONDS:
-            break
-        time.sleep(POLL_SECONDS)
+        time.sleep(pause)
+        pause = min(1.1 * pause, LONGEST_POLL_SECONDS)  # many may wait at once, and take the CPU from the delivery
     for name, reason in _problems(read_note(folder), keeper, attempt).items():
         print(f"warning: {name}: {reason}; nothing is lost: trackstack sync delivers it", file=sys.stderr)
 

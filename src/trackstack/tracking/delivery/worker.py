@@ -36,6 +36,11 @@ class Worker:
         """Let a job be done; urgent ones come first."""
         return (self._urgent if urgent else self._background).submit(self._do, job, *arguments)
 
+    @property
+    def is_at_work(self) -> bool:
+        """Whether it has a job."""
+        return self._thread is not None
+
     def quiet_seconds(self, waits: bool) -> float:
         """For how long the present job has done nothing; to be asked again and again, by one thread.
 
@@ -79,6 +84,9 @@ class Workers:
         Args:
             waiting: the keys of those that only wait for their turn at a database.
         """
+        if not any(worker.is_at_work for worker in self._workers.values()):
+            self.hanging = set()
+            return
         quiet = {key: worker.quiet_seconds(key in waiting) for key, worker in self._workers.items()}
         now, others = time.monotonic(), process_activity(leave_out=threading.get_native_id())
         if others and others.is_busy:

@@ -7,6 +7,7 @@ MLflow stays deleted. MLflow's databases cannot hold infinities; it makes them t
 
 from __future__ import annotations
 
+import contextlib
 import os
 import tempfile
 import time
@@ -75,6 +76,8 @@ class MlflowSink:
         self._uri, self._artifacts, self._experiment = uri, artifacts, experiment
         self._database = database_to_open(uri)
         self._run_ids: dict[str, str] = {}
+        self._looked_up: Any = None
+        """The run that was just looked for, and found."""
         self._absent: str | None = None
         """The key of the series that was just looked for, and not found."""
         self._experiments: tuple[float, str | None] = (0.0, None)
@@ -86,13 +89,18 @@ class MlflowSink:
 
     def has(self, series: Series) -> bool:
         """Whether there is a run with the key of this series, deleted ones included."""
-        self._run_ids.pop(series.key, None)
         if self._database and not self._database.exists():
-            self._experiments = (0.0, None)
+            self._run_ids, self._experiments = {}, (0.0, None)
             return False
-        if found := self._search(series):
-            self._run_ids[series.key] = self._one_of(found).info.run_id
-        self._absent = None if found else series.key
+        if series.key in self._run_ids:
+            with contextlib.suppress(Exception):  # another database is in its place
+                self._looked_up = self._client.get_run(self._run_ids[series.key])
+                return self._looked_up.data.tags.get(KEY_TAG) == series.key
+        found = self._search(series)
+        self._absent, self._looked_up = series.key, None
+        if found:
+            self._absent, self._looked_up = None, self._one_of(found)
+            self._run_ids[series.key] = self._looked_up.info.run_id
         return bool(found)
 
     def deliver(self, series: Series, records: list[dict[str, Any]]) -> None:
@@ -192,6 +200,9 @@ class MlflowSink:
 
     def _run(self, series: Series) -> Any:
         """The run of a series, made when there is none."""
+        run, self._looked_up = self._looked_up, None
+        if run is not None and run.info.run_id == self._run_ids.get(series.key):
+            return run
         if series.key in self._run_ids:
             return self._client.get_run(self._run_ids[series.key])
         found = [] if self._absent == series.key else self._search(series)
