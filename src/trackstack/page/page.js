@@ -1,7 +1,7 @@
 // The table that sorts and filters, and the drawings of the runs that are left. Texts of people go into the page as text alone.
 const $ = (selector, from = document) => from.querySelector(selector)
 const $$ = (selector, from = document) => [...from.querySelectorAll(selector)]
-const SHOWN_AT_FIRST = 200
+const SHOWN_AT_FIRST = 200, MOST_LINES = 400
 
 async function unpack(id) {
   const bytes = Uint8Array.from(atob($(id).textContent), char => char.charCodeAt(0))
@@ -173,9 +173,17 @@ function offerColumns() {
 const metric = () => data.metrics[state.metric]
 const about = place => ({ place, run: data.runs.run[place], name: data.runs.name[place], picked: state.picked.has(place) })
 
+// Of very many runs every nth in the order of the table, those that were clicked always; the page says so.
+function lines() {
+  const nth = Math.ceil(state.kept.length / MOST_LINES)
+  const kept = state.kept.filter((place, index) => index % nth === 0 || state.picked.has(place))
+  for (const said of $$(".lines")) said.textContent = nth > 1 ? `Drawn: ${kept.length} of ${state.kept.length} runs.` : ""
+  return kept
+}
+
 const ROWS = {
   curves() {
-    const kept = new Set(state.kept), colour = data.params[state.colour]
+    const kept = new Set(lines()), colour = data.params[state.colour]
     return (metric()?.curves ?? []).filter(([place]) => kept.has(place)).flatMap(([place, steps, values]) => {
       const c = colour ? colour.values[place] ?? "none" : data.runs.run[place]
       const shared = { ...about(place), c }
@@ -189,7 +197,7 @@ const ROWS = {
   },
   parallel() {
     const axes = [...data.axes.map(number => data.params[number]), metric()]
-    return state.kept.filter(place => metric().values[place] !== null).flatMap(place => axes.map(axis => (
+    return lines().filter(place => metric().values[place] !== null).flatMap(place => axes.map(axis => (
       { ...about(place), axis: axis.name, at: axis.places[place], label: textOf(axis, place), y: metric().values[place] })))
   },
   importance() {

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from trackstack import UserError
 from trackstack.records.choosing.folds import group_figures
+from trackstack.records.choosing.listing import sweep_names
 from trackstack.records.choosing.selection import is_test, runs_where
 from trackstack.records.choosing.settings import Candidate, as_candidates, without_outdated
 from trackstack.records.looks import note_look
@@ -107,10 +108,10 @@ def _of_sweep(runs: list[Candidate], sweep: str | None) -> list[Candidate]:
         return runs
     names = Counter(run.series.start["tags"].get("sweep") for run in runs)
     names.pop(None, None)
-    if sweep not in names:
+    if not any(sweep in sweep_names(name) for name in names):
         known = f"there are runs of: {', '.join(sorted(names))}" if names else "no run here is of a sweep"
         raise UserError(f"--sweep {sweep}: no run is of a sweep of that name; {known}")
-    return [run for run in runs if run.series.start["tags"].get("sweep") == sweep]
+    return [run for run in runs if sweep in sweep_names(run.series.start["tags"].get("sweep"))]
 
 
 def _note(runs: list[Candidate]) -> None:

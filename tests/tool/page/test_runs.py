@@ -34,14 +34,18 @@ def test_test_figures_are_hidden_until_they_are_asked_for_and_then_it_is_noted(t
 
 
 def test_where_and_sweep_say_which_runs(tmp_path):
-    for number, sweep in enumerate(("rates", "rates", "seeds")):
+    for number, sweep in enumerate(("rates", "rates", "seeds-1a2b3c")):
         write_run(tmp_path, {"lr": number}, {"val_accuracy": 0.5}, tags=START["tags"] | {"sweep": sweep})
     assert len(read_page(tmp_path, sweep="rates").runs) == 2
     assert read_page(tmp_path, sweep="rates").title == "rates"
+    assert len(read_page(tmp_path, sweep="seeds").runs) == 1, "the name that a person gave"
     page = read_page(tmp_path, sweep="rates", where="lr > 0")
     assert (len(page.runs), page.notes) == (1, ["--where lr > 0: 1 of 2 runs"])
     for asked, said in (
-        ({"sweep": "rate"}, "--sweep rate: no run is of a sweep of that name; there are runs of: rates, seeds"),
+        (
+            {"sweep": "rate"},
+            "--sweep rate: no run is of a sweep of that name; there are runs of: rates, seeds-1a2b3c",
+        ),
         ({"where": "lr > 9"}, "--where lr > 9: 0 of 3 runs"),
         ({"where": "rate > 9"}, "rate: no finished run has it"),
     ):

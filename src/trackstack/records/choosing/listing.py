@@ -48,7 +48,7 @@ def choose_runs(
     runs = list(every)
     for option, value, of in (
         ("--user", user, lambda run: [run.facts["user"]]),
-        ("--sweep", sweep, lambda run: _sweep_names(run.facts["sweep"])),
+        ("--sweep", sweep, lambda run: sweep_names(run.facts["sweep"])),
         ("--tag", tag, lambda run: run.facts["tagged"]),
     ):
         if value is not None:
@@ -84,7 +84,7 @@ def refuse_unknown_names(option: str, names: Collection[str], runs: list[Indexed
             raise UserError(f"{option} {name}: the name of {metric} does not say which end of it is better")
 
 
-def _sweep_names(sweep: str | None) -> list[str | None]:
+def sweep_names(sweep: str | None) -> list[str | None]:
     """A sweep's whole name, and the one that a person gave it, which has a digest behind it."""
     return [sweep] if sweep is None else list(dict.fromkeys([sweep, sweep.rpartition("-")[0] or sweep]))
 
