@@ -18,6 +18,7 @@ from trackstack.tracking.sync import lower_priority
 
 QUIET_SECONDS, LONGEST_QUIET_SECONDS = 5.0, 30.0
 BUSY_CPU_SECONDS = 0.05
+LONGEST_STEP_SECONDS = 1.5
 
 
 class Worker:
@@ -30,7 +31,7 @@ class Worker:
         self._thread: int | None = None
         self._jobs = 0
         self._seen: tuple[int | None, int, float] = (None, 0, 0.0)
-        self._since = time.monotonic()
+        self._since = 0.0
 
     def submit(self, urgent: bool, job: Callable[..., Any], *arguments: Any) -> Future:
         """Let a job be done; urgent ones come first."""
@@ -41,18 +42,19 @@ class Worker:
         """Whether it has a job."""
         return self._thread is not None
 
-    def quiet_seconds(self, waits: bool) -> float:
+    def quiet_seconds(self, now: float, waits: bool) -> float:
         """For how long the present job has done nothing; to be asked again and again, by one thread.
 
         Args:
+            now: seconds, by the clock of whoever asks.
             waits: it only waits for its turn.
         """
         thread = self._thread
         is_busy, cpu = thread_activity(thread) if thread else BUSY
         *last, last_cpu = self._seen
         if waits or is_busy or [thread, self._jobs] != last or cpu - last_cpu > BUSY_CPU_SECONDS:
-            self._seen, self._since = (thread, self._jobs, cpu), time.monotonic()
-        return time.monotonic() - self._since
+            self._seen, self._since = (thread, self._jobs, cpu), now
+        return now - self._since
 
     def _do(self, job: Callable[..., Any], *arguments: Any) -> Any:
         with self._turn:
@@ -68,7 +70,8 @@ class Workers:
 
     def __init__(self) -> None:
         self._workers: defaultdict[str, Worker] = defaultdict(Worker)
-        self._busy_at = time.monotonic()
+        self._looked_at = time.monotonic()
+        self._now = self._busy_at = 0.0
         self.hanging: set[str] = set()
         """The keys of the back ends that hang."""
 
@@ -79,17 +82,19 @@ class Workers:
         """See which of them hang.
 
         Where others are at work, or want to, a thread may do nothing for a while: Python lets one run at a time, and
-        that one may have to wait for a busy machine.
+        that one may have to wait for a busy machine. Time in which nobody could look does not count, either.
 
         Args:
             waiting: the keys of those that only wait for their turn at a database.
         """
+        passed, self._looked_at = time.monotonic() - self._looked_at, time.monotonic()
+        self._now += min(passed, LONGEST_STEP_SECONDS)
         if not any(worker.is_at_work for worker in self._workers.values()):
             self.hanging = set()
             return
-        quiet = {key: worker.quiet_seconds(key in waiting) for key, worker in self._workers.items()}
-        now, others = time.monotonic(), process_activity(leave_out=threading.get_native_id())
+        quiet = {key: worker.quiet_seconds(self._now, key in waiting) for key, worker in self._workers.items()}
+        others = process_activity(leave_out=threading.get_native_id())
         if others and others.is_busy:
-            self._busy_at = now
-        patience = QUIET_SECONDS if now - self._busy_at > QUIET_SECONDS else LONGEST_QUIET_SECONDS
+            self._busy_at = self._now
+        patience = QUIET_SECONDS if self._now - self._busy_at > QUIET_SECONDS else LONGEST_QUIET_SECONDS
         self.hanging = {key for key, seconds in quiet.items() if seconds > patience}
