@@ -33,6 +33,7 @@ from trackstack.system.git import user_name
 from trackstack.system.programs import begin_process
 from trackstack.tracking.addresses import database_to_open, mlflow_uri, refuse_closed_database, with_password
 from trackstack.tracking.environment import home
+from trackstack.tracking.sinks.mlflow_view import path_of_runs
 
 SCRIPT, NOTES = Path("slurm/ui.sh"), Path("runs/.ui")
 LONGEST_SOCKET = 100  # Linux ends the name of a Unix socket at 107 bytes
@@ -82,8 +83,9 @@ def serve_locally(open_browser: Callable[[str], Any]) -> None:
     with _serving(commands, place / NOTES / "local") as processes:
         for name, port in ports.items():
             _wait_for(name, processes[name], partial(listens, processes[name].pid, port))
-            print(f"{name}: http://127.0.0.1:{port}", flush=True)
-            open_browser(f"http://127.0.0.1:{port}")
+            address = f"http://127.0.0.1:{port}{path_of_runs(place) if name == 'mlflow' else ''}"
+            print(f"{name}: {address}", flush=True)
+            open_browser(address)
         print("Ctrl-C ends it", flush=True)
         _wait_for_end(processes)
 
@@ -107,6 +109,7 @@ def serve_in_job() -> None:
                 _wait_for(name, processes[name], partial(_answers, str(address)))
             where = {"node": socket.gethostname(), "login": os.environ.get("SLURM_SUBMIT_HOST")}
             note = {"job": job, **where, "sockets": {name: str(address) for name, address in sockets.items()}}
+            note["pages"] = {"mlflow": path_of_runs(place)} if "mlflow" in sockets else {}
             write_json(path, sealed(note))
             print("\n".join(how_to_connect(note)), flush=True)
             _wait_for_end(processes)
@@ -177,12 +180,12 @@ def how_to_connect(note: dict[str, Any]) -> list[str]:
     """What to type on one's own machine, and what to open there."""
     if "sockets" not in note:
         return [f"job {note['job']}: waits for a node; trackstack ui stop takes it out of the queue"]
-    user, login, node = user_name(), note["login"] or "LOGIN-NODE", note["node"]
+    user, login, node, pages = user_name(), note["login"] or "LOGIN-NODE", note["node"], note.get("pages", {})
     forwards = [f"-L {PORTS[name]}:{shlex.quote(path)}" for name, path in note["sockets"].items()]
     return [
         "On your own machine, and leave it open (LOGIN is the name that you log in with):".replace("LOGIN", login),
         f"  ssh -N {' '.join(forwards)} -J {user}@{login} {user}@{node}",
-        *(f"  {name}: http://localhost:{PORTS[name]}" for name in note["sockets"]),
+        *(f"  {name}: http://localhost:{PORTS[name]}{pages.get(name, '')}" for name in note["sockets"]),
         f"It ends with job {note['job']}; trackstack ui stop ends it now.",
     ]
 

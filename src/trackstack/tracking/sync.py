@@ -134,6 +134,8 @@ class Delivery:
         Args:
             filed: the files are, too.
         """
+        if not snapshot.series:
+            return  # nothing was recorded, or nothing can be read
         keys = [key for key in self.destinations(snapshot) if key not in self._problems]
         everywhere = snapshot.ended.intersection(*(self._reached.get(key, ()) for key in keys))
         with self._noting:
@@ -147,8 +149,7 @@ class Delivery:
         snapshot = self.read()
         for key, all_series in self.destinations(snapshot, last).items():
             self.bring_points(key, all_series, snapshot.ended)
-        if snapshot.series or snapshot.ended:
-            self.settle(snapshot)
+        self.settle(snapshot)
         return snapshot
 
     def deliver_files(self, snapshot: Snapshot) -> None:
