@@ -26,7 +26,7 @@ PARAMS = """
 def path_of_runs(home: Path) -> str:
     """What comes behind the address of MLflow's server to see the table of runs; nothing where there are none.
 
-    The columns are metrics of the validation split, and parameters that differ. Where the database cannot be written
+    The columns are some metrics, test figures only where there is room, and parameters that differ. Where the database cannot be written
     they are as MLflow has them.
     """
     import sqlalchemy
