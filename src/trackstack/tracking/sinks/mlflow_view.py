@@ -26,8 +26,8 @@ PARAMS = """
 def path_of_runs(home: Path) -> str:
     """What comes behind the address of MLflow's server to see the table of runs; nothing where there are none.
 
-    The columns are some metrics, test figures only where there is room, and parameters that differ. Where the database cannot be written
-    they are as MLflow has them.
+    The columns are some metrics, test figures only where there is room, and parameters that differ. Where the
+    database cannot be written they are as MLflow has them.
     """
     import sqlalchemy
 
