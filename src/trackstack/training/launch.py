@@ -186,6 +186,9 @@ def _explain(failures: dict[int, ProcessFailure]) -> None:
     """Raise why processes ended: a stop, a signal, their own message, or else an exit code."""
     if any(failure.exitcode == EXIT_INTERRUPTED for failure in failures.values()):
         raise Interrupted("the processes were asked to stop")
+    # When one fails, the launcher ends the others by SIGTERM, some before they have a handler for it.
+    consequences = (-signal.SIGTERM, EXIT_LOST_PEERS)
+    failures = {rank: one for rank, one in failures.items() if one.exitcode not in consequences} or failures
     for rank, failure in failures.items():
         if failure.exitcode < 0:
             name = signal.Signals(-failure.exitcode).name
