@@ -17,6 +17,7 @@ _POLL_SECONDS = 0.02
 _open_files: dict[Path, int] = {}
 _held: set[int] = set()
 """Of the open files those whose lock this process took and has not given back."""
+os.register_at_fork(after_in_child=_held.clear)  # which has none of its parent's locks
 
 
 def try_lock(path: Path) -> bool:

@@ -1,7 +1,8 @@
 """Which signals reached this process, whoever handles them: one that a framework swallows is an interruption, too.
 
-Python tells of every signal that has a handler, by a pipe, before it calls the handler; so no handler of others is
-replaced for it. SIGTERM alone gets one where nobody has one, since the default ends a process without a word.
+Python tells of every signal that has a handler, by a pipe, before it calls the handler. There is one pipe: where an
+event loop has it, handlers are put before those that are there. SIGTERM gets one in any case, since the default ends
+a process without a word.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ class SignalWatch:
     def __init__(self) -> None:
         self._numbers: set[int] = set()
         self._taken_before, self._told_before = len(stopping.taken), len(stopping.told)
+        self._is_installed = False
         self.is_ending = False
         """Set while the record is brought to its end, in which SIGTERM raises nothing."""
 
@@ -38,6 +40,7 @@ class SignalWatch:
         _watching.append(self)
         if threading.current_thread() is threading.main_thread():
             _install()
+            self._is_installed = True
 
     def stop(self) -> None:
         """Notice no more; the handler of before comes back unless others have put theirs there."""
@@ -56,6 +59,14 @@ class SignalWatch:
         names = [signal.Signals(number).name for number in ENDING_SIGNALS if number in numbers]
         return f"signal {names[0]}" if names else None
 
+    def is_deaf(self) -> bool:
+        """Whether another, such as an event loop, has put its pipe in the place of this one's since the start."""
+        if not self._is_installed or threading.current_thread() is not threading.main_thread():
+            return False
+        if (pipe := signal.set_wakeup_fd(-1)) != -1:
+            signal.set_wakeup_fd(pipe, warn_on_full_buffer=False)
+        return pipe != _expected_pipe
+
     def note(self, number: int) -> None:
         """Remember a signal."""
         self._numbers.add(number)
@@ -63,10 +74,10 @@ class SignalWatch:
 
 _watching: list[SignalWatch] = []
 _pipe: tuple[int, int] | None = None
-_before: Any = signal.SIG_DFL
-"""What handled SIGTERM before."""
-_is_installed = False
-"""Whether the handler below is in use, perhaps by another that calls it: put there once more it would call itself."""
+_expected_pipe = -1
+"""The one above, or an event loop's that was there when the last watch began."""
+_handlers: list[tuple[signal.Signals, _Handler]] = []
+"""Those that were put in the place of others, by their signals."""
 
 
 def collect() -> None:
@@ -81,26 +92,31 @@ def collect() -> None:
 
 
 def _install() -> None:
-    global _pipe, _before, _is_installed
+    global _pipe, _expected_pipe
     if _pipe is None:
         _pipe = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         os.register_at_fork(after_in_child=_forget_in_child)
     others = signal.set_wakeup_fd(_pipe[1], warn_on_full_buffer=False)
-    if others not in (-1, _pipe[1]):  # an event loop's, which must hear of its signals
+    _expected_pipe = _pipe[1] if others == -1 else others
+    if _expected_pipe != _pipe[1]:  # an event loop's, which must hear of its signals
         signal.set_wakeup_fd(others)
-    handler = signal.getsignal(signal.SIGTERM)
-    if handler is signal.SIG_DFL or (callable(handler) and not _is_installed):
-        _before, _is_installed = handler, True
-        signal.signal(signal.SIGTERM, _on_sigterm)
+    for number in (signal.SIGTERM,) if _expected_pipe == _pipe[1] else ENDING_SIGNALS:
+        before = signal.getsignal(number)
+        if isinstance(before, _Handler):
+            continue
+        if callable(before) or (before is signal.SIG_DFL and number == signal.SIGTERM):
+            _handlers.append((number, _Handler(before)))
+            signal.signal(number, _handlers[-1][1])
 
 
 def _uninstall() -> None:
-    global _is_installed
     if _pipe is not None and (others := signal.set_wakeup_fd(-1)) not in (-1, _pipe[1]):
         signal.set_wakeup_fd(others)
-    if signal.getsignal(signal.SIGTERM) is _on_sigterm:
-        signal.signal(signal.SIGTERM, _before)
-        _is_installed = False
+    for number, handler in reversed(_handlers):
+        before = handler.before
+        if signal.getsignal(number) is handler:  # else another has put its own there, and may call it
+            signal.signal(number, before)
+    _handlers.clear()
 
 
 def _forget_in_child() -> None:
@@ -109,16 +125,21 @@ def _forget_in_child() -> None:
     _uninstall()
 
 
-def _on_sigterm(number: int, frame: FrameType | None) -> None:
-    """Do what was done before; where that was the default, leave the block, so that the run's end is recorded."""
-    for watch in _watching:
-        watch.note(number)
-    if signal.getsignal(number) is not _on_sigterm:
-        return  # whoever called this has taken over
-    if callable(_before):
-        _before(number, frame)
-    elif not _watching:
-        signal.signal(number, signal.SIG_DFL)
-        os.kill(os.getpid(), number)
-    elif not any(watch.is_ending for watch in _watching):
-        raise Interrupted(f"signal {signal.Signals(number).name}")
+class _Handler:
+    """Does what was done before; where that was the default, leaves the block, so that the run's end is recorded."""
+
+    def __init__(self, before: Any):
+        self.before = before
+
+    def __call__(self, number: int, frame: FrameType | None) -> None:
+        for watch in _watching:
+            watch.note(number)
+        if callable(self.before):
+            self.before(number, frame)
+        elif signal.getsignal(number) is not self:
+            return  # whoever called this has taken over
+        elif not _watching:
+            signal.signal(number, signal.SIG_DFL)
+            os.kill(os.getpid(), number)
+        elif not any(watch.is_ending for watch in _watching):
+            raise Interrupted(f"signal {signal.Signals(number).name}")

@@ -29,7 +29,14 @@ from trackstack.tracking.environment import home
 from trackstack.tracking.journal import PatientJournal, now, warn
 from trackstack.tracking.monitor import Monitor
 from trackstack.tracking.script.artifacts import copy_artifact
-from trackstack.tracking.script.ending import check_status, how_it_ended, how_the_process_ended, write_status_file
+from trackstack.tracking.script.claims import claimed, release
+from trackstack.tracking.script.ending import (
+    check_status,
+    how_it_ended,
+    how_the_process_ended,
+    how_to_say_otherwise,
+    write_status_file,
+)
 from trackstack.tracking.script.identity import late_modules, own_id
 from trackstack.tracking.script.one_line import show_mistakes_in_one_line
 from trackstack.tracking.script.start_record import source_tag, start_record
@@ -42,9 +49,6 @@ from trackstack.tracking.script.values import (
     step_number,
 )
 from trackstack.tracking.series import Earlier, RunFolder, earlier_attempts
-
-_open: set[Path] = set()
-"""The folders of the runs that this process records."""
 
 
 class Run:
@@ -165,7 +169,6 @@ class Run:
         self._patience = longest_wait()
         self._keeper = Keeper(home(), self.id, self.attempt) if start["destinations"] else None
         self._monitor = Monitor(self._log_system)
-        _open.add(self.folder)
         atexit.register(self._at_exit)
 
     def _log_system(self, values: dict[str, float]) -> None:
@@ -202,8 +205,8 @@ class Run:
 
     def _finish_unasked(self) -> None:
         reason = self._signals.reason()
-        if reason:
-            warn(f"run {self.id}: {reason}, so it is recorded as interrupted; run.finish('finished') says otherwise")
+        if reason or self._signals.is_deaf():
+            warn(f"run {self.id}: {how_to_say_otherwise(reason)}")
         self._finish("interrupted" if reason else "finished", reason)
 
     def _at_exit(self) -> None:
@@ -219,7 +222,7 @@ class Run:
         self.at_end.close()
         self._signals.is_ending, self.status = True, status
         atexit.unregister(self._at_exit)
-        _open.discard(self.folder)
+        release(self.folder)
         end = {"type": "end", "time": now(), "status": status, "error": redact(error)}
         self._journal.write(end | {"usage": self._monitor.stop()})
         self._journal.close()
@@ -273,10 +276,8 @@ def start_run(
     name, params, data = check_name(name), plain_params(params), described_data(data)
     longest_wait()
     folder = home() / "runs" / (run_id or own_id(name, params, data))
-    if folder in _open:
-        raise UserError(f"start_run: run {folder.name} is being recorded by this process; run.finish() ends it")
     given = {"stage": stage, "name": name, "params": params, "data": data}
-    with needs_room():
+    with claimed(folder), needs_room():
         share_with_group(home())
         take_lease(folder)
         earlier = Earlier(series) if series else earlier_attempts(folder, stage)

@@ -1,5 +1,6 @@
 """A signal is noticed whoever handles it, and no handler of others is taken away."""
 
+import asyncio
 import os
 import signal
 import threading
@@ -141,3 +142,25 @@ def test_a_wakeup_pipe_of_an_event_loop_stays_its_own():
     assert watch.reason() == "signal SIGTERM", "by the handler"
     os.close(reading)
     os.close(writing)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGUSR1])
+def test_a_signal_of_an_event_loop_is_noticed_also_by_the_second_run_of_a_process(number):
+    """The first one began before the loop, which took its signals over."""
+    first = SignalWatch()
+    first.start()
+
+    async def work() -> list[SignalWatch]:
+        told, loop, second = asyncio.Event(), asyncio.get_running_loop(), SignalWatch()
+        loop.add_signal_handler(number, told.set)
+        second.start()
+        signal.raise_signal(number)
+        await asyncio.wait_for(told.wait(), 10)
+        second.stop()
+        return [second]
+
+    (second,) = asyncio.run(work())
+    is_deaf = first.is_deaf()
+    first.stop()
+    assert second.reason() == f"signal {number.name}"
+    assert is_deaf, "which is said"

@@ -51,6 +51,20 @@ def how_the_process_ended(asked: str | None) -> tuple[str, str | None]:
     return how_it_ended(fault, asked)
 
 
+def how_to_say_otherwise(asked: str | None) -> str:
+    """Of a run that ended without a word about how: what it is taken for.
+
+    Args:
+        asked: what had asked this process to end; None where an event loop has kept that to itself.
+    """
+    if asked:
+        return f"{asked}, so it is recorded as interrupted; run.finish('finished') says otherwise"
+    return (
+        "an event loop took the signals over, so nobody knows whether one asked this process to end; "
+        "call add_signal_handler before start_run, or say run.finish('interrupted')"
+    )
+
+
 def write_status_file(run: str, status: str, error: str | None) -> str | None:
     """Tell a wrapper how it ended: an exit code does not get through `dvc` as it was. Returns what went wrong."""
     if file := os.environ.get("TRACKSTACK_STATUS_FILE"):
