@@ -39,6 +39,8 @@ FIELDS = {
     "end": ("time", "status"),
 }
 """What a record of each type has at least."""
+LARGEST_STEP, LARGEST_VALUE = 2**63 - 1, int(sys.float_info.max)
+"""What back ends and tables can hold."""
 
 
 class Journal:
@@ -187,8 +189,30 @@ def parse_line(line: bytes) -> dict[str, Any] | None:
     crc = CRC.fullmatch(line[-CRC_BYTES:])  # records of other writers have none
     if crc and int(crc[1], 16) != zlib.crc32(line[:-CRC_BYTES]):
         return None
+    if record["type"] in ("metrics", "system") and not _are_numbers(record):
+        return None
     record.pop("crc", None)
-    return record
+    return _printable(record) if rb"\ud" in line else record
+
+
+def _are_numbers(record: dict[str, Any]) -> bool:
+    """Whether a point has values that everybody can hold: one that has not would be in the way of all others."""
+    step, values = record.get("step", 0), record["values"]
+    if type(step) not in (int, float) or not -LARGEST_STEP <= step <= LARGEST_STEP or not isinstance(values, dict):
+        return False
+    return isinstance(record["time"], int | float) and all(
+        type(value) is float or (type(value) is int and -LARGEST_VALUE <= value <= LARGEST_VALUE)
+        for value in values.values()
+    )
+
+
+def _printable(value: Any) -> Any:
+    """Without what is half a character, such as a file's name in another encoding: no back end takes it."""
+    if isinstance(value, str):
+        return value.encode("utf-8", "backslashreplace").decode()
+    if isinstance(value, dict):
+        return {_printable(key): _printable(item) for key, item in value.items()}
+    return [_printable(item) for item in value] if isinstance(value, list) else value
 
 
 def now() -> float:

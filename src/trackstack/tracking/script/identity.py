@@ -1,7 +1,7 @@
 """What names a run outside the pipeline: its name, parameters and data, and the code of the script that records it.
 
 Code is the script itself and every module of the project that it has imported, tracked by git or not; in a notebook
-the cells that ran. Installed packages are in the record, and not in the name.
+the cells that ran, and of `python -c` its text. Installed packages are in the record, and not in the name.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 from trackstack.core.digest import digest_file, digest_json
+from trackstack.tracking.journal import warn
 
 PACKAGE = Path(__file__).resolve().parents[2]
 """trackstack itself, which names no run: it may lie in the project or not."""
@@ -25,10 +26,12 @@ _modules: WeakKeyDictionary[ModuleType, dict[str, str]] = WeakKeyDictionary()
 def own_id(name: str, params: dict[str, Any], data: dict[str, Any] | None) -> str:
     """The id of a run: equal name, parameters, data and code are the same run, on any machine."""
     main, script = sys.modules["__main__"], main_file()
-    if main not in _modules:
+    if main not in _modules or not script:  # in a notebook a module that was edited may be loaded again
         _modules[main] = {path: digest_file(file) for path, file in local_modules().items()}
-    code: Any = digest_file(script) if script else None
-    parts = [name, params, code if script or not (cells := _cells()) else cells]
+    code: Any = digest_file(script) if script else _cells() or _command()
+    if not code:
+        warn("this program comes from no file, so equal name, parameters and data are the same run; save it as one")
+    parts = [name, params, code]
     more = {"modules": _modules[main], "data": _lasting(data)}
     return "r" + digest_json(parts + ([more] if any(more.values()) else []))[:12]
 
@@ -73,6 +76,12 @@ def _cells() -> list[str]:
     shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
     ran = shell.user_ns.get("In", []) if shell else []
     return [cell for cell in dict.fromkeys(cell.strip() for cell in ran) if cell]
+
+
+def _command() -> str | None:
+    """The program of `python -c PROGRAM`; what is typed in, or comes from a pipe, cannot be read again."""
+    is_command = sys.argv[:1] == ["-c"] and len(sys.argv) < len(sys.orig_argv)
+    return sys.orig_argv[-len(sys.argv)] if is_command else None
 
 
 def _lasting(data: dict[str, Any] | None) -> dict[str, Any]:

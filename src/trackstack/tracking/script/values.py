@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from trackstack import UserError
+from trackstack.tracking.journal import LARGEST_STEP, LARGEST_VALUE
 
 KINDS = ("file", "model", "plot", "report")
 DATA_DEFAULTS: dict[str, Any] = {"path": "", "num_samples": None, "description": "", "digests": {}}
@@ -74,9 +75,12 @@ def metrics(values: Any) -> dict[str, float]:
 def step_number(step: Any) -> int:
     """A step as a whole number."""
     try:
-        return operator.index(step if type(step) is int else _item(step))
+        number = operator.index(step if type(step) is int else _item(step))
     except TypeError:
         raise UserError(f"run.log: step is {_shown(step)}; expected a whole number, such as step=epoch") from None
+    if abs(number) > LARGEST_STEP:
+        raise UserError(f"run.log: step is {_shown(step)}; expected one of at most 63 bits")
+    return number
 
 
 def artifact_path(path: Any, kind: Any) -> Path:
@@ -123,6 +127,8 @@ def _metric(name: Any) -> str:
 
 def _number(name: str, value: Any) -> float:
     value = _item(value)
+    if type(value) is int and abs(value) > LARGEST_VALUE:
+        raise UserError(f"run.log: {name} is {_shown(value)}; expected a number that a float can hold")
     if type(value) in (int, float):
         return value
     if not isinstance(value, str | bytes | complex) and hasattr(value, "__float__"):

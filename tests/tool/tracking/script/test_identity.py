@@ -1,5 +1,6 @@
 """A run of a person's own script is named by all that decides it, and by nothing else."""
 
+import importlib
 import runpy
 import sys
 import types
@@ -97,4 +98,29 @@ def test_in_a_notebook_the_different_cells_that_ran_are_the_code(monkeypatch, ho
     shell.user_ns["In"].append("lr = 0.1")
     assert own_id("mine", {}, None) == before, "a cell that ran again"
     shell.user_ns["In"].append("lr = 0.2")
+    assert own_id("mine", {}, None) != before
+
+
+def test_of_a_program_on_the_command_line_the_text_is_the_code(monkeypatch, home, capsys):
+    monkeypatch.setitem(sys.modules, "__main__", types.ModuleType("__main__"))
+    ids = set()
+    for program in ("lr = 0.1", "lr = 0.2"):
+        monkeypatch.setattr(sys, "argv", ["-c", "3"])
+        monkeypatch.setattr(sys, "orig_argv", ["python", "-u", "-c", program, "3"])
+        ids.add(own_id("mine", {}, None))
+    assert len(ids) == 2
+    assert not capsys.readouterr().err
+    monkeypatch.setattr(sys, "argv", ["-"])
+    own_id("mine", {}, None)
+    assert "this program comes from no file" in capsys.readouterr().err
+
+
+def test_in_a_notebook_an_edited_module_is_another_run_though_the_cells_are_the_same(project, monkeypatch):
+    monkeypatch.setitem(sys.modules, "__main__", types.ModuleType("__main__"))
+    shell = types.SimpleNamespace(user_ns={"In": ["train()"]})
+    monkeypatch.setitem(sys.modules, "IPython", types.SimpleNamespace(get_ipython=lambda: shell))
+    monkeypatch.delitem(sys.modules, "helper", raising=False)
+    importlib.import_module("helper")
+    before = own_id("mine", {}, None)
+    (project / "helper.py").write_text("LOSS = 0.25\n")
     assert own_id("mine", {}, None) != before

@@ -96,6 +96,8 @@ NUMBER = "expected one number"
         (lambda run: run.log({"": 1}, 0), "run.log: a metric is called '' (str); expected a text"),
         (lambda run: run.log({"loss": 1}, 0.5), "run.log: step is 0.5 (float); expected a whole number"),
         (lambda run: run.log({"loss": 1}, None), "run.log: step is None (NoneType); expected a whole number"),
+        (lambda run: run.log({"loss": 1}, 2**63), "run.log: step is 9223372036854775808 (int); expected one of at"),
+        (lambda run: run.log({"loss": 10**309}, 0), "run.log: loss is 1000"),
         (lambda run: run.log_artifact("none.png"), "none.png: there is no such file or folder in "),
         (lambda run: run.log_artifact(3), "run.log_artifact: 3 (int) is no path; expected a file or a folder"),
         (
