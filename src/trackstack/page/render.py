@@ -57,7 +57,7 @@ def write_page(path: Path, text: str) -> None:
     """Write a page, or leave the one that is there.
 
     Raises:
-        UserError: there is no folder for it, or a folder in its place.
+        UserError: there is no folder for it, a folder in its place, or no room.
     """
     if path.is_dir() or not path.parent.is_dir():
         why = "a folder" if path.is_dir() else f"there is no folder {path.parent}"
@@ -66,6 +66,8 @@ def write_page(path: Path, text: str) -> None:
     try:
         partial.write_text(text, encoding="utf-8")
         partial.replace(path)
+    except OSError as error:  # which need not name the file
+        raise UserError(f"--out {path}: cannot be written: {error.strerror}") from None
     finally:
         partial.unlink(missing_ok=True)
 

@@ -100,6 +100,9 @@ def export_table(file: Path, where: str | None = None, *, home: Home = None) -> 
 
     chosen = _chosen(_index(home), where)
     table = _runs_table(chosen)
+    if file.is_dir() or not file.parent.is_dir():
+        why = "a folder" if file.is_dir() else f"there is no folder {file.parent}"
+        raise UserError(f"{file}: {why}; expected a file such as runs.parquet")
     partial = file.with_name(f".{file.name}.partial")
     try:
         schema = table.schema.append(_points_field())
@@ -142,7 +145,7 @@ def _runs_table(chosen: Sequence[IndexedRun]) -> pa.Table:
     params = list(dict.fromkeys(name for run in chosen for name in run.params))
     columns = {name: pa.array([_fact(run, name) for run in chosen], kind) for name, kind in _fact_types().items()}
     for name in figures:
-        values = [run.figures.get(name) for run in chosen]
+        values = [float(run.figures[name]) if name in run.figures else None for run in chosen]
         twice = name in params or name in FACTS
         columns[f"metrics.{name}" if twice else name] = pa.array(values, pa.float64(), from_pandas=False)
     for name in params:

@@ -35,6 +35,7 @@ from trackstack.tracking.script.ending import (
     how_it_ended,
     how_the_process_ended,
     how_to_say_otherwise,
+    last_fault,
     write_status_file,
 )
 from trackstack.tracking.script.identity import late_modules, own_id
@@ -62,7 +63,7 @@ class Run:
         self.status: str | None = None
         """How it ended; None while it is recorded."""
         self._named_by_script = named_by_script
-        self._pid, self._signals = os.getpid(), SignalWatch()
+        self._pid, self._signals, self._fault_before = os.getpid(), SignalWatch(), last_fault()
         self._last_steps: dict[str, int] | None = {}
         self.at_end = contextlib.ExitStack()
         """What is left when the run ends, before its end is recorded."""
@@ -210,7 +211,7 @@ class Run:
         self._finish("interrupted" if reason else "finished", reason)
 
     def _at_exit(self) -> None:
-        status, error = how_the_process_ended(self._signals.reason())
+        status, error = how_the_process_ended(self._signals.reason(), self._fault_before)
         if os.getpid() == self._pid:
             warn(f"run {self.id}: run.finish() was not called; it is recorded as {status}")
         self._finish(status, error)

@@ -110,11 +110,19 @@ def test_what_cannot_be_had_is_one_line(home, tmp_path, monkeypatch):
         package.runs(home=home, as_="excel")
     with pytest.raises(UserError, match="nothing: no such run in"):
         package.points("nothing", home=home)
-    with pytest.raises(UserError, match=r"gone/runs.parquet: cannot be written: No such file or directory"):
+    with pytest.raises(UserError, match=r"gone/runs.parquet: there is no folder .*gone; expected a file"):
         frames.export_table(tmp_path / "gone/runs.parquet", home=home)
+    with pytest.raises(UserError, match=r": a folder; expected a file such as runs.parquet"):
+        frames.export_table(tmp_path, home=home)
     monkeypatch.setattr(frames, "is_installed", lambda package: package != "duckdb")
     with pytest.raises(UserError, match=r'^duckdb is not installed; type: pip install "trackstack\[dataframes\]"$'):
         package.duckdb(home=home)
+
+
+def test_a_figure_that_is_a_very_large_whole_number_is_in_the_table(tmp_path):
+    write_run(tmp_path, {}, {"steps": 2**70, "loss": 2**53 + 1}, destinations={}, name="large")
+    (row,) = package.runs(home=tmp_path, as_="arrow").select(["steps", "loss"]).to_pylist()
+    assert row == {"steps": 2.0**70, "loss": 2.0**53}
 
 
 def test_what_is_damaged_is_said_and_hides_no_other(home, tmp_path):

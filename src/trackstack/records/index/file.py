@@ -19,7 +19,7 @@ from typing import NamedTuple
 from trackstack.records.index.fingerprint import Fingerprint
 from trackstack.records.index.rows import Lines, Shapes
 
-FORMAT = 2
+FORMAT = 3
 """To be raised with every change of what the lines hold."""
 KILLED_SECONDS = 3600
 """Nobody writes an index for so long."""

@@ -43,9 +43,18 @@ def how_it_ended(fault: BaseException | None, asked: str | None) -> tuple[str, s
     return ("finished" if text is None else "failed"), text
 
 
-def how_the_process_ended(asked: str | None) -> tuple[str, str | None]:
-    """The same at the end of the process, for a run that nobody finished: a good end would have said so."""
-    fault = getattr(sys, "last_value", None)
+def last_fault() -> BaseException | None:
+    """The last exception that nobody caught, of whatever age: a notebook has one for each cell that failed."""
+    return getattr(sys, "last_value", None)
+
+
+def how_the_process_ended(asked: str | None, before: BaseException | None = None) -> tuple[str, str | None]:
+    """The same at the end of the process, for a run that nobody finished: a good end would have said so.
+
+    Args:
+        before: `last_fault` when the run began, which is none of its own.
+    """
+    fault = None if last_fault() is before else last_fault()
     if fault is None and asked is None:
         return "interrupted", "run.finish() was not called"
     return how_it_ended(fault, asked)

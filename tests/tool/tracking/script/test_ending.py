@@ -11,7 +11,7 @@ from trackstack import UserError
 from trackstack.records.query import list_runs
 from trackstack.system.stopping import Interrupted, Stop
 from trackstack.tracking.run import start_run
-from trackstack.tracking.script.ending import how_it_ended, how_the_process_ended
+from trackstack.tracking.script.ending import how_it_ended, how_the_process_ended, last_fault
 
 
 class SIGTERMException(SystemExit):
@@ -116,6 +116,7 @@ def test_a_run_that_nobody_finishes_ends_with_the_process(ends, monkeypatch, cap
     assert "run.finish() was not called; it is recorded as interrupted" in capsys.readouterr().err
     monkeypatch.setattr(sys, "last_value", ValueError("no ideas"))
     assert how_the_process_ended(None) == ("failed", "ValueError: no ideas")
+    assert how_the_process_ended(None, before=last_fault())[0] == "interrupted", "that of a cell before the run"
 
 
 def test_a_pruned_trial_is_listed_as_pruned_and_can_go_on(home, ends):
