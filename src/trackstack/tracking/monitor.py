@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import os
 import resource
 import threading
@@ -32,6 +33,10 @@ class Monitor:
         self._begin, memory = _use_of_tree()
         self._last = time.monotonic(), self._begin
         self._memory_peak, self._cores_peak = memory, 0.0
+        with contextlib.suppress(
+            ImportError
+        ):  # here, as a process forked while a thread imports waits for it for ever
+            importlib.import_module("pynvml")
         self._thread = threading.Thread(target=self._run, name="trackstack-monitor", daemon=True)
         self._thread.start()
 

@@ -1,8 +1,10 @@
 """What a run used: by the kernel's own counters, children among them."""
 
+import importlib.abc
 import multiprocessing
 import subprocess
 import sys
+import threading
 
 import psutil
 import pytest
@@ -51,3 +53,17 @@ def test_workers_that_a_run_forks_count():
     worker.start()
     worker.join()
     assert monitor.stop()["cpu_seconds"] >= 0.45
+
+
+def test_a_process_that_is_forked_while_a_run_begins_finds_no_import_under_way(monkeypatch):
+    """It would wait for it for ever, as a pool of processes that record runs of their own did."""
+    monkeypatch.delitem(sys.modules, "pynvml", raising=False)
+    threads = []
+
+    class Finder(importlib.abc.MetaPathFinder):
+        def find_spec(self, name, path=None, target=None):
+            threads.extend([threading.current_thread().name] if name == "pynvml" else [])
+
+    monkeypatch.setattr(sys, "meta_path", [Finder(), *sys.meta_path])
+    Monitor(lambda values: None).stop()
+    assert set(threads) == {threading.main_thread().name}
