@@ -162,7 +162,7 @@ def earlier_attempts(folder: Path, stage: str) -> Earlier | None:
         for point in attempt.points
         if attempt.start["series"] == series and point["type"] == "metrics"
     ]
-    return Earlier(series, min(steps, default=None))
+    return Earlier(series, min(steps)) if steps else None  # with nothing recorded there is nothing to go on from
 
 
 def group_attempts(folder: Path, attempts: list[Attempt], live: bool) -> list[SeriesRecords]:
