@@ -9,6 +9,8 @@ if TYPE_CHECKING:
     from trackstack.tracking.series import Attempt
 
 WASTED = ("failed", "lost")
+UNMEASURED: dict[str, Any] = {"cpu_seconds": None, "cores_peak": None, "memory_peak_mb": None, "gpus": []}
+"""What an end may lack that another version wrote."""
 
 
 def spent(attempts: list[Attempt], status: str) -> dict[str, Any]:
@@ -43,7 +45,7 @@ def _attempt(attempt: Attempt) -> dict[str, Any]:
     last = end.get("time") or max((point.get("time", began) for point in attempt.points), default=began)
     known = {"seconds": max(last - began, 0.0)}
     if usage := end.get("usage"):
-        return known | usage
+        return known | UNMEASURED | usage
     samples = [point for point in attempt.points if point["type"] == "system"]
     cpu, previous = None, began
     for sample in samples:

@@ -93,6 +93,12 @@ def test_advice_is_what_meta_slurm_takes_with_room_to_spare(tmp_path):
     assert advice["held"] == {"cpus": 4, "memory_mb": 4096.0}
 
 
+def test_an_end_of_another_version_that_says_less_hides_no_run(tmp_path):
+    write_attempt(tmp_path, usage={"cpu_seconds": 3600.0})
+    (row,) = sums(tmp_path)
+    assert (row["core_hours"], row["memory_gib"]) == (1.0, None)
+
+
 def test_runs_without_figures_of_use_are_counted_and_give_no_advice(tmp_path):
     write_run(tmp_path, {"seed": 1}, {"val_accuracy": 0.5})
     (row,) = sums(tmp_path)
