@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import NamedTuple
 
@@ -20,6 +21,23 @@ class Activity(NamedTuple):
 
 
 BUSY = Activity(True, 0.0)
+LONGEST_STEP_SECONDS = 1.5
+
+
+class WatchersClock:
+    """Seconds by the clock of somebody who looks again and again: time in which it could not look hardly counts.
+
+    A process that was stopped, or starved on a busy machine, has not seen that another one did nothing meanwhile.
+    """
+
+    def __init__(self) -> None:
+        self._looked_at, self._now = time.monotonic(), 0.0
+
+    def look(self) -> float:
+        """The seconds so far; each look adds what has passed since the last one, but not more than a step."""
+        passed, self._looked_at = time.monotonic() - self._looked_at, time.monotonic()
+        self._now += min(passed, LONGEST_STEP_SECONDS)
+        return self._now
 
 
 def thread_activity(thread: int, process: int | str = "self") -> Activity:

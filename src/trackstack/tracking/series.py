@@ -162,7 +162,11 @@ def earlier_attempts(folder: Path, stage: str) -> Earlier | None:
         for point in attempt.points
         if attempt.start["series"] == series and point["type"] == "metrics"
     ]
-    return Earlier(series, min(steps)) if steps else None  # with nothing recorded there is nothing to go on from
+    if steps:
+        return Earlier(series, min(steps))
+    # With nothing recorded there is nothing to go on from; but who was stopped before the first point means to go on.
+    interrupted = attempts[-1].end and attempts[-1].end["status"] == "interrupted"
+    return Earlier(series) if interrupted else None
 
 
 def group_attempts(folder: Path, attempts: list[Attempt], live: bool) -> list[SeriesRecords]:

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 import pytest
 from support.recording import (
     SCRIPT,
+    but_for_delays,
     environment,
     in_back_ends,
     in_journals,
@@ -108,7 +109,8 @@ def test_a_bad_tracking_server_costs_one_warning_and_a_good_one_gets_everything(
         ]
         outputs = [process.communicate(timeout=240) for process in processes]
         assert [process.returncode for process in processes] == [0, 0, 0]
-        assert [warnings_of(error) for _, error in outputs] == [["mlflow"]] * 3
+        assert [warnings_of(error).count("mlflow") for _, error in outputs] == [1, 1, 1]
+        assert all(warnings_of(but_for_delays(error)) in ([], ["mlflow"]) for _, error in outputs)
         wait_until_nobody_delivers(tmp_path)
     expected = sorted(in_journals(tmp_path))
     assert in_back_ends(tmp_path, ("sqlite", "tensorboard")) == {"sqlite": expected, "tensorboard": expected}

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from trackstack import UserError
-from trackstack.system.activity import process_activity
+from trackstack.system.activity import WatchersClock, process_activity
 from trackstack.system.locks import try_lock, unlock
 from trackstack.tracking.delivery.note import read_note
 from trackstack.tracking.delivery.place import PACKAGE, Place, own_place
@@ -166,8 +166,8 @@ class Watch:
 
     def __init__(self) -> None:
         self._note: dict[str, Any] = {}
-        self._cpu = 0.0
-        self._since = time.monotonic()
+        self._cpu = self._since = 0.0
+        self._clock = WatchersClock()
 
     def quiet_seconds(self, note: dict[str, Any], deliverer: int | None) -> float:
         """For how long nothing has happened; to be called again and again.
@@ -175,11 +175,12 @@ class Watch:
         Args:
             deliverer: the process to look at unless the note names another one, which delivers this run just now.
         """
+        now = self._clock.look()
         processes = [pid for pid in (note.get("pid"), deliverer) if pid]
         is_busy, cpu = next(filter(None, map(process_activity, processes)), (False, 0.0))
         if is_busy or note != self._note or note.get("waits") or abs(cpu - self._cpu) > BUSY_CPU_SECONDS:
-            self._note, self._cpu, self._since = note, cpu, time.monotonic()
-        return time.monotonic() - self._since
+            self._note, self._cpu, self._since = note, cpu, now
+        return now - self._since
 
 
 def _problems(note: dict[str, Any], keeper: Keeper, attempt: int) -> dict[str, str]:

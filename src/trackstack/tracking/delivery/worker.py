@@ -7,18 +7,16 @@ it is not slowed down, and runs that have ended at full priority, as they wait.
 from __future__ import annotations
 
 import threading
-import time
 from collections import defaultdict
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
-from trackstack.system.activity import BUSY, process_activity, thread_activity
+from trackstack.system.activity import BUSY, WatchersClock, process_activity, thread_activity
 from trackstack.tracking.sync import lower_priority
 
 QUIET_SECONDS, LONGEST_QUIET_SECONDS = 5.0, 30.0
 BUSY_CPU_SECONDS = 0.05
-LONGEST_STEP_SECONDS = 1.5
 
 
 class Worker:
@@ -70,8 +68,8 @@ class Workers:
 
     def __init__(self) -> None:
         self._workers: defaultdict[str, Worker] = defaultdict(Worker)
-        self._looked_at = time.monotonic()
-        self._now = self._busy_at = 0.0
+        self._clock = WatchersClock()
+        self._busy_at = 0.0
         self.hanging: set[str] = set()
         """The keys of the back ends that hang."""
 
@@ -82,19 +80,18 @@ class Workers:
         """See which of them hang.
 
         Where others are at work, or want to, a thread may do nothing for a while: Python lets one run at a time, and
-        that one may have to wait for a busy machine. Time in which nobody could look does not count, either.
+        that one may have to wait for a busy machine.
 
         Args:
             waiting: the keys of those that only wait for their turn at a database.
         """
-        passed, self._looked_at = time.monotonic() - self._looked_at, time.monotonic()
-        self._now += min(passed, LONGEST_STEP_SECONDS)
+        now = self._clock.look()
         if not any(worker.is_at_work for worker in self._workers.values()):
             self.hanging = set()
             return
-        quiet = {key: worker.quiet_seconds(self._now, key in waiting) for key, worker in self._workers.items()}
+        quiet = {key: worker.quiet_seconds(now, key in waiting) for key, worker in self._workers.items()}
         others = process_activity(leave_out=threading.get_native_id())
         if others and others.is_busy:
-            self._busy_at = self._now
-        patience = QUIET_SECONDS if self._now - self._busy_at > QUIET_SECONDS else LONGEST_QUIET_SECONDS
+            self._busy_at = now
+        patience = QUIET_SECONDS if now - self._busy_at > QUIET_SECONDS else LONGEST_QUIET_SECONDS
         self.hanging = {key for key, seconds in quiet.items() if seconds > patience}

@@ -55,6 +55,16 @@ def test_a_signal_that_a_framework_swallows_ends_the_run_as_interrupted_and_says
     assert line.startswith(f"warning: run {run.id}: signal SIGTERM, so it is recorded as interrupted; run.finish(")
 
 
+def test_a_run_that_is_interrupted_before_its_first_point_is_gone_on_with(ends, home):
+    for _ in range(2):
+        with start_run("mine") as run:
+            run.finish("interrupted")
+    with start_run("mine") as run:
+        run.log({"loss": 1.0}, step=0)
+    assert [status for status, _ in ends()] == ["interrupted", "interrupted", "finished"]
+    assert [row["status"] for row in list_runs(home)] == ["finished"]
+
+
 def test_the_exit_code_of_a_framework_s_good_end_says_that_it_was_interrupted(ends):
     def loop():
         with start_run("mine"):
