@@ -33,7 +33,7 @@ from trackstack.system.git import user_name
 from trackstack.system.programs import begin_process
 from trackstack.tracking.addresses import database_to_open, mlflow_uri, refuse_closed_database, with_password
 from trackstack.tracking.environment import home
-from trackstack.tracking.sinks.mlflow_view import path_of_runs
+from trackstack.tracking.sinks.views import path_of_runs, runs_by_name
 
 SCRIPT, NOTES = Path("slurm/ui.sh"), Path("runs/.ui")
 LONGEST_SOCKET = 100  # Linux ends the name of a Unix socket at 107 bytes
@@ -78,8 +78,8 @@ def serve_locally(open_browser: Callable[[str], Any]) -> None:
     if "mlflow" in pages:
         commands["mlflow"] = mlflow_command(place, *addresses["mlflow"])
     if "tensorboard" in pages:
-        board = [sys.executable, "-P", "-m", "tensorboard.main", "--load_fast=false", "--logdir", str(place / "runs")]
-        commands["tensorboard"] = [*board, *addresses["tensorboard"]]
+        board = [sys.executable, "-P", "-m", "tensorboard.main", "--load_fast=false"]
+        commands["tensorboard"] = [*board, "--logdir", str(runs_by_name(place)), *addresses["tensorboard"]]
     with _serving(commands, place / NOTES / "local") as processes:
         for name, port in ports.items():
             _wait_for(name, processes[name], partial(listens, processes[name].pid, port))
@@ -100,7 +100,7 @@ def serve_in_job() -> None:
         commands["mlflow"] = mlflow_command(place, "--uvicorn-opts", f"--uds {shlex.quote(str(sockets['mlflow']))}")
     if "tensorboard" in sockets:
         board = [sys.executable, "-P", "-m", "trackstack.cluster.ui"]
-        commands["tensorboard"] = [*board, str(sockets["tensorboard"]), str(place / "runs")]
+        commands["tensorboard"] = [*board, str(sockets["tensorboard"]), str(runs_by_name(place))]
     folder.mkdir(mode=0o700)  # an error when it exists: it might be somebody else's
     path = place / NOTES / f"{job}.json"
     try:

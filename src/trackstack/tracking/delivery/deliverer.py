@@ -22,7 +22,7 @@ from trackstack.tracking.delivery.place import Place, Waiting
 from trackstack.tracking.delivery.served_run import ServedRun, Shared
 from trackstack.tracking.sinks import deliver_many
 
-ROUND_SECONDS, LOOK_SECONDS, OTHERS_SECONDS = 0.1, 1.0, 10.0
+ROUND_SECONDS, STEP_SECONDS, LOOK_SECONDS, OTHERS_SECONDS = 0.1, 0.5, 1.0, 10.0
 LINGER_SECONDS = 20.0
 """Long enough for the next run of somebody who starts one after the other."""
 
@@ -42,11 +42,13 @@ class Deliverer:
 
     def serve(self) -> None:
         """Deliver until nothing has waited for a while, or the home is gone."""
-        idle_since = time.monotonic()
+        idle_since, step_at, is_awake = time.monotonic(), 0.0, False
         while self._is_mine or self._runs:
-            self._take_entries()
-            for folder, run in list(self._runs.items()):
-                self._step(folder, run)
+            has_looked = self._take_entries()
+            if has_looked or is_awake or time.monotonic() > step_at:  # else every run only waits for its next turn
+                step_at = time.monotonic() + STEP_SECONDS
+                for folder, run in list(self._runs.items()):
+                    self._step(folder, run)
             if self._runs:
                 idle_since = time.monotonic()
             elif time.monotonic() - idle_since > LINGER_SECONDS:
@@ -55,7 +57,7 @@ class Deliverer:
                 if not any(self.place.list_waiting()) or not try_lock(self.place.lock):
                     return
                 idle_since = time.monotonic()
-            self._wake.wait(ROUND_SECONDS)
+            is_awake = self._wake.wait(ROUND_SECONDS)
             self._wake.clear()
 
     def _step(self, folder: Path, run: ServedRun) -> None:
@@ -74,13 +76,17 @@ class Deliverer:
                 if entry.ended or not folder.exists():
                     file.unlink(missing_ok=True)
 
-    def _take_entries(self) -> None:
-        """See who waits: when the folder has changed, and now and then, as its time stamp is coarse."""
+    def _take_entries(self) -> bool:
+        """See who waits: when the folder has changed, and now and then, as its time stamp is coarse.
+
+        Returns:
+            Whether it looked.
+        """
         now = time.monotonic()
         with contextlib.suppress(OSError):
             changed = self.place.waiting.stat().st_mtime_ns
             if changed == self._changed and now < self._look_at:
-                return
+                return False
             self._look_at = now + (LOOK_SECONDS if changed == self._changed else ROUND_SECONDS)
             self._changed = changed
         self._is_mine = holds_lock(self.place.lock)  # not where the home was removed
@@ -98,6 +104,7 @@ class Deliverer:
             self._runs[folder].update(entries)
         if self._runs:
             self._shared.workers.look(self._shared.back_ends.waiting.copy())
+        return True
 
     def _left_by_others(self, now: float) -> list[Waiting]:
         """Runs that have ended on other hosts, whose deliverer has ended, too."""

@@ -25,7 +25,7 @@ from trackstack.tracking.sync import Delivery, Snapshot
 FIRST_SECONDS = 3.0
 """Shorter runs are delivered once, when they have ended."""
 FOLLOW_SECONDS, LONGEST_PAUSE = 5.0, 30.0
-CPU_SHARE = 0.005  # of a core, in the long run: on many machines a busy neighbour makes a core slower
+CPU_SHARE = 0.003  # of a core, in the long run: on many machines a busy neighbour makes a core slower
 LOCK_SECONDS = 0.5
 PROCESS_SECONDS, MOST_PROCESSES = 1800.0, 2
 

@@ -21,6 +21,7 @@ from typing import Any
 from trackstack.tracking.params import flatten
 from trackstack.tracking.sinks import Series, is_installed, load_by_name, require_own_process, takes_model
 from trackstack.tracking.sinks.folder import MARKER, FolderSink, Seen, new_rows, remove_unfinished
+from trackstack.tracking.sinks.views import link_by_name
 
 GRAPH = ".graph"
 """The end of the name of an event file with a model's graph; before it comes the model's digest."""
@@ -39,6 +40,7 @@ def _folder(series: Series) -> Path:
 def _make_writer(series: Series, marker: dict[str, Any], complete: bool) -> EventWriter:
     """Go on after whole files only to add artifacts: anything but the graph is written anew, which is cheap."""
     folder = _folder(series)
+    link_by_name(series.start["name"], folder)
     parts = marker.get("parts", [])
     if not complete:
         (folder / MARKER).unlink(missing_ok=True)

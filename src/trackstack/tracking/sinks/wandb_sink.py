@@ -46,6 +46,8 @@ SETTINGS = {
 
 def make_sink(destination: dict[str, Any]) -> FolderSink:
     """The sink for `mode`, `project` and, where it is given, `entity`."""
+    # Even offline W&B would try to send its makers a report on itself, from threads of its own.
+    os.environ.setdefault("WANDB_ERROR_REPORTING", "false")
 
     def make_writer(series: Series, marker: dict[str, Any], complete: bool) -> RunWriter:
         remove_unfinished(_folder(series), "*run-*", keep=marker.get("parts", []))

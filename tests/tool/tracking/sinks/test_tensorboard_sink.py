@@ -5,6 +5,7 @@ import functools
 import json
 import re
 import resource
+import shutil
 import signal
 import struct
 import subprocess
@@ -31,6 +32,7 @@ from tensorboard.plugins.hparams.backend_context import Context
 from torch import nn
 
 from trackstack.tracking.sinks import open_sink
+from trackstack.tracking.sinks.views import runs_by_name
 
 EVERYTHING = dict.fromkeys(("scalars", "tensors", "images", "graph"), 0)
 deliver = functools.partial(support.sinks.deliver, "tensorboard", {})
@@ -275,7 +277,7 @@ def tensorboard(folder, load_fast):
 
 def shown(address, until):
     """What the page of the scalars gets, as soon as that is all four."""
-    query = "data/plugin/scalars/scalars?tag=loss&run=r0123456789ab%2Ftensorboard"
+    query = "data/plugin/scalars/scalars?tag=loss&run=cnn-quick-fox%20r0123456789ab"
     while True:
         with contextlib.suppress(urllib.error.HTTPError):  # not loaded yet
             answer = json.load(urllib.request.urlopen(address + query, timeout=20))
@@ -284,10 +286,20 @@ def shown(address, until):
         threading.Event().wait(0.05)
 
 
-def test_both_of_tensorboards_readers_show_the_runs(tmp_path):
+def test_both_of_tensorboards_readers_show_the_runs_by_name(tmp_path):
     """`auto`, the default, is the pickier one."""
-    runs = tmp_path / "runs"
-    deliver(make_series(runs / "r0123456789ab", "finished"), [metrics(step, loss=step / 2) for step in range(4)])
+    folder = tmp_path / "runs/r0123456789ab"
+    deliver(make_series(folder, "finished"), [metrics(step, loss=step / 2) for step in range(4)])
+    runs = runs_by_name(tmp_path)
     with tensorboard(runs, "auto") as fast, tensorboard(runs, "false") as slow:
         for address in (fast(), slow()):
             assert shown(address, time.monotonic() + 20) == [[STARTED + step, step, step / 2] for step in range(4)]
+
+
+def test_a_home_from_before_there_were_names_gets_them_and_a_run_that_was_removed_is_shown_no_more(tmp_path):
+    for number in (1, 2):
+        (tmp_path / f"runs/r{number}/tensorboard").mkdir(parents=True)
+        (tmp_path / f"runs/r{number}/journal-1.jsonl").write_text(json.dumps({"name": "a/b of mine"}) + "\n")
+    assert sorted(link.name for link in runs_by_name(tmp_path).iterdir()) == ["a-b-of-mine r1", "a-b-of-mine r2"]
+    shutil.rmtree(tmp_path / "runs/r1")
+    assert [link.name for link in runs_by_name(tmp_path).iterdir()] == ["a-b-of-mine r2"]
