@@ -63,18 +63,19 @@ with trackstack.start_run("alone", params) as run:
 OPTUNA = """
 import optuna, trackstack
 def objective(trial):
-    with trackstack.start_run("trial", {"number": trial.number}) as run:
+    with trackstack.Stop() as stop, trackstack.start_run("trial", {"number": trial.number}) as run:
         for step in range(6):
             run.log({"loss": 1.0 / (step + 1)}, step)
             if trial.number == 0:
                 raise optuna.TrialPruned
+            if stop.reason():
+                trial.study.stop()
+                break
     return 1.0
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 optuna.create_study().optimize(objective, n_trials=2)
 """
-ASK_NOTHING = dict.fromkeys(("loop alone", "Lightning alone"), tuple(ENDINGS)[:-1]) | {
-    "Optuna": ("SIGTERM", "exception")
-}
+ASK_NOTHING = dict.fromkeys(("loop alone", "Lightning alone"), tuple(ENDINGS)[:-1])
 """Loops that look at no deadline, with their endings."""
 LOOPS = {
     "loop with Stop": BARE,
@@ -96,9 +97,9 @@ def attempt(script: Path, ending: str) -> None:
 
     log, logged = module.Run.log, 0
 
-    def log_and_end(self: module.Run, *arguments: object) -> None:
+    def log_and_end(self: module.Run, *arguments: object, **named: object) -> None:
         nonlocal logged
-        log(self, *arguments)  # type: ignore[arg-type]
+        log(self, *arguments, **named)  # type: ignore[arg-type]
         logged += 1
         if logged == POINTS_BEFORE and ending in SIGNALS:
             os.kill(os.getpid(), getattr(signal, ending))
