@@ -111,7 +111,7 @@ def test_a_command_works_or_is_refused_by_one_line(cell, case, request):
         return
     if command in ON_A_CLUSTER:
         cluster = request.getfixturevalue("cluster")
-        cluster.until(lambda: not cluster.run(case.folder, "squeue -h").stdout, 120, "the jobs to end")
+        cluster.until(lambda: not cluster.run(case.folder, "squeue -h").stdout, "the jobs to end")
     if command not in OF_THE_PIPELINE:
         assert recorded(case.folder) == 1, output
         assert len(experiments(case.folder)) == (command not in ("repro", "submit", "push and pull"))

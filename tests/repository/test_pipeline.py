@@ -136,7 +136,7 @@ def test_queued_experiments_run_two_at_a_time_on_their_own_code_and_arrive_in_th
     run(project, "dvc exp run --queue -S train.lr=0.001,0.002")
     module.write_text(original + '\nraise SystemExit("code edited after queueing")\n')
     run(project, "TRACKSTACK_SINKS=sqlite,mlflow dvc queue start -j 2")
-    wait = "for _ in {1..60}; do sleep 3; dvc queue status | grep -qE 'Queued|Running' || break; done"
+    wait = "for _ in {1..300}; do sleep 3; dvc queue status | grep -qE 'Queued|Running' || break; done"
     run(project, ["bash", "-c", wait])
     status = run(project, "dvc queue status").stdout
     assert status.count("Success") == 2, status

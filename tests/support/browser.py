@@ -51,7 +51,7 @@ class Page:
             "value"
         )
 
-    def until(self, expression: str, seconds: float = 120) -> None:
+    def until(self, expression: str, seconds: float = 600) -> None:
         """Wait until an expression holds; it fails the test when it does not."""
         deadline = time.monotonic() + seconds
         while not self.evaluate(expression):
@@ -70,7 +70,7 @@ class Page:
         message = {"id": self._number, "method": method, "params": params}
         session = getattr(self, "_session", None)
         os.write(self._to, json.dumps(message | ({"sessionId": session} if session else {})).encode() + b"\0")
-        deadline = time.monotonic() + 120
+        deadline = time.monotonic() + 600
         while True:
             while b"\0" not in self._rest:
                 left = max(0.0, deadline - time.monotonic())

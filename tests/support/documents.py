@@ -40,7 +40,7 @@ UNTIL_DONE = {
     "sbatch": "until_no_job",
     "trackstack submit": "until_no_job",
 }
-LIMIT_SECONDS = 600
+LIMIT_SECONDS = 2400
 PRELUDE = r"""
 make() { command make -o .venv/.installed -o .venv-lab/.installed "$@"; }   # the environment is there
 nth_run() { ls -t "$(git rev-parse --show-toplevel)/runs" | sed -n "$1p;\$p" | head -n 1; }
@@ -49,7 +49,7 @@ git() { command git "$@" && { [ "$1" != clone ] || link_environment "${@: -1}"; 
 step() { printf '\036%s\037' "$1"; eval "$1" </dev/null 2>&1; }
 works() { step "$1" || { echo "FAILED: exit code $?"; exit 1; }; }
 until_no_job() {
-  for _ in {1..600}; do [ -n "$(squeue --noheader)" ] || return 0; sleep 0.5; done
+  for _ in {1..2400}; do [ -n "$(squeue --noheader)" ] || return 0; sleep 0.5; done
   squeue; echo "FAILED: it does not end"; exit 1
 }
 fails() { ! step "$1" || { echo "FAILED: expected an error"; exit 1; }; }

@@ -13,8 +13,11 @@ from typing import Any
 
 from support.projects import command_environment
 
+PATIENCE = 900.0
+"""Seconds until what never comes fails a test: with many others at work on a machine, all takes ten times as long."""
 
-def until(holds: Callable[[], object], what: str, seconds: float = 120) -> None:
+
+def until(holds: Callable[[], object], what: str, seconds: float = PATIENCE) -> None:
     """Wait until something holds; it fails the test when it does not within `seconds`."""
     deadline = time.monotonic() + seconds
     while not holds():
@@ -23,7 +26,7 @@ def until(holds: Callable[[], object], what: str, seconds: float = 120) -> None:
 
 
 @contextlib.contextmanager
-def started(command: str | list[str], seconds: float = 180, **options: Any) -> Iterator[subprocess.Popen]:
+def started(command: str | list[str], seconds: float = PATIENCE, **options: Any) -> Iterator[subprocess.Popen]:
     """A process, with its output in a pipe, which is ended at the end.
 
     After `seconds` it and all of its group are killed: whoever waits for it or reads from it goes on, and sees that.

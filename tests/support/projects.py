@@ -84,7 +84,7 @@ def run_in(
         encoding="utf-8",
         errors="surrogateescape",
         stdin=subprocess.DEVNULL,
-        timeout=300,
+        timeout=1200,
         check=False,
     )
     if expect is not None and done.returncode != expect:

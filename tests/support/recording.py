@@ -57,7 +57,7 @@ def start(home, sinks, *arguments, script=SCRIPT, **more):
 
 def record(home, sinks, *arguments, expect=0, **more):
     process = start(home, sinks, *arguments, **more)
-    output, error = process.communicate(timeout=240)
+    output, error = process.communicate(timeout=900)
     assert process.returncode == expect, error
     return output + but_for_delays(error)
 
@@ -87,7 +87,7 @@ def wait_until_nobody_delivers(home):
     places = [Place(home, folder) for folder in home.glob("runs/.delivery/*/*/*/")]
     until(lambda: not any(place.is_served() and any(place.list_waiting()) for place in places), "the delivery")
     for folder in (home / "runs").glob("[!.]*/"):
-        with locked(folder / "sync.lock", patience=120) as mine:
+        with locked(folder / "sync.lock", patience=900) as mine:
             assert mine
 
 
@@ -199,7 +199,7 @@ def kill_while_logging(home: Path, names: dict[str, str], instants: random.Rando
                 os.kill(pid, signal.SIGKILL)
                 hit |= {name} if pid != parent else set()
     for name, process in runs.items():
-        process.communicate(timeout=240)
+        process.communicate(timeout=900)
         hit |= {name} if process.returncode == -signal.SIGKILL else set()
     return len(hit)
 

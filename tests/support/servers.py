@@ -23,7 +23,7 @@ def running_mlflow_server(home: Path) -> Iterator[str]:
     environment = os.environ | {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
     with (home / "log").open("w") as log:
         process = subprocess.Popen(command, cwd=home, env=environment, stdout=log, stderr=log, start_new_session=True)
-    address, until = f"http://127.0.0.1:{port}", time.monotonic() + 120
+    address, until = f"http://127.0.0.1:{port}", time.monotonic() + 600
     try:
         while not _answers(f"{address}/health"):
             assert process.poll() is None, (home / "log").read_text()

@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from support.processes import PATIENCE
 from support.projects import command_environment, run_in
 
 CONFIG = """
@@ -84,30 +85,30 @@ class Cluster:
         shown = self.run(self.folder, ["scontrol", "show", "job", "--oneliner", job]).stdout.strip()
         return dict(part.split("=", 1) for part in re.split(r"\s+(?=\w[\w:/]*=)", shown) if "=" in part)
 
-    def wait(self, job: str, state: str = "COMPLETED", seconds: float = 120) -> dict[str, str]:
+    def wait(self, job: str, state: str = "COMPLETED") -> dict[str, str]:
         """Wait until a job is in a state that it does not leave again, which must be the given one."""
         over = ("COMPLETED", "FAILED", "CANCELLED", "TIMEOUT", "NODE_FAIL", "OUT_OF_MEMORY", "PREEMPTED")
-        self.until(lambda: self.job(job)["JobState"] in (*over, state), seconds, f"job {job} to be {state}")
+        self.until(lambda: self.job(job)["JobState"] in (*over, state), f"job {job} to be {state}")
         found = self.job(job)
         log = Path(found["StdOut"])
         assert found["JobState"] == state, f"{found}\n{log.read_text() if log.exists() else 'no log'}"
         return found
 
-    def until(self, holds: Callable[[], object], seconds: float = 90, what: str = "it") -> None:
-        """Wait until something holds; it fails the test when it does not within `seconds`."""
-        deadline = time.monotonic() + seconds
+    def until(self, holds: Callable[[], object], what: str = "it") -> None:
+        """Wait until something holds; it fails the test, and shows the queue, when it does not within `PATIENCE`."""
+        deadline = time.monotonic() + PATIENCE
         while not holds():
             queue = self.run(self.folder, "squeue; sinfo").stdout if time.monotonic() > deadline else None
-            assert queue is None, f"waited {seconds} s for {what}\n{queue}"
+            assert queue is None, f"waited {PATIENCE} s for {what}\n{queue}"
             time.sleep(0.3)
 
     def empty(self) -> None:
         """Kill and cancel what a test has left, and take nodes back that it has set down."""
         self.run(self.folder, "scancel --full --signal=KILL --user=root; scancel --user=root", expect=None)
-        self.until(lambda: not self.run(self.folder, "squeue -h").stdout, 180, "an empty queue")
+        self.until(lambda: not self.run(self.folder, "squeue -h").stdout, "an empty queue")
         if self.states() != ["idle", "idle"]:
             self.run(self.folder, "scontrol update nodename=ALL state=resume", expect=None)
-            self.until(lambda: self.states() == ["idle", "idle"], 120, "both nodes to be idle")
+            self.until(lambda: self.states() == ["idle", "idle"], "both nodes to be idle")
 
     def states(self) -> list[str]:
         """The nodes' states; fewer while the controller does not answer."""
@@ -173,13 +174,11 @@ def _boot(cluster: Cluster) -> None:
     (folder / "munge.key").chmod(0o600)
     files = [f"--{name}-file={folder}/munge.{name}" for name in ("key", "pid", "log", "seed")]
     _start(cluster, "munged", "--foreground", "--force", f"--socket={folder}/munge.sock", *files)
-    cluster.until((folder / "munge.sock").exists, 60, "munge's socket")
+    cluster.until((folder / "munge.sock").exists, "munge's socket")
     _start(cluster, "slurmctld", "-D", "-f", f"{folder}/slurm.conf")
     for node in cluster.nodes:
         _start(cluster, "slurmd", "-D", "-N", node, "-f", f"{folder}/slurm.conf")
-    cluster.until(
-        lambda: cluster.states() == ["idle", "idle"], 120, f"both nodes to be idle, see the logs in {folder}"
-    )
+    cluster.until(lambda: cluster.states() == ["idle", "idle"], f"both nodes to be idle, see the logs in {folder}")
 
 
 def _start(cluster: Cluster, name: str, *arguments: str) -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from support.projects import command_environment
 
-SECONDS = 240
+SECONDS = 900
 COMMAND = "exec env PYTHONPATH=src python -P stages/train.py data/cache results/model results/live"
 
 

@@ -99,7 +99,7 @@ def test_site_env_works_in_a_strict_shell_without_slurm(tmp_path, path_without_s
         env=environment,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=900,
         check=False,
     )
     assert (done.stdout, done.stderr, done.returncode) == (f"cluster: none {tmp_path}/.venv/bin\n", "", 0)

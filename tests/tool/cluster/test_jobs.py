@@ -36,10 +36,10 @@ def test_a_pinned_job_runs_the_commit_of_its_submission_also_after_a_requeue(clu
     run_in(project, "git commit -qam 'To be run another time'", env=later)
     cluster.run(project, ["scontrol", "release", job])
     clone = project / f"runs/.jobs/{job}/clone"
-    cluster.until(lambda: list(project.glob("runs/r*/checkpoints/*")), 90, "the training")
+    cluster.until(lambda: list(project.glob("runs/r*/checkpoints/*")), "the training")
     assert run_in(clone, "git rev-parse HEAD").stdout.strip() == commit
     cluster.run(project, ["scontrol", "requeue", job])
-    cluster.until(lambda: cluster.job(job)["Restarts"] == "1", 30, "the requeue")
+    cluster.until(lambda: cluster.job(job)["Restarts"] == "1", "the requeue")
     log = Path(cluster.wait(job)["StdOut"]).read_text()
     assert log.count(f"environment: {project / '.venv-lab'} ") == 2
     assert log.count(f"commit: {commit}\n") == 2

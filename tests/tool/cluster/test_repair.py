@@ -54,7 +54,7 @@ def kill(process):
     """End `dvc` alone, in a way that its stage does not see before somebody repairs."""
     os.kill(process.pid, signal.SIGSTOP)
     process.kill()
-    process.wait(60)
+    process.wait(900)
 
 
 def test_an_orphan_is_ended_with_its_checkpoint_and_a_dvc_at_work_is_left_alone(linear, monkeypatch):

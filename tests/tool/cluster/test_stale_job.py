@@ -13,7 +13,7 @@ from trackstack.cluster.stale_job import NOTE, mend, note_job
 
 def dead_pid():
     process = subprocess.Popen(["true"])
-    process.wait(60)
+    process.wait(900)
     return process.pid
 
 

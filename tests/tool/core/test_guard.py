@@ -124,7 +124,7 @@ def test_modules_of_an_environment_in_the_projects_folder_are_no_matter(workspac
     own_packages = Path(yaml.__file__).parents[1]
     environment = os.environ | {"PYTHONPATH": f"{ROOT / 'src'}{os.pathsep}{own_packages}"}
     command = [str(workspace / ".venv/bin/python"), "-P", "stages/probe.py"]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=900, check=False)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.strip() == str(packages / "installed.py")
 

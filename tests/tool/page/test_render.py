@@ -118,7 +118,7 @@ def test_a_browser_opens_it_from_disk_and_sorts_and_filters_it(tmp_path):
     (tmp_path / "runs.html").write_text(page_of(tmp_path), encoding="utf-8")
     with browser.page(tmp_path / "profile") as page:
         page.open((tmp_path / "runs.html").as_uri())
-        page.until("document.querySelector('figure[data-chart=curves] canvas') !== null", 30)
+        page.until("document.querySelector('figure[data-chart=curves] canvas') !== null")
         assert page.evaluate(ORDER) == runs[::-1], "the best come first"
 
         def type_filter(text):
@@ -146,5 +146,5 @@ def test_a_browser_opens_it_from_disk_and_sorts_and_filters_it(tmp_path):
             page.picture(tmp_path / "seen.png", (width, 900))
             assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), "nothing sticks out"
         page.evaluate("scrollTo(0, document.body.scrollHeight)")
-        page.until("document.querySelector('figure[data-chart=hours] canvas') !== null", 30)
+        page.until("document.querySelector('figure[data-chart=hours] canvas') !== null")
         assert page.complaints == []

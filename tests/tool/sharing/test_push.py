@@ -132,7 +132,7 @@ def test_of_people_who_push_at_once_all_land(group):
         subprocess.Popen(["trackstack", "push"], cwd=home, env=foreign_environment(), stderr=subprocess.PIPE)
         for home in homes
     ]
-    assert [process.communicate(timeout=120)[1] for process in processes] == [b""] * len(homes)
+    assert [process.communicate(timeout=900)[1] for process in processes] == [b""] * len(homes)
     last = group.clone("last")
     pull(last)
     found = sorted(row["metrics"]["loss"] for row in list_runs(last) if row["run"].startswith(RUN))

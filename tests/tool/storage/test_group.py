@@ -62,12 +62,12 @@ def test_two_people_train_at_once_in_one_home_and_a_third_sees_nothing(place):
         start(place, "ada", ADA, "raaaaaaaaaaaa", 0.5),
         start(place, "ben", BEN, "rbbbbbbbbbbbb", 0.4),
     ]
-    assert [member.wait(timeout=200) for member in members] == [0, 0]
+    assert [member.wait(timeout=900) for member in members] == [0, 0]
     rows = {row["run"]: (row["user"], row["status"], row["damage"]) for row in list_runs(home)}
     assert rows == {"raaaaaaaaaaaa": ("ada", "finished", []), "rbbbbbbbbbbbb": ("ben", "finished", [])}
     assert len(query(home / "project.db", "SELECT * FROM runs")[1]) == 2
     # either may go on with a run of the other
-    assert start(place, "ben", BEN, "raaaaaaaaaaaa", 0.5).wait(timeout=200) == 0
+    assert start(place, "ben", BEN, "raaaaaaaaaaaa", 0.5).wait(timeout=900) == 0
     assert {row["run"]: row["reproduced"] for row in list_runs(home)} == {"raaaaaaaaaaaa": 1, "rbbbbbbbbbbbb": 0}
     for path in (path for path in (place / "project/store").rglob("*") if not path.is_symlink()):
         mode, group = path.stat().st_mode, path.stat().st_gid

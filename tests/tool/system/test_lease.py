@@ -35,7 +35,7 @@ def test_the_lease_falls_with_its_holder(tmp_path):
     with holding(tmp_path) as process:
         assert is_live(tmp_path / "r1")
         process.kill()
-        process.wait(60)
+        process.wait(900)
         assert not is_live(tmp_path / "r1")
 
 

@@ -42,7 +42,7 @@ def python(folder, script, *before, **more):
     """Run a script in a folder; what it prints."""
     environment = command_environment() | {"PYTHONPATH": str(ROOT / "src")}
     command = [*before, sys.executable, "-P", "-c", script]
-    return subprocess.run(command, cwd=folder, env=environment, text=True, timeout=60, check=False, **more)
+    return subprocess.run(command, cwd=folder, env=environment, text=True, timeout=900, check=False, **more)
 
 
 def test_a_full_disk_is_told_from_other_faults():

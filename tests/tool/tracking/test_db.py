@@ -305,7 +305,7 @@ def test_eight_processes_start_at_once_on_no_file_and_lose_nothing(home):
     os.close(gate)
     assert [writer.stdout.readline() for writer in writers] == ["ready\n"] * 8
     os.close(release)
-    assert [writer.communicate(timeout=240) for writer in writers] == [("", "")] * 8
+    assert [writer.communicate(timeout=900) for writer in writers] == [("", "")] * 8
     assert [writer.returncode for writer in writers] == [0] * 8
     found = rows(
         None,

@@ -32,7 +32,7 @@ def warnings_of(output):
 
 def train_in_namespace(home, sinks, mount):
     """Train where something is mounted that nobody else sees and that is gone with the last process."""
-    if subprocess.run(["unshare", "--mount", "true"], capture_output=True, timeout=60, check=False).returncode:
+    if subprocess.run(["unshare", "--mount", "true"], capture_output=True, timeout=900, check=False).returncode:
         pytest.skip("a file system can only be mounted by root")
     (home / "script.py").write_text(SCRIPT)
     command = f"{mount} && exec {shlex.quote(sys.executable)} -P script.py mine 5"
@@ -42,7 +42,7 @@ def train_in_namespace(home, sinks, mount):
         env=environment(home, sinks),
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=900,
         check=False,
     )
     assert done.returncode == 0, done.stderr
@@ -107,7 +107,7 @@ def test_a_bad_tracking_server_costs_one_warning_and_a_good_one_gets_everything(
             start(tmp_path, sinks, f"run-{port}", "5", MLFLOW_TRACKING_URI=f"http://127.0.0.1:{port}")
             for port in ports
         ]
-        outputs = [process.communicate(timeout=240) for process in processes]
+        outputs = [process.communicate(timeout=900) for process in processes]
         assert [process.returncode for process in processes] == [0, 0, 0]
         assert [warnings_of(error).count("mlflow") for _, error in outputs] == [1, 1, 1]
         assert all(warnings_of(but_for_delays(error)) in ([], ["mlflow"]) for _, error in outputs)

@@ -38,7 +38,7 @@ def test_a_run_whose_process_sleeps_is_refused_elsewhere_and_goes_on_alone(tmp_p
         with pytest.raises(UserError) as refused, start_run("paced", {}, run_id=RUN):
             pass
         os.kill(process.pid, signal.SIGCONT)
-        process.communicate("\n" * STEPS, timeout=60)
+        process.communicate("\n" * STEPS, timeout=900)
     assert process.returncode == 0
     said = str(refused.value)
     assert said.startswith(f"run {RUN}: process {process.pid} on ")

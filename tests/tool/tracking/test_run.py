@@ -45,7 +45,7 @@ def test_four_processes_that_start_at_once_with_no_database_lose_nothing(tmp_pat
         for number in range(2)
         for home in homes
     ]
-    outputs = [process.communicate(timeout=280) for process in processes]
+    outputs = [process.communicate(timeout=900) for process in processes]
     assert [(output, but_for_delays(error)) for output, error in outputs] == [("", "")] * 4
     assert [process.returncode for process in processes] == [0] * 4
     for home in homes:
@@ -75,7 +75,7 @@ def test_the_same_run_twice_at_once_trains_once_and_names_the_owner(tmp_path):
         assert re.search(
             rf"run r[0-9a-f]{{12}}: process {first.pid} on \S+ \(in .*\) is at work on it", second.stderr
         )
-        first.communicate("", timeout=120)
+        first.communicate("", timeout=900)
     wait_until_nobody_delivers(tmp_path)
     assert statuses(tmp_path) == [("finished", 0)]
     assert len(points(tmp_path)) == 6
@@ -106,7 +106,7 @@ def test_a_killed_run_and_its_killed_child_leave_every_point_to_be_synced(tmp_pa
             assert time.monotonic() < deadline, "it logs nothing"
         for pid in (*children(process.pid), process.pid):
             os.kill(pid, signal.SIGKILL)
-        process.communicate(timeout=60)
+        process.communicate(timeout=900)
     for _ in range(2):
         trackstack(tmp_path, "sync")
     assert set(statuses(tmp_path)) == {("lost", 0)}

@@ -20,7 +20,7 @@ def held_back(cluster, array):
 
 
 def until_nothing_is_queued(cluster):
-    cluster.until(lambda: not cluster.run(cluster.folder, "squeue -h").stdout, 240, "the sweep's end")
+    cluster.until(lambda: not cluster.run(cluster.folder, "squeue -h").stdout, "the sweep's end")
 
 
 def at_work_or_queued(said, before, after):
@@ -44,7 +44,7 @@ def test_six_trials_on_two_nodes_survive_failures_cancellation_and_edits(cluster
     # What is edited from now on must reach no trial.
     (project / "stages/train.py").write_text('raise SystemExit("edited after submission")\n')
     (project / "src/trackstack/cluster/sweep/task.py").write_text('raise SystemExit("edited after submission")\n')
-    cluster.until(lambda: len(at_work(project)) == 4 and held_back(cluster, array) == 2, 120, "four trials at work")
+    cluster.until(lambda: len(at_work(project)) == 4 and held_back(cluster, array) == 2, "four trials at work")
     working = at_work(project)
     cluster.run(project, ["scancel", *working[:3]])
     cluster.run(project, ["scontrol", "requeue", working[3]])
@@ -90,7 +90,7 @@ def test_three_trials_of_somebody_elses_pipeline_one_of_them_killed_and_resumed(
     run_in(linear, "git commit -qam 'Trials of four seconds'")
     command = "trackstack sweep -S params.json:train.lr=0.1,0.2,0.3"
     cluster.run(linear, command, **code)
-    cluster.until(lambda: len(list(linear.glob("runs/r*/checkpoints/epoch.json"))) == 3, 120, "three trainings")
+    cluster.until(lambda: len(list(linear.glob("runs/r*/checkpoints/epoch.json"))) == 3, "three trainings")
     killed = at_work(linear)[0]
     cluster.run(linear, ["scancel", "--signal=KILL", "--full", killed])
     until_nothing_is_queued(cluster)

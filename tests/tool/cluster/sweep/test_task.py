@@ -28,7 +28,7 @@ def interrupted(project, options, moment):
 
 
 def last_line(project, process):
-    said = process.communicate(timeout=120)[0].splitlines()
+    said = process.communicate(timeout=900)[0].splitlines()
     assert process.returncode == 1
     left = [p for p in psutil.process_iter(["cwd"]) if str(project) in (p.info["cwd"] or "")]
     assert left == [], "no orphan"

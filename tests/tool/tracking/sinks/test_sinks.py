@@ -44,7 +44,7 @@ def test_opening_a_sink_imports_no_back_end_and_makes_nothing(tmp_path):
         env=os.environ | {"PYTHONPATH": str(ROOT / "src")},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=900,
         check=True,
     )
     assert json.loads(done.stdout) == []
@@ -66,7 +66,7 @@ ABSENT = ("mlflow", "tensorboard", "wandb", "torch", "polars", "pandas")
 def bare_interpreter(tmp_path_factory):
     """A real virtual environment with everything but the back ends and what is heavy."""
     folder = tmp_path_factory.mktemp("environment")
-    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(folder)], timeout=120, check=True)
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(folder)], timeout=900, check=True)
     (target,) = folder.glob("lib/python*/site-packages")
     for item in Path(sysconfig.get_path("purelib")).iterdir():
         if not item.name.startswith(ABSENT) and item.suffix != ".pth":

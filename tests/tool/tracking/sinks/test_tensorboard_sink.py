@@ -280,7 +280,7 @@ def shown(address, until):
     query = "data/plugin/scalars/scalars?tag=loss&run=cnn-quick-fox%20r0123456789ab"
     while True:
         with contextlib.suppress(urllib.error.HTTPError):  # not loaded yet
-            answer = json.load(urllib.request.urlopen(address + query, timeout=20))
+            answer = json.load(urllib.request.urlopen(address + query, timeout=300))
             if len(answer) == 4 or time.monotonic() > until:
                 return answer
         threading.Event().wait(0.05)
@@ -293,7 +293,7 @@ def test_both_of_tensorboards_readers_show_the_runs_by_name(tmp_path):
     runs = runs_by_name(tmp_path)
     with tensorboard(runs, "auto") as fast, tensorboard(runs, "false") as slow:
         for address in (fast(), slow()):
-            assert shown(address, time.monotonic() + 20) == [[STARTED + step, step, step / 2] for step in range(4)]
+            assert shown(address, time.monotonic() + 600) == [[STARTED + step, step, step / 2] for step in range(4)]
 
 
 def test_a_home_from_before_there_were_names_gets_them_and_a_run_that_was_removed_is_shown_no_more(tmp_path):

@@ -167,7 +167,7 @@ def test_no_secret_is_recorded_nothing_printed_and_nothing_written_elsewhere(tmp
     secrets = {"X_API_KEY": "PLANTED-1", "MY_PASSWORD": "PLANTED-2", "WANDB_API_KEY": "PLANTED3" * 5}
     more = ("--api-key", "PLANTED-4", "--token=PLANTED-5")
     with start_delivery("wandb", DESTINATION, folder, 40, *more, HOME=str(home), **secrets) as child:
-        assert child.communicate(timeout=120) == ("delivered\n" * 2, "")
+        assert child.communicate(timeout=900) == ("delivered\n" * 2, "")
     contents = [file.read_bytes() for file in folder.rglob("*") if file.is_file()]
     assert any(b"cnn-quick-fox" in content for content in contents)
     assert not [content for content in contents if b"PLANTED" in content]
