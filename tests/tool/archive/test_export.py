@@ -3,10 +3,8 @@
 import json
 import zipfile
 
-import mlcroissant
 import pytest
 import yaml
-from rocrate.rocrate import ROCrate
 from support.foreign import build_linear, foreign_environment
 from support.projects import run_in
 from support.shared import built_once
@@ -95,6 +93,8 @@ def test_no_host_and_no_path_of_a_machine_is_in_what_is_written_for_it(exported)
 
 
 def test_the_crate_is_read_by_rocrate_with_an_action_for_each_stage(unpacked):
+    from rocrate.rocrate import ROCrate  # each a second, in every process that collects this
+
     crate = ROCrate(str(unpacked))
     assert crate.mainEntity.id == "source/dvc.yaml"
     actions = {entity["name"]: entity for entity in crate.get_by_type("CreateAction")}
@@ -115,6 +115,8 @@ def test_the_crate_is_read_by_rocrate_with_an_action_for_each_stage(unpacked):
 
 
 def test_the_dataset_is_read_by_mlcroissant(unpacked):
+    import mlcroissant
+
     metadata = mlcroissant.Dataset(str(unpacked / "croissant.json")).metadata
     assert not metadata.ctx.issues.errors
     assert [entry.id for entry in metadata.distribution] == ["measured"]
