@@ -81,7 +81,7 @@ def previous_output(out: Path) -> PreviousOutput:
             stage = repo.stage.load_one(str(Path.cwd() / DVC_YAML), address.rpartition(":")[2])
             if not all(_is_unchanged(dep, root) for dep in stage.deps):
                 return PreviousOutput()
-            (found,) = (one for one in stage.outs if one.fs_path == os.path.abspath(out))
+            (found,) = (one for one in stage.outs if Path(one.fs_path) == Path.cwd() / out)
             return PreviousOutput(_cached_files(repo, found), tuple(repo.cache.local.cache_types))
     except Exception:  # no such stage, no lock, no cache: classes of many packages, and none is a reason to stop
         return PreviousOutput()
