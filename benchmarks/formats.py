@@ -20,7 +20,7 @@ import torch
 from measuring import alternate, best, in_child, machine, print_table, ratio, timed
 
 from pipeline.contract.catalog import Dataset
-from pipeline.contract.layout import ROWS_FILE
+from pipeline.contract.layout import ROWS_FOLDER
 from pipeline.contract.settings import USUAL_SETTINGS
 from pipeline.ingest.manifest import build_manifest
 from pipeline.parquet.params import Params as ParquetParams
@@ -59,8 +59,8 @@ def compare_formats(folder: Path, rounds: int) -> None:
         "CSV, pandas": (raw, lambda: pd.read_csv(raw)),
         "Parquet, the guide's": (folder / "guide.parquet", lambda: pd.read_parquet(folder / "guide.parquet")),
         "Parquet, ours": (
-            folder / "processed" / ROWS_FILE,
-            lambda: pd.read_parquet(folder / "processed" / ROWS_FILE),
+            folder / "processed" / ROWS_FOLDER,
+            lambda: pd.read_parquet(folder / "processed" / ROWS_FOLDER),
         ),
         "PyTorch cache (.pt), the guide's": (folder / "guide.pt", lambda: torch.load(folder / "guide.pt")),
         "tensor cache, ours: opened": (folder / "cache" / CACHE_FILE, lambda: open_cache(folder / "cache")),
