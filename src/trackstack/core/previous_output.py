@@ -7,8 +7,10 @@ right is for the stage to say, by what it was made from; that the code is still 
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +65,17 @@ class PreviousOutput:
         except FileNotFoundError:  # removed since
             return False
         return True
+
+    def remove_damaged(self, name: str) -> None:
+        """Say that the bytes of a file are not what was put out, and remove them from the cache.
+
+        DVC would take what is there for what is made anew, and put it in its place.
+        """
+        path = self.find(name)
+        if path is not None:
+            with contextlib.suppress(OSError):
+                path.unlink()
+            print(f"{path}: damaged in DVC's cache; removed, and {name} is made anew", file=sys.stderr)
 
 
 def previous_output(out: Path) -> PreviousOutput:
