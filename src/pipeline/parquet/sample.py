@@ -12,13 +12,15 @@ if TYPE_CHECKING:
 
 QUANTILES = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
 MAX_SAMPLED_VALUES = 1 << 21
-MAX_VALUES_OF_PART = 1 << 18
-"""About a mebibyte in the part's summary."""
+"""Of all parts."""
+MAX_VALUES_OF_PART = 1 << 16
 MIN_SAMPLED_ROWS = 1 << 10
+LEAST_SHARE = 16
+"""Of a part's rows one in so many is drawn at most, so that its summary is small beside it."""
 
 
 class Sample:
-    """One row of every 2^level of a part: all of them while they are few, then one drawn from each stretch.
+    """One row of every 2^level of a part: all of them while they are few, then one drawn from each stretch of rows.
 
     Of 2^level neighbours one is drawn by a fixed rule that depends on its number in the part alone, so that the
     sample is the same whatever the blocks, and that of a level is part of the one before.
@@ -37,8 +39,23 @@ class Sample:
         first, self._rows = self._rows, self._rows + rows.height
         at = _drawn(self.level, first, self._rows) - first if self.level else slice(None)
         self._values.append(np.column_stack([rows[name].to_numpy()[at] for name in self._columns]))
-        while len(self) > _most(MAX_VALUES_OF_PART, len(self._columns)):
-            self.coarsen(self.level + 1)
+        self.coarsen(self._level_of_part())
+
+    def _level_of_part(self) -> int:
+        """By the number of rows alone: it only rises, and blocks do not change it."""
+        most = min(MAX_VALUES_OF_PART // len(self._columns), self._rows // LEAST_SHARE)
+        level = 0
+        while self._rows >> level > max(MIN_SAMPLED_ROWS, most):
+            level += 1
+        return level
+
+    @classmethod
+    def of_all(cls, rows: pl.DataFrame) -> Sample:
+        """All rows, of which each column is wanted."""
+        sample = cls(rows.columns)
+        sample._rows = rows.height
+        sample._values = [np.column_stack([column.to_numpy() for column in rows.get_columns()])]
+        return sample
 
     def __len__(self) -> int:
         """How many rows were drawn."""
@@ -87,7 +104,7 @@ class JoinedSample:
         self._samples.append(sample)
         self.num_rows += len(sample)
         self._coarsen(sample.level)
-        while self.num_rows > _most(MAX_SAMPLED_VALUES, len(self._columns)):
+        while not can_be_whole(self.num_rows, len(self._columns)):
             self._coarsen(self._level + 1)
 
     def _coarsen(self, level: int) -> None:
@@ -109,8 +126,9 @@ class JoinedSample:
         return quantiles
 
 
-def _most(num_values: int, num_columns: int) -> int:
-    return max(MIN_SAMPLED_ROWS, num_values // max(1, num_columns))
+def can_be_whole(num_rows: int, num_columns: int) -> bool:
+    """Whether rows are so few that all of them are the sample."""
+    return num_rows <= MIN_SAMPLED_ROWS or num_rows * num_columns <= MAX_SAMPLED_VALUES
 
 
 def _drawn(level: int, begin: int, end: int) -> np.ndarray:

@@ -10,6 +10,8 @@ from __future__ import annotations
 from itertools import groupby
 from pathlib import Path
 
+import polars as pl
+
 from pipeline.contract.layout import PROFILE_FILE, REJECTED_FILE, ROWS_FOLDER, SUMMARIES_FOLDER
 from pipeline.ingest.manifest import Manifest
 from pipeline.parquet.blocks import Stretch, stretches
@@ -18,6 +20,7 @@ from pipeline.parquet.parts import PartFiles, PartWriter, Summary, counted_progr
 from pipeline.parquet.profile import Profile
 from pipeline.parquet.rejected import RejectedRows, read_rejected
 from pipeline.parquet.reuse import PreviousParts
+from pipeline.parquet.sample import Sample, can_be_whole
 from pipeline.parquet.series_order import SeriesState
 from pipeline.parquet.workers import Workers
 from trackstack import UserError
@@ -94,12 +97,15 @@ def _series_behind(summary: Path, writer: PartWriter) -> SeriesState:
 
 def _join_summaries(manifest: Manifest, folder: Path) -> tuple[Profile, list[dict], RejectedRows]:
     """The profile of all rows, the list of the parts in their order, and the report of rejected rows, written."""
-    profile, parts = Profile(manifest.contract), []
+    profile, parts, amounts = Profile(manifest.contract), [], manifest.contract.amounts()
+    exact = can_be_whole(manifest.num_samples, len(amounts))
     with (folder / REJECTED_FILE).open("w", newline="", encoding="utf-8") as report:
         rejected = RejectedRows(report)
         for stretch in stretches(manifest):
             files = PartFiles.of(stretch)
             summary = Summary.read(folder / files.summary, manifest.contract)
+            if exact and summary.profile.sample.level:  # a summary has only some of the rows
+                summary.profile.sample = Sample.of_all(pl.read_parquet(folder / files.rows, columns=amounts))
             profile.add(summary.profile)
             if summary.rejected:
                 for row in read_rejected(folder / files.rejected, stretch.file.name):
