@@ -25,10 +25,11 @@ from measuring import alternate, best, machine, print_table, ratio, timed
 from safetensors import safe_open
 from torch.utils.data import DataLoader
 
-from pipeline.tensor_cache.safetensors_writer import Tensor, write_tensors
+from pipeline.tensor_cache.safetensors_writer import TensorFile, write_tensors
 from pipeline.train.loader import load
+from pipeline.windows.cache_files import RowsDigest, digest_of_file
 from pipeline.windows.dataset import TensorCache, WindowDataset, open_cache
-from pipeline.windows.layout import CACHE_FILE, SPLITS
+from pipeline.windows.layout import SIGNAL_FILE, SPLITS_FILE
 
 WINDOW, STRIDE, CHANNELS = 200, 50, 6
 NUM_WINDOWS = 40_000
@@ -38,19 +39,27 @@ PIECE_ROWS = 1_000_000
 def write_cache(folder: Path, rows: int) -> Path:
     """A cache of noise as `tensor_cache` writes it; all windows are in the training split."""
     folder.mkdir()
-    starts = np.arange(0, rows - WINDOW + 1, STRIDE, dtype=np.int64)
-    random = np.random.default_rng(0)
-    sizes = [min(PIECE_ROWS, rows - begin) for begin in range(0, rows, PIECE_ROWS)]
-    tensors = {
-        "signal": Tensor("F32", (rows, CHANNELS), (random.normal(size=(size, CHANNELS)) for size in sizes)),
-        "label": Tensor("I64", (rows,), (np.zeros(size, np.int64) for size in sizes)),
-        "mean": Tensor.of(np.zeros(CHANNELS, np.float32)),
-        "std": Tensor.of(np.ones(CHANNELS, np.float32)),
-        "segment_edges": Tensor.of(np.array([0, rows])),
-        "segment_groups": Tensor.of(np.array([0])),
-        **{f"starts_{name}": Tensor.of(starts if name == "train" else starts[:1]) for name in SPLITS},
-    }
-    write_tensors(folder / CACHE_FILE, tensors, {"window": WINDOW, "stride": STRIDE})
+    random, digest = np.random.default_rng(0), RowsDigest()
+    part = {"rows": rows, "missing": 0, "digest": "0" * 64}
+    about = {"groups": ["all"], "parts": [part], "digest": "0" * 64}
+    segments = {"segment_edges": np.array([0, rows]), "segment_groups": np.array([0])}
+    shapes = {"signal": ("F32", (rows, CHANNELS)), "label": ("I64", (rows,))}
+    shapes |= {name: ("I64", array.shape) for name, array in segments.items()}
+    with TensorFile(folder / SIGNAL_FILE, shapes, about) as file:
+        for begin in range(0, rows, PIECE_ROWS):
+            size = min(PIECE_ROWS, rows - begin)
+            signal_NC = random.normal(size=(size, CHANNELS)).astype(np.float32)
+            file.write("signal", signal_NC, begin)
+            digest.update(signal_NC, np.zeros(size, np.int64))
+        for name, array in segments.items():
+            file.write(name, array)
+        part["digest"] = digest.hexdigest()
+        about["digest"] = digest_of_file(about, segments)
+        file.finish(about)
+    statistics = {"mean": np.full(CHANNELS, 0.1, np.float32), "std": np.full(CHANNELS, 1.1, np.float32)}
+    split = {"train": ["all"], "val": [], "test": []}
+    settings = {"window": WINDOW, "stride": STRIDE, "split": split, "signal": about["digest"]}
+    write_tensors(folder / SPLITS_FILE, statistics, settings)
     return folder
 
 
@@ -62,7 +71,7 @@ def open_with_safetensors(file: Path) -> dict[str, torch.Tensor]:
 
 def compare_opening(folder: Path, rounds: int) -> list[list[str]]:
     """A row of the table per way."""
-    file = folder / CACHE_FILE
+    file = folder / SIGNAL_FILE
     pickled = folder / "cache.pt"
     torch.save(open_with_safetensors(file), pickled)
     few = min(20, max(1, int(2e8 / file.stat().st_size)))  # reading everything takes long
@@ -153,7 +162,7 @@ def forget(file: Path) -> None:
 
 def compare_cold(folder: Path, rounds: int, batch_size: int = 512) -> list[list[str]]:
     """Windows per second from a cold disk, over a part of an epoch: a whole one of a full shuffle takes long."""
-    file = folder / CACHE_FILE
+    file = folder / SIGNAL_FILE
 
     def read() -> dict:
         forget(file)

@@ -20,7 +20,7 @@ import torch
 from measuring import alternate, best, in_child, machine, print_table, ratio, timed
 
 from pipeline.contract.catalog import Dataset
-from pipeline.contract.layout import ROWS_FILE
+from pipeline.contract.layout import ROWS_FOLDER
 from pipeline.contract.settings import USUAL_SETTINGS
 from pipeline.ingest.manifest import build_manifest
 from pipeline.parquet.params import Params as ParquetParams
@@ -28,7 +28,7 @@ from pipeline.parquet.stage import convert as to_parquet
 from pipeline.tensor_cache.params import Params as TensorCacheParams
 from pipeline.tensor_cache.stage import build
 from pipeline.windows.dataset import open_cache
-from pipeline.windows.layout import CACHE_FILE
+from pipeline.windows.layout import SIGNAL_FILE
 
 ROWS, COLUMNS = 100_000, 100
 WINDOWS = TensorCacheParams(window=200, stride=50, folds=3, fold=0, validation=True)
@@ -59,12 +59,12 @@ def compare_formats(folder: Path, rounds: int) -> None:
         "CSV, pandas": (raw, lambda: pd.read_csv(raw)),
         "Parquet, the guide's": (folder / "guide.parquet", lambda: pd.read_parquet(folder / "guide.parquet")),
         "Parquet, ours": (
-            folder / "processed" / ROWS_FILE,
-            lambda: pd.read_parquet(folder / "processed" / ROWS_FILE),
+            folder / "processed" / ROWS_FOLDER,
+            lambda: pd.read_parquet(folder / "processed" / ROWS_FOLDER),
         ),
         "PyTorch cache (.pt), the guide's": (folder / "guide.pt", lambda: torch.load(folder / "guide.pt")),
-        "tensor cache, ours: opened": (folder / "cache" / CACHE_FILE, lambda: open_cache(folder / "cache")),
-        "tensor cache, ours: every value read": (folder / "cache" / CACHE_FILE, open_and_read),
+        "tensor cache, ours: opened": (folder / "cache" / SIGNAL_FILE, lambda: open_cache(folder / "cache")),
+        "tensor cache, ours: every value read": (folder / "cache" / SIGNAL_FILE, open_and_read),
     }
     found = alternate({name: (lambda read=read: timed(read)) for name, (_, read) in ways.items()}, rounds)
     rows = [

@@ -67,7 +67,7 @@ PIECES = [
     *(b"\n", b"\r", b"\r\n", b",", b'"', b'""', b"'", b"\x00", b"\xff", b"\xc3", b"\xef\xbb\xbf", b"nan", b"-inf"),
     *(b"1e999", b"-0", b"0x1", b"9" * 30, b" ", b"\t", b": ", b"- ", b"[", b"]", b"{", b"}", b"&a", b"*a", b"!!x"),
     *(b"#", b"|", b"null", b"true", b"1e-3", b"left", b"up", b"\x1b[31m", "é\u2028".encode(), b"x" * 200, b"\n\n\n"),
-    *(b"\x28\xb5\x2f\xfd", b"\x1f\x8b", b"2026-01-01", b"..", b"/", b"__segment__", b"<<: ", b"!!python/object:os.x"),
+    *(b"\x28\xb5\x2f\xfd", b"\x1f\x8b", b"2026-01-01", b"..", b"/", b"__line__", b"<<: ", b"!!python/object:os.x"),
 ]
 
 

@@ -70,7 +70,8 @@ def main() -> None:
         checkout = Path(folder) / "checkout"
         subprocess.run(["git", "clone", "--quiet", str(ROOT), str(checkout)], check=True)
         (checkout / "data/cache").mkdir(parents=True, exist_ok=True)
-        (checkout / "data/cache/tensors.safetensors").symlink_to(ROOT / "data/cache/tensors.safetensors")
+        for name in ("signal.safetensors", "splits.safetensors"):
+            (checkout / "data/cache" / name).symlink_to(ROOT / "data/cache" / name)
         params = yaml.safe_load((checkout / "params.yaml").read_text())
         params["train"]["epochs"] = 1000
         (checkout / "params.yaml").write_text(yaml.safe_dump(params))

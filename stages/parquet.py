@@ -1,4 +1,4 @@
-"""Convert the raw CSV files to one typed Parquet file.
+"""Convert the raw CSV files to typed Parquet, a part for each file.
 
 env PYTHONPATH=src python -P stages/parquet.py data/raw/sensor_v2 data/ingested/manifest.json data/processed
 """

@@ -44,7 +44,13 @@ def convert_folder(raw: Path, out: Path, params: Params = NONE_REJECTED, **chang
     contents = [file.read_bytes() for file in raw.iterdir()]
     rows = sum(content.count(b"\n") - content.endswith(b"\n") for content in contents)
     convert(build_manifest("tiny", entry(rows, **changes), raw), raw, out, params)
-    return pl.read_parquet(out / "rows.parquet")
+    return pl.read_parquet(out / "rows")
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """The bytes of all files below a folder, by their paths in it."""
+    files = sorted(file for file in folder.rglob("*") if file.is_file())
+    return {file.relative_to(folder).as_posix(): file.read_bytes() for file in files}
 
 
 def rejected(out: Path) -> list[list[str]]:

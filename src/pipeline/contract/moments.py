@@ -46,6 +46,20 @@ class Moments:
         self.count = total
         self.low, self.high = min(self.low, other.low), max(self.high, other.high)
 
+    def dump(self) -> dict:
+        """Of plain values, from which `load` makes them again, to the last bit."""
+        bounds = {"low": self.low, "high": self.high} if self.count else {}
+        return {"count": self.count, "nulls": self.nulls, "mean": self.mean, "squares": self.squares, **bounds}
+
+    @classmethod
+    def load(cls, values: dict) -> Moments:
+        """What `dump` gave."""
+        moments = cls()
+        for name in ("count", "nulls", "mean", "squares"):
+            setattr(moments, name, values[name])
+        moments.low, moments.high = values.get("low", np.inf), values.get("high", -np.inf)
+        return moments
+
     def std(self) -> float:
         """Standard deviation of the population."""
         return float(np.sqrt(self.squares / self.count)) if self.count else 0.0

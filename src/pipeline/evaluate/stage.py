@@ -16,7 +16,8 @@ from pipeline.evaluate.report import write_report
 from pipeline.evaluate.tables import write_tables
 from pipeline.modeling.data_record import describe_data
 from pipeline.modeling.saved_model import load_model, predict_windows
-from pipeline.windows.dataset import TensorCache, WindowDataset, open_cache, refuse_damage
+from pipeline.windows.cache_files import refuse_damage
+from pipeline.windows.dataset import TensorCache, WindowDataset, open_cache
 from trackstack import UserError
 from trackstack.core.files import new_folder, read_json, write_json
 from trackstack.tracking.run import series_of_model, start_run
@@ -45,7 +46,7 @@ def evaluate(
         UserError: no model, no cache, or a model that was trained on another cache.
     """
     cache = open_cache(cache_folder)
-    refuse_damage(cache, cache_folder)
+    refuse_damage(cache_folder)
     model, description = load_model(model_folder)
     configure_torch(params.threads, description["train"]["deterministic"])
     device = choose_device()

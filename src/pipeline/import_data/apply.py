@@ -30,7 +30,8 @@ from pipeline.import_data.reading.blocks import read_blocks
 from pipeline.ingest.csv_lines import CHUNK_BYTES, count_rows, open_csv
 from pipeline.ingest.manifest import build_manifest
 from pipeline.parquet.csv_rows import Rejected
-from pipeline.parquet.stage import RejectedRows, accepted_rows
+from pipeline.parquet.parts import accepted_rows
+from pipeline.parquet.rejected import RejectedRows
 from trackstack import UserError
 from trackstack.core.files import new_folder
 from trackstack.core.params import validate
@@ -88,7 +89,7 @@ def validate_files(plan: Plan, folder: Path) -> Written:
     dataset = validate(Dataset, entry, CATALOG_FILE, prefix=f"datasets.{plan.name}")
     manifest = build_manifest(plan.name, dataset, folder)
     rejected, accepted = RejectedRows(io.StringIO()), 0
-    for block, _ in accepted_rows(manifest, folder, rejected):
+    for block in accepted_rows(manifest, folder, rejected):
         accepted += block.height
     if accepted == 0 and rejected.first:
         raise UserError(f"{rejected.first}; and no other row is accepted either")

@@ -18,7 +18,8 @@ from pipeline.import_data.reading.blocks import read_blocks
 from pipeline.import_data.reading.dialect import DialectOptions, read_sample
 from pipeline.import_data.reading.files import find_files
 from pipeline.ingest.manifest import build_manifest
-from pipeline.parquet.stage import RejectedRows, accepted_rows
+from pipeline.parquet.parts import accepted_rows
+from pipeline.parquet.rejected import RejectedRows
 
 MAX_SHOWN = 5
 
@@ -47,7 +48,7 @@ def check_rows(name: str | None) -> Iterator[RowCheck]:
         report = io.StringIO()
         rejected = RejectedRows(report)
         names: dict[str, Counter] = {name: Counter() for name in (dataset.group, dataset.series) if name}
-        for rows, _ in accepted_rows(manifest, raw, rejected):
+        for rows in accepted_rows(manifest, raw, rejected):
             for name, values in names.items():
                 values.update(map(str, rows[name].unique().to_list()))
         first = report.getvalue().splitlines()[1 : MAX_SHOWN + 1]

@@ -41,11 +41,15 @@ class HashedFile(io.RawIOBase):
     Args:
         path: the file.
         digests: one or more of `hashlib`'s and `xxhash`'s objects.
+        begin: the byte with which to begin.
+        end: the byte before which to end; None to read to the file's end.
     """
 
-    def __init__(self, path: Path, *digests: Any):
+    def __init__(self, path: Path, *digests: Any, begin: int = 0, end: int | None = None):
         self._file = path.open("rb", buffering=0)
+        self._file.seek(begin)
         self._digests = digests
+        self._left = None if end is None else end - begin
         self.num_bytes = 0
 
     def readable(self) -> bool:
@@ -54,6 +58,8 @@ class HashedFile(io.RawIOBase):
 
     def readinto(self, buffer: Any) -> int:
         """Read what comes next, in order: there is no seeking."""
+        if self._left is not None:
+            buffer = memoryview(buffer)[: self._left - self.num_bytes]
         count = self._file.readinto(buffer)
         for digest in self._digests:
             digest.update(memoryview(buffer)[:count])
@@ -72,15 +78,19 @@ class HashedFile(io.RawIOBase):
 
 
 @contextlib.contextmanager
-def open_csv(path: Path, *digests: Any) -> Iterator[tuple[BinaryIO, HashedFile]]:
+def open_csv(
+    path: Path, *digests: Any, begin: int = 0, end: int | None = None
+) -> Iterator[tuple[BinaryIO, HashedFile]]:
     """The lines of a CSV file, decompressed, and the file as it lies on disk, whose digests are taken meanwhile.
+
+    Of a plain file, `begin` and `end` choose some of its bytes.
 
     Raises:
         UserError: it cannot be read, or is not compressed as its name says. A missing file is FileNotFoundError.
     """
     compression = COMPRESSIONS.get(path.suffix)
     try:
-        with HashedFile(path, *digests) as file:
+        with HashedFile(path, *digests, begin=begin, end=end) as file:
             stream = pa.CompressedInputStream(pa.PythonFile(file, "r"), compression) if compression else file
             yield io.BufferedReader(stream, _BUFFER_BYTES), file
     except FileNotFoundError:

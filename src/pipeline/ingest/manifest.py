@@ -6,13 +6,16 @@ import codecs
 import hashlib
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import xxhash
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, SerializerFunctionWrapHandler, ValidationError, model_serializer
 
 from pipeline.contract.catalog import Contract, Dataset
-from pipeline.contract.layout import SEGMENT_COLUMN
+from pipeline.contract.layout import LINE_COLUMN
 from pipeline.ingest.csv_lines import LineError, count_rows, open_csv, read_line, split_fields, with_unix_ends
+from pipeline.ingest.file_notes import FileNotes
+from pipeline.ingest.pieces import Piece, PieceFinder, is_cut
 from trackstack import UserError
 from trackstack.core.digest import digest_json
 
@@ -29,6 +32,12 @@ class RawFile(BaseModel, frozen=True):
     sha256: str
     xxh3: str = ""
     """XXH3-128: by it `parquet` sees at no cost that the file is still the one that `ingest` read."""
+    pieces: tuple[Piece, ...] = ()
+    """Of a file that is longer than `PART_BYTES`, and not compressed."""
+
+    @model_serializer(mode="wrap")
+    def _without_pieces_of_a_whole(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return {name: value for name, value in handler(self).items() if name != "pieces" or value}
 
 
 class Manifest(BaseModel, frozen=True):
@@ -64,12 +73,16 @@ def read_manifest(path: Path) -> Manifest:
 def build_manifest(name: str, dataset: Dataset, raw: Path) -> Manifest:
     """Read every raw file once (header, line count, SHA-256); UserError where it breaks the contract."""
     contract = dataset.contract()
-    if SEGMENT_COLUMN in contract.columns():
+    if LINE_COLUMN in contract.columns():
         raise UserError(
-            f"data/catalog.yaml: datasets.{name} has a column {SEGMENT_COLUMN!r}; "
+            f"data/catalog.yaml: datasets.{name} has a column {LINE_COLUMN!r}; "
             "trackstack itself writes one of that name: rename it"
         )
-    files = [_inspect(file, contract, dataset) for file in _list_files(name, dataset, raw)]
+    notes = FileNotes.of_project()
+    try:
+        files = [_inspect(file, contract, dataset, notes) for file in _list_files(name, dataset, raw)]
+    finally:
+        notes.save(raw)
     num_rows = sum(file.rows for file in files)
     if num_rows != dataset.num_samples:
         raise UserError(
@@ -148,24 +161,37 @@ def _file_names(raw: Path) -> set[str]:
     return names
 
 
-def _inspect(file: Path, contract: Contract, dataset: Dataset) -> RawFile:
-    """Read a file once: its header, then the number of its lines and its digest."""
+def _inspect(file: Path, contract: Contract, dataset: Dataset, notes: FileNotes) -> RawFile:
+    """What a file holds; UserError where it breaks the contract."""
+    identity, known = notes.identify(file), notes.find(file)
     try:
-        sha256, xxh3 = hashlib.sha256(), xxhash.xxh3_128()
-        with open_csv(file, sha256, xxh3) as (stream, on_disk):
-            header = read_line(stream)
-            check_header(file, header, contract)
-            rows = count_rows(stream, header)
-            on_disk.finish()
+        found = _read(file, contract, RawFile.model_validate(known) if known else None)
     except FileNotFoundError:  # the folder lists it: DVC may link files to its cache
         raise UserError(f"{file}: a link to a file that is gone; {_restore(file.parent)}") from None
-    expected = rows if dataset.files is None else dataset.files[file.name]
-    if rows != expected:
+    if not known:
+        notes.keep(file, identity, found.model_dump(mode="json"))
+    expected = found.rows if dataset.files is None else dataset.files[file.name]
+    if found.rows != expected:
         raise UserError(
-            f"{file}: {rows:,} rows, expected {expected:,} (data/catalog.yaml); {_keep_or_restore(file.parent)}"
+            f"{file}: {found.rows:,} rows, expected {expected:,} (data/catalog.yaml); {_keep_or_restore(file.parent)}"
         )
+    return found
+
+
+def _read(file: Path, contract: Contract, known: RawFile | None) -> RawFile:
+    """Read a file once: its header, then, unless it is known, the number of its lines and its digests."""
+    sha256, xxh3 = hashlib.sha256(), xxhash.xxh3_128()
+    finders = [PieceFinder()] if is_cut(file) else []
+    with open_csv(file, sha256, xxh3, *finders) as (stream, on_disk):
+        header = read_line(stream)
+        check_header(file, header, contract)
+        if known:
+            return known
+        rows = count_rows(stream, header)
+        on_disk.finish()
     digests = {"sha256": sha256.hexdigest(), "xxh3": xxh3.hexdigest()}
-    return RawFile(name=file.name, rows=rows, bytes=on_disk.num_bytes, **digests)
+    pieces = finders[0].pieces() if finders else ()
+    return RawFile(name=file.name, rows=rows, bytes=on_disk.num_bytes, pieces=pieces, **digests)
 
 
 def _restore(raw: Path) -> str:

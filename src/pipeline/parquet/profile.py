@@ -1,4 +1,4 @@
-"""Running description of rows, block by block: counts, nulls, extremes, mean, spread and quantiles."""
+"""Description of rows, block by block and part by part: counts, nulls, extremes, mean, spread and quantiles."""
 
 from __future__ import annotations
 
@@ -9,19 +9,16 @@ import numpy as np
 
 from pipeline.contract.catalog import Contract
 from pipeline.contract.moments import Moments
+from pipeline.parquet.sample import JoinedSample, Sample
 
 if TYPE_CHECKING:
     import polars as pl
 
-QUANTILES = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
-MAX_SAMPLED_VALUES = 1 << 21
-MIN_SAMPLED_ROWS = 1 << 10
 
+class _Counts:
+    """What the profile of a part and that of all of them hold.
 
-class Profile:
-    """Running description of the accepted rows: what `profile.json` shows.
-
-    Sums are made with NumPy in float64, block by block, in an order that is the same on every machine.
+    Sums are made with NumPy in float64, block by block, then part by part: the same on every machine.
     """
 
     def __init__(self, contract: Contract):
@@ -31,13 +28,20 @@ class Profile:
         self.categories = {feature.name: dict.fromkeys(feature.categories, 0) for feature in contract.categories()}
         self.classes = Counter(dict.fromkeys(contract.classes, 0))
         self.groups: Counter = Counter()
-        self._sample = _Sample(list(self.columns))
+
+
+class PartProfile(_Counts):
+    """Running description of a part's accepted rows."""
+
+    def __init__(self, contract: Contract):
+        super().__init__(contract)
+        self.sample = Sample(list(self.columns))
 
     def add(self, rows: pl.DataFrame, moments: dict[str, Moments]) -> None:
         """Take a block of accepted rows and its `block_moments` into account."""
         if rows.is_empty():
             return
-        self._sample.add(rows, self.rows)
+        self.sample.add(rows)
         self.rows += rows.height
         for name, column in self.columns.items():
             column.merge(moments[name])
@@ -51,6 +55,48 @@ class Profile:
         if self.contract.group:
             for count, group in rows[self.contract.group].rle().struct.unnest().iter_rows():
                 self.groups[group] += count
+
+    def dump(self) -> dict:
+        """Of plain values, from which `load` makes it again, to the last bit."""
+        return {
+            "rows": self.rows,
+            "columns": {name: moments.dump() for name, moments in self.columns.items()},
+            "categories": self.categories,
+            "classes": dict(self.classes),
+            "groups": [[group, self.groups[group]] for group in sorted(self.groups)],
+            "sample": self.sample.dump(),
+        }
+
+    @classmethod
+    def load(cls, contract: Contract, values: dict) -> PartProfile:
+        """What `dump` gave."""
+        profile = cls(contract)
+        profile.rows = values["rows"]
+        profile.columns = {name: Moments.load(values["columns"][name]) for name in profile.columns}
+        profile.categories, profile.classes = values["categories"], Counter(values["classes"])
+        profile.groups = Counter(dict(values["groups"]))
+        profile.sample = Sample.load(list(profile.columns), values["sample"])
+        return profile
+
+
+class Profile(_Counts):
+    """Description of the accepted rows of all parts: what `profile.json` shows."""
+
+    def __init__(self, contract: Contract):
+        super().__init__(contract)
+        self._sample = JoinedSample(list(self.columns))
+
+    def add(self, part: PartProfile) -> None:
+        """Take the rows of a later part into account; its sample may be coarsened."""
+        self.rows += part.rows
+        for name, column in self.columns.items():
+            column.merge(part.columns[name])
+        for name, categories in self.categories.items():
+            for category, count in part.categories[name].items():
+                categories[category] += count
+        self.classes.update(part.classes)
+        self.groups.update(part.groups)
+        self._sample.add(part.sample)
 
     def as_json(self) -> dict:
         """Counts, and per feature and target count, nulls, min, max, mean, standard deviation and quantiles, or the
@@ -74,53 +120,3 @@ class Profile:
 def block_moments(rows: pl.DataFrame, contract: Contract) -> dict[str, Moments]:
     """The moments of each feature but for categories, and of each target, of some rows; may run in any thread."""
     return {name: Moments.of(rows[name].to_numpy()) for name in contract.amounts()}
-
-
-class _Sample:
-    """One row of every 2^level, for quantiles: all of them while they are few, then one drawn from each stretch.
-
-    Of 2^level neighbours one is drawn by a fixed rule that depends on its number alone, so that the sample is the
-    same whatever the blocks, and that of a level is part of the one before.
-    """
-
-    def __init__(self, features: list[str]):
-        self._features = features
-        self._level = 0
-        self._most = max(MIN_SAMPLED_ROWS, MAX_SAMPLED_VALUES // max(1, len(features)))
-        self._numbers = np.empty(0, np.int64)
-        self._values: list[np.ndarray] = []
-        self.num_rows = 0
-
-    def add(self, rows: pl.DataFrame, first: int) -> None:
-        """Draw from rows of which the first has this number."""
-        if not self._features:
-            return
-        numbers = self._drawn(first, first + rows.height)
-        at = numbers - first if self._level else slice(None)
-        self._values.append(np.column_stack([rows[name].to_numpy()[at] for name in self._features]))
-        self._numbers = np.concatenate([self._numbers, numbers])
-        self.num_rows += len(numbers)
-        while self.num_rows > self._most:
-            self._level += 1
-            kept = np.isin(self._numbers, self._drawn(0, first + rows.height), assume_unique=True)
-            self._values = [np.concatenate(self._values)[kept]]
-            self._numbers = self._numbers[kept]
-            self.num_rows = len(self._numbers)
-
-    def _drawn(self, begin: int, end: int) -> np.ndarray:
-        numbers = np.arange(begin >> self._level, ((end - 1) >> self._level) + 1, dtype=np.int64)
-        for level in range(self._level, 0, -1):
-            # The highest bit of a product with the golden ratio (Knuth): a coin toss that is the same everywhere.
-            coin = ((numbers + level).astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15)) >> np.uint64(63)
-            numbers = 2 * numbers + coin.astype(np.int64)
-        return numbers[(numbers >= begin) & (numbers < end)]
-
-    def quantiles(self) -> dict[str, dict[str, float]]:
-        """Of each feature: values that occur, by the inverse of the distribution."""
-        values_KC = np.concatenate(self._values) if self._values else np.empty((0, len(self._features)))
-        quantiles = {}
-        for name, column in zip(self._features, values_KC.T, strict=True):
-            values = column[~np.isnan(column)]
-            at = np.quantile(values, QUANTILES, method="inverted_cdf").tolist() if values.size else []
-            quantiles[name] = dict(zip(map(str, QUANTILES), at, strict=False))
-        return quantiles

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from itertools import pairwise
-from typing import Any
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 import numpy as np
 import polars as pl
@@ -12,18 +14,69 @@ from pipeline.contract.catalog import Contract
 from pipeline.parquet.csv_rows import MAX_SHOWN, ParsedBlock, Rejected
 
 
+class SeriesState(NamedTuple):
+    """What must be known of a file's earlier rows; it grows with their number of series, not of rows.
+
+    A series is its group, if there is one, and its own name.
+    """
+
+    current: tuple | None = None
+    """The series of the last rows."""
+    latest: Any = None
+    """Its latest time."""
+    last_line: Mapping[tuple, int] = MappingProxyType({})
+    """The last line of each series so far."""
+    first: tuple | None = None
+    """The series of the first row."""
+    first_time: Any = None
+
+    def then(self, later: SeriesState) -> SeriesState:
+        """The state behind two pieces of a file, of which the first has this one."""
+        last_line = dict(self.last_line) | dict(later.last_line)
+        if later.current is None:
+            return self._replace(last_line=last_line)
+        return later._replace(last_line=last_line)
+
+    def would_reject_of(self, later: SeriesState) -> bool:
+        """Whether rows of a later piece, which was checked without this one, are at fault because of it."""
+        goes_on = later.first is not None and later.first == self.current
+        if any(key in self.last_line and not (goes_on and key == later.first) for key in later.last_line):
+            return True
+        return goes_on and self.latest is not None and later.first_time <= self.latest
+
+    def as_json(self) -> dict[str, Any]:
+        """Of plain values."""
+        return self._asdict() | {"last_line": [[*key, line] for key, line in self.last_line.items()]}
+
+    @classmethod
+    def from_json(cls, value: dict[str, Any]) -> SeriesState:
+        """What `as_json` gave."""
+        names = {name: value[name] and tuple(value[name]) for name in ("current", "first")}
+        last_line = {tuple(key): line for *key, line in value["last_line"]}
+        return cls(**(value | names | {"last_line": last_line}))
+
+
 class SeriesOrder:
-    """What must be known of a file's earlier rows; memory grows with its number of series, not of rows."""
+    """Checks the rows of a file, or of a piece of it, block by block.
 
-    def __init__(self, contract: Contract):
+    Args:
+        contract: which columns there are.
+        before: the state behind the earlier pieces of the file.
+    """
+
+    def __init__(self, contract: Contract, before: SeriesState | None = None):
         self.contract = contract
-        self.begin_file()
-
-    def begin_file(self) -> None:
-        """Forget: files may number their recordings alike."""
-        self._current: tuple | None = None
+        self._before = before or SeriesState()
+        self._current, self._latest = self._before.current, self._before.latest
         self._last_line: dict[tuple, int] = {}
-        self._latest: Any = None
+        self._first: tuple | None = None
+        self._first_time: Any = None
+
+    def state(self) -> SeriesState:
+        """Behind the rows that were checked; without the series that only an earlier piece has."""
+        return SeriesState(
+            self._current, _plain(self._latest), self._last_line, self._first, _plain(self._first_time)
+        )
 
     def check(self, block: ParsedBlock, file: str) -> ParsedBlock:
         """Set aside the rows of a series that comes back, and those that are not later than one before them."""
@@ -37,10 +90,12 @@ class SeriesOrder:
         time = block.rows[contract.time].to_numpy() if contract.time else None
         rejected: list[Rejected] = []
         good = np.ones(block.rows.height, bool)
+        if self._first is None:
+            self._first, self._first_time = keys[0], None if time is None else time[0]
         for (begin, end), key in zip(pairwise(edges), keys, strict=True):
             run = slice(begin, end)
             if not self._may_follow(key):
-                reason = f"it ended in line {self._last_line[key]}; the rows of one {contract.series} stand together"
+                reason = f"it ended in line {self._ended(key)}; the rows of one {contract.series} stand together"
                 good[run] = False
                 value = str(key[-1])[:MAX_SHOWN]
                 rejected += [
@@ -59,10 +114,14 @@ class SeriesOrder:
         """Whether rows of this series may come now: it goes on, or begins."""
         if key == self._current:
             return True
-        if key in self._last_line:
+        if self._ended(key) is not None:
             return False
         self._current, self._latest = key, None
         return True
+
+    def _ended(self, key: tuple) -> int | None:
+        """The last line of a series so far; None where it is new."""
+        return self._last_line.get(key, self._before.last_line.get(key))
 
     def _check_time(self, time: np.ndarray, lines: np.ndarray, good: np.ndarray, file: str) -> list[Rejected]:
         """Rows of the present series whose time is not later than all before; `good` is written to."""
@@ -79,3 +138,7 @@ class SeriesOrder:
             Rejected(file, line, column, str(value), f"not later than {last}, an earlier row's")
             for line, value, last in bad
         ]
+
+
+def _plain(value: Any) -> Any:
+    return value.item() if isinstance(value, np.generic) else value

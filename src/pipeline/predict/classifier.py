@@ -17,7 +17,7 @@ import torch
 from pipeline.modeling.saved_model import load_model, predict_windows
 from pipeline.windows.dataset import TensorCache, WindowDataset
 from pipeline.windows.encoding import encode
-from pipeline.windows.slicing import normalise, window_starts
+from pipeline.windows.slicing import window_starts
 from trackstack import UserError
 from trackstack.training.device import choose_device
 
@@ -76,11 +76,10 @@ class Classifier:
         _refuse_faults(values, features, name_row)
         rows_TC = encode(values, features)
         starts = self._starts(columns, len(rows_TC))
-        mean_C, std_C = (np.array(description[name], np.float32) for name in ("mean", "std"))
-        signal = torch.from_numpy(normalise(rows_TC, mean_C, std_C))
-        labels = torch.zeros(len(signal))  # unknown
+        mean_C, std_C = (torch.tensor(description[name], dtype=torch.float32) for name in ("mean", "std"))
+        labels = torch.zeros(len(rows_TC))  # unknown
         splits = {"new": torch.from_numpy(starts)}
-        cache = TensorCache(signal, labels, splits, torch.from_numpy(mean_C), torch.from_numpy(std_C), description)
+        cache = TensorCache(torch.from_numpy(rows_TC), labels, splits, mean_C, std_C, description)
         found_WK = predict_windows(self.model, description, WindowDataset(cache, "new"), self.device)
         known = {key: np.asarray(columns[key])[starts] for key in self.key_columns() if key in columns}
         known["row"] = starts

@@ -2,65 +2,77 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
-from collections.abc import Iterable
 from pathlib import Path
-from typing import NamedTuple
+from types import TracebackType
+from typing import Any
 
 import numpy as np
 
-from trackstack.core.digest import array_heading, canonical_json, digest_json
+from pipeline.windows.cache_files import DTYPES, digest_of_file
+from trackstack.core.digest import canonical_json
 from trackstack.core.files import METADATA_KEY
 
-DTYPES: dict[str, np.dtype] = {"I64": np.dtype("<i8"), "F32": np.dtype("<f4")}
+Shapes = dict[str, tuple[str, tuple[int, ...]]]
+"""The type, a key of `DTYPES`, and the shape of each tensor."""
 
 
-class Tensor(NamedTuple):
-    """A tensor that is written piece by piece."""
+class TensorFile:
+    """A file whose tensors are written in any order, some rows at a time.
 
-    dtype: str
-    """A key of `DTYPES`."""
-    shape: tuple[int, ...]
-    pieces: Iterable[np.ndarray]
-
-    @classmethod
-    def of(cls, array: np.ndarray) -> Tensor:
-        """An array that is in memory: float32, or integers."""
-        return cls("F32" if array.dtype == np.float32 else "I64", array.shape, [array])
-
-
-def write_tensors(path: Path, tensors: dict[str, Tensor], metadata: dict) -> None:
-    """Write tensors and their metadata.
-
-    The metadata gets the digest of itself and of the tensors: it is part of what is read, and other class names are
-    another cache. The digest has always the same length, so that the size of the header is known before it.
+    Args:
+        shapes: of the tensors.
+        metadata: as long in JSON as what `finish` will be given, which stands before the tensors.
     """
-    # The layout of https://github.com/huggingface/safetensors: the widest types first, then by name.
-    by_place = sorted(tensors, key=lambda name: (-DTYPES[tensors[name].dtype].itemsize, name))
-    places, entries, end = {}, {}, 0
-    for name in by_place:
-        dtype, shape, _ = tensors[name]
-        places[name] = end
-        end += int(np.prod(shape)) * DTYPES[dtype].itemsize
-        entries[name] = {"dtype": dtype, "shape": list(shape), "data_offsets": [places[name], end]}
 
-    def header(digest: str) -> bytes:
-        text = {"__metadata__": {METADATA_KEY: canonical_json(metadata | {"digest": digest})}, **entries}
+    def __init__(self, path: Path, shapes: Shapes, metadata: dict[str, Any]):
+        # The layout of https://github.com/huggingface/safetensors: by type, then by name.
+        rank = list(DTYPES)
+        by_place = sorted(shapes, key=lambda name: (-rank.index(shapes[name][0]), name))
+        self._shapes, end = shapes, 0
+        self._entries: dict[str, dict[str, Any]] = {}
+        for name in by_place:
+            dtype, shape = shapes[name]
+            begin, end = end, end + int(np.prod(shape)) * DTYPES[dtype].itemsize
+            self._entries[name] = {"dtype": dtype, "shape": list(shape), "data_offsets": [begin, end]}
+        self._header_bytes = len(self._header(metadata))
+        self._file = path.open("wb")
+        self._file.truncate(self._header_bytes + end)
+
+    def __enter__(self) -> TensorFile:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: object, trace: TracebackType | None) -> None:
+        self._file.close()
+
+    def write(self, name: str, rows: np.ndarray, first: int = 0) -> None:
+        """Write rows of a tensor, from row `first` on."""
+        dtype, shape = self._shapes[name]
+        content = np.ascontiguousarray(rows, DTYPES[dtype])
+        row_bytes = int(np.prod(shape[1:])) * DTYPES[dtype].itemsize
+        self._file.seek(self._header_bytes + self._entries[name]["data_offsets"][0] + first * row_bytes)
+        self._file.write(content.data)
+
+    def finish(self, metadata: dict[str, Any]) -> None:
+        """Write the metadata, when all tensors are there."""
+        header = self._header(metadata)
+        assert len(header) == self._header_bytes, "the tensors begin where the header ends"
+        self._file.seek(0)
+        self._file.write(header)
+
+    def _header(self, metadata: dict[str, Any]) -> bytes:
+        text = {"__metadata__": {METADATA_KEY: canonical_json(metadata)}, **self._entries}
         content = json.dumps(text, separators=(",", ":"), ensure_ascii=False).encode()
         content += b" " * (-len(content) % 8)
         return len(content).to_bytes(8, "little") + content
 
-    digest = hashlib.sha256()
-    offset = len(header("0" * digest.digest_size * 2))
-    with path.open("wb") as file:
-        for name in sorted(tensors):
-            dtype, shape, pieces = tensors[name]
-            digest.update(array_heading(name, DTYPES[dtype], shape))
-            file.seek(offset + places[name])
-            for piece in pieces:
-                content = np.ascontiguousarray(piece, DTYPES[dtype]).data
-                digest.update(content)
-                file.write(content)
-        file.seek(0)
-        file.write(header(digest_json([metadata, digest.hexdigest()])))
+
+def write_tensors(path: Path, tensors: dict[str, np.ndarray], metadata: dict[str, Any]) -> None:
+    """Write tensors that are in memory, and metadata, which gets the digest of itself and of them."""
+    names = {dtype: name for name, dtype in DTYPES.items()}
+    whole = metadata | {"digest": digest_of_file(metadata, tensors)}
+    shapes = {name: (names[array.dtype], array.shape) for name, array in tensors.items()}
+    with TensorFile(path, shapes, whole) as file:
+        for name, array in tensors.items():
+            file.write(name, array)
+        file.finish(whole)

@@ -2,68 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import NamedTuple
-
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
-from pipeline.contract.catalog import Contract
-from pipeline.contract.layout import SEGMENT_COLUMN
 from pipeline.tensor_cache.params import Params
+from pipeline.tensor_cache.segments import Segments
 from trackstack import UserError
-
-
-class Segments(NamedTuple):
-    """Stretches of rows that a window may lie in: one group, one series, neighbours in one file."""
-
-    edges: np.ndarray
-    """int64 [S + 1]: segment i has the rows from edges[i] up to, but not including, edges[i + 1]."""
-    groups: np.ndarray
-    """int64 [S]: the number of each segment's group in `names`."""
-    names: Sequence
-    """The groups, in the order of the rows; where the data has none, the numbers of the folds."""
-
-    def rows_of_groups(self) -> dict:
-        """How many rows each group has."""
-        counts = np.bincount(self.groups, weights=np.diff(self.edges), minlength=len(self.names))
-        return dict(zip(self.names, counts.astype(np.int64).tolist(), strict=True))
-
-    def are_in(self, groups: list) -> np.ndarray:
-        """bool [S]: whether a segment's group is one of these."""
-        wanted = set(groups)
-        return np.array([name in wanted for name in self.names], bool)[self.groups]
-
-
-def find_segments(rows: pq.ParquetFile, contract: Contract) -> Segments:
-    """Segments end where group or series change, or where rows are no neighbours in their file.
-
-    Without a series every row is a sample of its own, and its neighbours do not matter. Without a group every
-    recording is a group, or every row.
-    """
-    names = [name for name in (contract.group, contract.series, contract.series and SEGMENT_COLUMN) if name]
-    if not names:
-        num_rows = rows.metadata.num_rows
-        return Segments(np.arange(num_rows + 1), np.arange(num_rows), range(num_rows))
-    edges: list[np.ndarray] = []
-    groups: list[np.ndarray] = []
-    numbers: dict = {}
-    before, first = None, 0
-    for table in row_groups(rows, names):
-        changes = np.zeros(len(table), bool)
-        for name in names:
-            changes[1:] |= pc.not_equal(table[name][1:], table[name][:-1]).to_numpy()
-        changes[0] = before != tuple(table[name][0].as_py() for name in names)
-        before = tuple(table[name][-1].as_py() for name in names)
-        begins = np.flatnonzero(changes)
-        codes = pc.take(table[names[0]], pa.array(begins)).combine_chunks().dictionary_encode()
-        known = np.array([numbers.setdefault(name, len(numbers)) for name in codes.dictionary.to_pylist()], np.int64)
-        groups.append(known[codes.indices.to_numpy()])
-        edges.append(begins + first)
-        first += len(table)
-    return Segments(np.concatenate([*edges, [first]]), np.concatenate(groups), list(numbers))
 
 
 def deal_into_folds(segments: Segments, label_T: np.ndarray, folds: int) -> Segments:
@@ -78,9 +21,6 @@ def deal_into_folds(segments: Segments, label_T: np.ndarray, folds: int) -> Segm
         folds: how many.
     """
     num_parts = len(segments.names)
-    if num_parts < folds:
-        what = "recordings" if num_parts < len(label_T) else "rows"
-        raise UserError(f"params.yaml: tensor_cache.folds is {folds}; expected at most {num_parts}, the {what}")
     shuffled = np.random.RandomState(0).permutation(num_parts)
     if label_T.ndim == 1:
         _, first = np.unique(segments.groups, return_index=True)
@@ -91,6 +31,16 @@ def deal_into_folds(segments: Segments, label_T: np.ndarray, folds: int) -> Segm
     fold = np.empty(num_parts, np.int64)
     fold[by_stratum] = np.arange(num_parts) % folds
     return Segments(segments.edges, fold[segments.groups], list(range(folds)))
+
+
+def refuse_many_folds(segments: Segments, params: Params) -> None:
+    """UserError where there are fewer recordings, or rows, than folds to deal them to."""
+    num_parts = len(segments.names)
+    if num_parts < params.folds:
+        what = "recordings" if num_parts < segments.edges[-1] else "rows"
+        raise UserError(
+            f"params.yaml: tensor_cache.folds is {params.folds}; expected at most {num_parts}, the {what}"
+        )
 
 
 def _quantiles(segments: Segments, amount_T: np.ndarray, folds: int) -> np.ndarray:
@@ -124,11 +74,3 @@ def split_groups(rows_of_groups: dict, params: Params) -> dict[str, list]:
     val = sorted(folds[(params.fold + 1) % params.folds]) if params.validation else []
     held_out = {*test, *val}
     return {"train": [group for group in groups if group not in held_out], "val": val, "test": test}
-
-
-def row_groups(rows: pq.ParquetFile, columns: list[str]) -> Iterator[pa.Table]:
-    """These columns of the row groups that have rows."""
-    for number in range(rows.num_row_groups):
-        table = rows.read_row_group(number, columns)
-        if len(table):  # a block of which every row was rejected has none
-            yield table

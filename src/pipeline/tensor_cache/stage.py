@@ -1,162 +1,101 @@
-"""Parquet to tensors: the normalised signal once, windows as start indices, groups split without leakage.
+"""Parquet to tensors: the signal as it was measured, and beside it what one split of it into windows needs.
 
-The file holds `signal` float32 [T, C], `label` int64 [T], `starts_train|val|test` int64 [W], `mean` and `std` float32
-[C], `segment_edges` int64 [S + 1], `segment_groups` int64 [S], and one JSON value of metadata; `windows/dataset.py`
-opens it. Of a regression `label` is float32 [T, K], in the columns' own units, and `target_mean` and `target_std`
-float32 [K] are those of the training rows. Rows are read and written a row group at a time; only the starts (8 bytes
-a window) and the segments are held in memory.
+`signal.safetensors` is the same for every fold, window and stride (see `signal.py`). `splits.safetensors` is small:
+`mean` and `std` float32 [C] of the training rows, of a regression `target_mean` and `target_std` float32 [K], and one
+JSON value of metadata, from which the windows follow; where the data has no group, `segment_folds` says which fold a
+segment was dealt to. `windows/dataset.py` opens both.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from pipeline.contract.catalog import Contract
-from pipeline.contract.layout import PROFILE_FILE, ROWS_FILE
-from pipeline.contract.moments import Moments
+from pipeline.tensor_cache.normalising import mean_and_std
 from pipeline.tensor_cache.params import Params
-from pipeline.tensor_cache.safetensors_writer import Tensor, write_tensors
-from pipeline.tensor_cache.splits import Segments, deal_into_folds, find_segments, row_groups, split_groups
-from pipeline.windows.encoding import channel_names, encode
-from pipeline.windows.layout import CACHE_FILE, SPLITS
-from pipeline.windows.slicing import normalise, window_starts
+from pipeline.tensor_cache.parts import open_rows
+from pipeline.tensor_cache.safetensors_writer import write_tensors
+from pipeline.tensor_cache.segments import Segments
+from pipeline.tensor_cache.signal import SignalPlan
+from pipeline.tensor_cache.splits import deal_into_folds, refuse_many_folds, split_groups
+from pipeline.windows.cache_files import map_tensors
+from pipeline.windows.encoding import channel_names
+from pipeline.windows.layout import SIGNAL_FILE, SPLITS, SPLITS_FILE
+from pipeline.windows.slicing import are_in
 from trackstack import UserError
-from trackstack.core.digest import digest_file
-from trackstack.core.files import new_folder, read_json
-from trackstack.core.progress import progress
+from trackstack.core.files import new_folder
+from trackstack.core.previous_output import previous_output
+
+UINT8 = 1 << 8
 
 
 def build(processed: Path, out: Path, params: Params) -> None:
-    """Read the Parquet file of `processed` and write the tensor cache into the folder `out`.
+    """Read the Parquet files of `processed` and write the tensor cache into the folder `out`.
+
+    What DVC's cache has of the previous output is taken from there as far as it is the same.
 
     Raises:
         UserError: too few groups for the folds, a split with groups but without a single window, or damaged rows.
     """
-    profile, contract = _open(processed)
-    with pq.ParquetFile(processed / ROWS_FILE) as rows:
-        segments = find_segments(rows, contract)
+    profile, contract, parts = open_rows(processed)
+    previous = previous_output(out)
+    plan = SignalPlan.make(parts, contract, previous)
+    if contract.group is None:
+        refuse_many_folds(plan.segments, params)
+    else:
+        _split(plan.segments, contract, params)  # before anything is written
+    with new_folder(out) as folder:
+        plan.write(previous, folder / SIGNAL_FILE)
+        about, tensors = map_tensors(folder / SIGNAL_FILE)
+        segments, folds = plan.segments, {}
         if contract.group is None:
-            segments = deal_into_folds(segments, np.concatenate(list(_labels(rows, contract))), params.folds)
-        split = split_groups(segments.rows_of_groups(), params)
-        window, stride = (params.window, params.stride) if contract.series else (1, 1)
-        starts = {}
-        for name in SPLITS:
-            chosen = segments.are_in(split[name])
-            starts[name] = window_starts(segments.edges[:-1][chosen], segments.edges[1:][chosen], window, stride)
-        _refuse_empty_splits(starts, split, window)
-        mean_C, std_C = moments(_training_rows(_features(rows, contract), segments, split["train"]))
-        num_rows, channels = rows.metadata.num_rows, len(mean_C)
-        tensors = {
-            "signal": Tensor("F32", (num_rows, channels), _normalised(rows, contract, mean_C, std_C)),
-            "label": Tensor("I64", (num_rows,), _labels(rows, contract)),
-            **_targets(rows, contract, segments, split["train"]),
-            "mean": Tensor.of(mean_C),
-            "std": Tensor.of(std_C),
-            "segment_edges": Tensor.of(segments.edges),
-            "segment_groups": Tensor.of(segments.groups),
-            **{f"starts_{name}": Tensor.of(starts[name]) for name in SPLITS},
-        }
-        split_metadata = {"groups": segments.names, "window": window, "stride": stride, "split": split}
-        with new_folder(out) as folder:
-            write_tensors(folder / CACHE_FILE, tensors, _metadata_of_data(profile, contract) | split_metadata)
+            segments = deal_into_folds(segments, tensors["label"], params.folds)
+            fold_S = segments.groups.astype(np.uint8 if params.folds <= UINT8 else np.int64)
+            folds = {"segment_folds": fold_S}
+        split = _split(segments, contract, params)
+        mean_X, std_X = mean_and_std(tensors, segments, split["train"])
+        write_tensors(
+            folder / SPLITS_FILE,
+            _mean_and_std_tensors(mean_X, std_X, contract) | folds,
+            _metadata_of_data(profile, contract)
+            | ({"groups": segments.names} if folds else {})
+            | {"signal": about["digest"], "split": split}
+            | dict(zip(("window", "stride"), _window_and_stride(contract, params), strict=True)),
+        )
 
 
-def _open(processed: Path) -> tuple[dict, Contract]:
-    """The profile of the rows, and their contract; UserError when they are not what `parquet` wrote."""
-    todo = f"type: trackstack repair {processed} && dvc repro --force parquet"
-    try:
-        profile = read_json(processed / PROFILE_FILE, todo)
-        digest, contract = profile["digest"], Contract.model_validate(profile["contract"])
-        actual = digest_file(processed / ROWS_FILE)
-    except FileNotFoundError as error:
-        raise UserError(f"{error.filename}: no such file; {todo}") from None
-    except OSError as error:
-        raise UserError(f"{error.filename}: cannot be read: {error.strerror}; {todo}") from None
-    except (KeyError, ValueError) as error:
-        reason = str(error).partition("\n")[0]
-        raise UserError(f"{processed / PROFILE_FILE}: damaged ({reason}); {todo}") from None
-    if actual != digest:
-        raise UserError(f"{processed / ROWS_FILE}: damaged: it is not what {PROFILE_FILE} says; {todo}")
-    return profile, contract
+def _split(segments: Segments, contract: Contract, params: Params) -> dict[str, list]:
+    """The groups of each split; UserError when one has groups, but no window."""
+    split = split_groups(segments.rows_of_groups(), params)
+    window, _ = _window_and_stride(contract, params)
+    for name in SPLITS:
+        lengths = np.diff(segments.edges)[are_in(segments.groups, segments.names, split[name])]
+        if split[name] and not (lengths >= window).any():
+            raise UserError(
+                f"params.yaml: tensor_cache.window is {window}; no recording of the {name} split "
+                f"(groups {', '.join(map(str, split[name]))}) is that long"
+            )
+    return split
 
 
-def moments(parts: Iterable[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and standard deviation, float32 [C], of rows [N, C]; a constant column gets 1, to stay as it is.
-
-    Null is NaN, and not counted. Sums run in float64 over contiguous columns: NumPy's order of summation is then the
-    same on every machine.
-    """
-    columns: list[Moments] = []
-    for rows_NC in parts:
-        columns = columns or [Moments() for _ in range(rows_NC.shape[1])]
-        for column, values in zip(columns, np.ascontiguousarray(rows_NC.T), strict=True):
-            column.merge(Moments.of(values))
-    mean_C = np.array([column.mean for column in columns], np.float64)
-    std_C = np.array([column.std() or 1.0 for column in columns], np.float64)
-    return mean_C.astype(np.float32), std_C.astype(np.float32)
+def _window_and_stride(contract: Contract, params: Params) -> tuple[int, int]:
+    """In rows; without a series every row is a window."""
+    return (params.window, params.stride) if contract.series else (1, 1)
 
 
-def _targets(rows: pq.ParquetFile, contract: Contract, segments: Segments, groups: list) -> dict[str, Tensor]:
-    """What a regression has in the place of, and beside, the numbers of classes."""
-    if contract.task == "classification":
-        return {}
-    mean_K, std_K = moments(_training_rows(_labels(rows, contract), segments, groups))
-    shape = (rows.metadata.num_rows, len(contract.targets))
-    return {
-        "label": Tensor("F32", shape, _labels(rows, contract)),
-        "target_mean": Tensor.of(mean_K),
-        "target_std": Tensor.of(std_K),
-    }
+def _mean_and_std_tensors(mean_X: np.ndarray, std_X: np.ndarray, contract: Contract) -> dict[str, np.ndarray]:
+    """Those of the channels, and of a regression those of the targets, which stand behind them."""
+    channels = len(mean_X) - len(contract.targets)
+    tensors = {"mean": mean_X[:channels], "std": std_X[:channels]}
+    if contract.targets:
+        tensors |= {"target_mean": mean_X[channels:], "target_std": std_X[channels:]}
+    return tensors
 
 
-def _features(rows: pq.ParquetFile, contract: Contract) -> Iterator[np.ndarray]:
-    """Rows float32 [N, C], row group by row group; null is NaN."""
-    features = [feature.model_dump(mode="json") for feature in contract.features]
-    for table in row_groups(rows, contract.feature_names()):
-        columns = {name: table[name] for name in contract.feature_names()}
-        columns |= {one.name: table[one.name].cast(pa.string()) for one in contract.categories()}
-        yield encode({name: column.to_numpy() for name, column in columns.items()}, features)
-
-
-def _numbers(rows: pq.ParquetFile, names: list[str]) -> Iterator[np.ndarray]:
-    for table in row_groups(rows, names):
-        yield np.column_stack([table[name].to_numpy() for name in names])
-
-
-def _training_rows(parts: Iterator[np.ndarray], segments: Segments, groups: list) -> Iterator[np.ndarray]:
-    is_training, first = segments.are_in(groups), 0
-    for rows_NC in parts:
-        numbers = np.arange(first, first + len(rows_NC))
-        chosen = is_training[np.searchsorted(segments.edges, numbers, side="right") - 1]
-        first += len(rows_NC)
-        if chosen.any():
-            yield rows_NC[chosen]
-
-
-def _normalised(rows: pq.ParquetFile, contract: Contract, mean_C: np.ndarray, std_C: np.ndarray) -> Iterator:
-    num_bytes = rows.metadata.num_rows * len(mean_C) * 4
-    done = 0
-    with progress("Parquet to tensors", num_bytes) as show:
-        for rows_NC in _features(rows, contract):
-            signal_NC = normalise(rows_NC, mean_C, std_C)
-            yield signal_NC
-            done += signal_NC.nbytes
-            show(done)
-
-
-def _labels(rows: pq.ParquetFile, contract: Contract) -> Iterator[np.ndarray]:
-    """Numbers of classes int16 [N], or amounts float32 [N, K], row group by row group."""
-    if contract.label is None:
-        return _numbers(rows, contract.target_names())
-    return (table[contract.label].to_numpy() for table in row_groups(rows, [contract.label]))
-
-
-def _metadata_of_data(profile: dict, contract: Contract) -> dict:
+def _metadata_of_data(profile: dict[str, Any], contract: Contract) -> dict[str, Any]:
     features = [feature.model_dump(mode="json") for feature in contract.features]
     channel = {name: number for number, name in enumerate(channel_names(features))}
     return {
@@ -173,16 +112,7 @@ def _metadata_of_data(profile: dict, contract: Contract) -> dict:
     }
 
 
-def _what_is_predicted(contract: Contract) -> dict:
+def _what_is_predicted(contract: Contract) -> dict[str, Any]:
     if contract.task == "classification":
         return {"classes": list(contract.classes)}
     return {"task": contract.task, "targets": [target.model_dump(mode="json") for target in contract.targets]}
-
-
-def _refuse_empty_splits(starts: dict[str, np.ndarray], split: dict[str, list], window: int) -> None:
-    for name in SPLITS:
-        if split[name] and len(starts[name]) == 0:
-            raise UserError(
-                f"params.yaml: tensor_cache.window is {window}; no recording of the {name} split "
-                f"(groups {', '.join(map(str, split[name]))}) is that long"
-            )

@@ -19,7 +19,8 @@ from pipeline.train.config import TrainingConfig
 from pipeline.train.loop import Figures, OnEpoch, Runtime, Trainer
 from pipeline.train.params import refuse_without_validation
 from pipeline.train.progress import TrainingProgress
-from pipeline.windows.dataset import TensorCache, open_cache, refuse_damage
+from pipeline.windows.cache_files import refuse_damage
+from pipeline.windows.dataset import TensorCache, open_cache
 from trackstack import UserError
 from trackstack.core.code_deps import changes_no_output, imported_sources
 from trackstack.core.digest import digest_file, digest_json
@@ -59,7 +60,7 @@ def train(cache_folder: Path, model_folder: Path, live_folder: Path, config: Tra
     """
     cache = open_cache(cache_folder)
     if not launch.is_worker():
-        refuse_damage(cache, cache_folder)
+        refuse_damage(cache_folder)
     refuse_loss_of_other_task(config.train.loss, cache.task, cache.metadata["dataset"])
     if not cache.metadata["split"]["val"]:
         refuse_without_validation(config.train)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -11,33 +12,34 @@ import torch
 from safetensors import safe_open
 from torch import Tensor
 
-from pipeline.windows.layout import CACHE_FILE, SPLITS
+from pipeline.windows.cache_files import how_to_mend
+from pipeline.windows.layout import SIGNAL_FILE, SPLITS, SPLITS_FILE
+from pipeline.windows.slicing import are_in, window_starts
 from trackstack import UserError
-from trackstack.core.digest import digest_arrays, digest_json
 from trackstack.core.files import METADATA_KEY
 
 
 @dataclass(frozen=True)
 class TensorCache:
-    """An open tensor cache; the tensors are mapped from the file and read when they are touched."""
+    """An open tensor cache; the tensors are mapped from its files and read when they are touched."""
 
     signal: Tensor
-    """float32 [T, C], normalised."""
+    """float32 [T, C], as it was measured; NaN where a value is missing."""
     label: Tensor
     """int64 [T], the number of a class; of a regression float32 [T, K], the amounts in their own units."""
-    starts: dict[str, Tensor]
+    starts: Mapping[str, Tensor]
     """Per split: int64 [W], first rows of its windows."""
     mean: Tensor
-    """float32 [C], of the training rows before normalisation."""
+    """float32 [C], of the training rows: a window is gathered in standard deviations from it."""
     std: Tensor
     """float32 [C]."""
     metadata: dict[str, Any]
     """dataset, features, vectors, classes (of a regression task and targets), group, groups, series, window, stride,
-    split, sample_rate_hz, digest, and digests of its sources."""
+    split, sample_rate_hz, missing (whether a value of the signal is), digest, and digests of its sources."""
     segment_edges: Tensor = field(default_factory=lambda: torch.zeros(1, dtype=torch.int64))
     """int64 [S + 1]: segment i, neighbours of one group and series, has the rows from edges[i] up to edges[i + 1]."""
     segment_groups: Tensor = field(default_factory=lambda: torch.zeros(0, dtype=torch.int64))
-    """int64 [S]: the number of a segment's group in the metadata's `groups`."""
+    """Integers [S]: the number of a segment's group in the metadata's `groups`."""
     target_mean: Tensor = field(default_factory=lambda: torch.zeros(0))
     """float32 [K], of the training rows' amounts; none of a classification."""
     target_std: Tensor = field(default_factory=lambda: torch.zeros(0))
@@ -70,50 +72,73 @@ class TensorCache:
         )
 
 
+class _Starts(Mapping[str, Tensor]):
+    """The starts of each split's windows, counted when a split is first asked for: they follow from the segments."""
+
+    def __init__(self, edges: Tensor, groups: Tensor, metadata: dict[str, Any]):
+        self._edges, self._groups, self._metadata = edges, groups, metadata
+        self._known: dict[str, Tensor] = {}
+
+    def __getitem__(self, split: str) -> Tensor:
+        if split not in self._known:
+            metadata, edges = self._metadata, self._edges.numpy()
+            chosen = are_in(self._groups.numpy(), metadata["groups"], metadata["split"][split])
+            begins, ends = edges[:-1][chosen], edges[1:][chosen]
+            starts = window_starts(begins, ends, metadata["window"], metadata["stride"])
+            self._known[split] = torch.from_numpy(starts)
+        return self._known[split]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(SPLITS)
+
+    def __len__(self) -> int:
+        return len(SPLITS)
+
+
 def open_cache(folder: Path) -> TensorCache:
     """Open the cache in constant time, whatever its size; UserError when it is not there or not whole."""
-    path = folder / CACHE_FILE
+    about, split = _read(folder, SPLITS_FILE)
+    data, tensors = _read(folder, SIGNAL_FILE)
+    try:
+        if about["signal"] != data["digest"]:
+            raise ValueError(f"of another {SIGNAL_FILE}")
+        # Where the data has no group, its recordings or rows were dealt out, and the folds are the groups.
+        groups = split.get("segment_folds", tensors["segment_groups"])
+        missing = any(part["missing"] for part in data["parts"])
+        metadata = about | {"groups": about.get("groups", data["groups"]), "missing": missing}
+        return TensorCache(
+            signal=tensors["signal"],
+            label=tensors["label"],
+            starts=_Starts(tensors["segment_edges"], groups, metadata),
+            mean=split["mean"],
+            std=split["std"],
+            metadata=metadata,
+            segment_edges=tensors["segment_edges"],
+            segment_groups=groups,
+            **({name: split[name] for name in ("target_mean", "target_std")} if "targets" in about else {}),
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise _not_a_cache(folder, SPLITS_FILE, error) from None
+
+
+def _read(folder: Path, name: str) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """The metadata and the tensors of a file."""
+    path = folder / name
     try:
         with safe_open(path, framework="pt") as file:
-            metadata = json.loads(file.metadata()[METADATA_KEY])
-            tensor = file.get_tensor
-            more = ("target_mean", "target_std") if "targets" in metadata else ()
-            return TensorCache(
-                signal=tensor("signal"),
-                label=tensor("label"),
-                starts={name: tensor(f"starts_{name}") for name in SPLITS},
-                mean=tensor("mean"),
-                std=tensor("std"),
-                metadata=metadata,
-                segment_edges=tensor("segment_edges"),
-                segment_groups=tensor("segment_groups"),
-                **{name: tensor(name) for name in more},
-            )
+            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (no dict)
+            return json.loads(file.metadata()[METADATA_KEY]), tensors
     except FileNotFoundError:
         if path.exists():  # safetensors also says it of a file that must not be read
-            raise UserError(f"{path}: cannot be read; {_todo(folder)}") from None
+            raise UserError(f"{path}: cannot be read; {how_to_mend(folder)}") from None
         raise UserError(f"{path}: no such file; type: dvc repro tensor_cache") from None
     except Exception as error:  # safetensors' own error class derives from Exception alone
-        reason = str(error).partition("\n")[0]
-        raise UserError(f"{path}: not a tensor cache ({reason}); {_todo(folder)}") from None
+        raise _not_a_cache(folder, name, error) from None
 
 
-def refuse_damage(cache: TensorCache, folder: Path) -> None:
-    """Read the cache once and compare it with its digest; UserError when it is not what was written."""
-    tensors = {"signal": cache.signal, "label": cache.label, "mean": cache.mean, "std": cache.std}
-    tensors |= {"segment_edges": cache.segment_edges, "segment_groups": cache.segment_groups}
-    tensors |= {f"starts_{name}": starts for name, starts in cache.starts.items()}
-    if cache.task == "regression":
-        tensors |= {"target_mean": cache.target_mean, "target_std": cache.target_std}
-    rest = {name: value for name, value in cache.metadata.items() if name != "digest"}
-    actual = digest_json([rest, digest_arrays({name: tensor.numpy() for name, tensor in tensors.items()})])
-    if actual != cache.metadata.get("digest"):
-        raise UserError(f"{folder / CACHE_FILE}: damaged: it is not what its digest says; {_todo(folder)}")
-
-
-def _todo(folder: Path) -> str:
-    """How a damaged cache is mended: DVC's own copy is likely to be the same file."""
-    return f"type: trackstack repair {folder} && dvc repro --force tensor_cache"
+def _not_a_cache(folder: Path, name: str, error: Exception) -> UserError:
+    reason = str(error).partition("\n")[0]
+    return UserError(f"{folder / name}: not a tensor cache ({reason}); {how_to_mend(folder)}")
 
 
 class WindowDataset(torch.utils.data.Dataset):
@@ -128,14 +153,22 @@ class WindowDataset(torch.utils.data.Dataset):
         shape = (num_rows - self.window + 1, self.window * self.channels)
         self._windows = cache.signal.as_strided(shape, (self.channels, 1))
         self._labels = cache.label[self.window // 2 :]
+        # As long as a flattened window: over short channels torch is five times as slow.
+        self._mean, self._std = (values.repeat(self.window) for values in (cache.mean, cache.std))
+        self._may_lack_values = cache.metadata.get("missing", True)
 
     def __len__(self) -> int:
         return len(self.starts)
 
     def batch(self, index_B: Tensor) -> tuple[Tensor, Tensor]:
-        """Windows float32 [B, L, C], and the labels of their middle rows: int64 [B], or float32 [B, K]."""
+        """Windows float32 [B, L, C], and the labels of their middle rows: int64 [B], or float32 [B, K].
+
+        The windows are in standard deviations from the training rows' mean; what is missing is the mean.
+        """
         starts_B = self.starts.index_select(0, index_B)
-        windows = self._windows.index_select(0, starts_B)
+        windows = self._windows.index_select(0, starts_B).sub_(self._mean).div_(self._std)
+        if self._may_lack_values:
+            windows.nan_to_num_()
         return windows.view(-1, self.window, self.channels), self._labels.index_select(0, starts_B)
 
     def labels(self) -> Tensor:
@@ -152,8 +185,8 @@ class WindowDataset(torch.utils.data.Dataset):
         return [names[number] for number in self.cache.segment_groups[self.segments()].tolist()]
 
     def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
-        start = self.starts[index]
-        return self._windows[start].view(self.window, self.channels), self._labels[start]
+        windows, labels = self.batch(torch.tensor([index], device=self.starts.device))
+        return windows[0], labels[0]
 
     def __getitems__(self, indices: list[int]) -> list[tuple[Tensor, Tensor]]:
         windows, labels = self.batch(torch.tensor(indices))

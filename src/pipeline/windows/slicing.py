@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
+
 import numpy as np
 
 
@@ -12,6 +14,7 @@ def window_starts(begins: np.ndarray, ends: np.ndarray, window: int, stride: int
     return (np.repeat(begins, counts) + stride * number_in_range).astype(np.int64)
 
 
-def normalise(rows_NC: np.ndarray, mean_C: np.ndarray, std_C: np.ndarray) -> np.ndarray:
-    """Rows float32 [N, C] in standard deviations from the training rows' mean; what is missing is the mean."""
-    return np.nan_to_num((rows_NC - mean_C) / std_C, copy=False)
+def are_in(group_S: np.ndarray, names: Sequence, wanted: Iterable) -> np.ndarray:
+    """bool [S]: whether a segment's group, of which `group_S` holds the number in `names`, is one of those wanted."""
+    chosen = set(wanted)
+    return np.array([name in chosen for name in names], bool)[group_S]

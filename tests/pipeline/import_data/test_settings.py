@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 import yaml
 from safetensors.torch import save
+from support.conversion import contents
 from support.projects import edit_yaml
 from support.tables import write, write_recordings
 
@@ -97,7 +98,7 @@ def outputs(name, out):
     )
     build(out / "rows", out / "cache", params.section("tensor_cache", TensorCacheParams))
     model, _ = Trainer(open_cache(out / "cache"), TrainingConfig.choose(params), Runtime()).fit()
-    return (out / "cache/tensors.safetensors").read_bytes(), save(model.state_dict())
+    return contents(out / "cache"), save(model.state_dict())
 
 
 def test_datasets_in_turn_and_back_leave_nothing_behind(added, checkout, tmp_path, settings_of_torch):

@@ -225,8 +225,8 @@ def test_an_unknown_column_is_named(raw):
 
 
 def test_the_name_of_the_segments_is_not_for_a_column(raw):
-    with pytest.raises(UserError, match=r"catalog\.yaml: datasets\.tiny has a column '__segment__'.*rename it"):
-        build_manifest("tiny", entry(extra=["__segment__"]), raw)
+    with pytest.raises(UserError, match=r"catalog\.yaml: datasets\.tiny has a column '__line__'.*rename it"):
+        build_manifest("tiny", entry(extra=["__line__"]), raw)
 
 
 def test_without_a_list_of_files_the_total_is_checked(raw):

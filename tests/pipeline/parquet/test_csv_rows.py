@@ -11,7 +11,7 @@ from support.conversion import GOOD, HEADER, MANY_REJECTED, convert_folder, reje
 from support.projects import TINY_ENTRY
 
 from pipeline.contract.catalog import Dataset
-from pipeline.parquet import stage as parquet
+from pipeline.parquet import blocks
 from pipeline.parquet.csv_rows import Block, first_line_for_polars, parse_block
 
 
@@ -180,7 +180,7 @@ def test_ranges_and_missing_values_go_by_the_catalog(tmp_path, entry, value, rea
 @pytest.mark.parametrize("block", [1, 1000])
 @pytest.mark.parametrize(("value", "accepted"), [("3", [3, 1]), ("", [None, 1]), (None, [1])])
 def test_a_missing_last_value_is_told_from_a_missing_field(tmp_path, monkeypatch, value, accepted, block):
-    monkeypatch.setattr(parquet, "BLOCK_BYTES", block)
+    monkeypatch.setattr(blocks, "BLOCK_BYTES", block)
     line = "1,1,0.5,1,up" + ("" if value is None else f",{value}")
     raw = write_csv(tmp_path / "raw", line, "1,1,0.5,1,up,1", header="recording,subject,ax,ay,label,az")
     entry = {"features": [{"name": "ax"}, {"name": "ay"}, {"name": "az", "missing": "mean"}]}

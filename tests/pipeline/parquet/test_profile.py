@@ -8,7 +8,7 @@ import pytest
 from support.conversion import convert_folder, entry
 from support.projects import write_tiny_recordings
 
-from pipeline.parquet.profile import Profile, block_moments
+from pipeline.parquet.profile import PartProfile, Profile, block_moments
 
 
 def test_the_profile_describes_the_accepted_rows(tmp_path):
@@ -35,17 +35,18 @@ def test_the_profile_describes_the_accepted_rows(tmp_path):
 
 
 def test_quantiles_of_many_rows_are_those_of_a_sample_that_blocks_do_not_change(monkeypatch):
-    monkeypatch.setattr("pipeline.parquet.profile.MAX_SAMPLED_VALUES", 3 * 2000)
-    monkeypatch.setattr("pipeline.parquet.profile.MIN_SAMPLED_ROWS", 1)
+    monkeypatch.setattr("pipeline.parquet.sample.MAX_VALUES_OF_PART", 3 * 2000)
+    monkeypatch.setattr("pipeline.parquet.sample.MIN_SAMPLED_ROWS", 1)
     contract = entry(1).contract()
     values = np.random.default_rng(0).normal(size=50_000).astype(np.float32)
     columns = dict.fromkeys(("ax", "ay", "az"), values) | {"label": np.zeros(50_000, np.int16)}
     rows = pl.DataFrame(columns | {"subject": np.ones(50_000, np.int32)})
     found = []
     for size in (50_000, 7000, 999):
-        profile = Profile(contract)
-        for part in rows.iter_slices(size):
-            profile.add(part, block_moments(part, contract))
+        profile, part = Profile(contract), PartProfile(contract)
+        for block in rows.iter_slices(size):
+            part.add(block, block_moments(block, contract))
+        profile.add(PartProfile.load(contract, part.dump()))
         found.append((profile.as_json()["columns"]["ax"]["quantiles"], profile.as_json()["quantiles_of_rows"]))
     assert found[0] == found[1] == found[2]
     quantiles, num_rows = found[0]

@@ -3,7 +3,7 @@
 import pytest
 from support.conversion import MANY_REJECTED, convert_folder, rejected, write_bytes, write_csv
 
-from pipeline.parquet import stage as parquet
+from pipeline.parquet import blocks
 
 TIMED = "recording,subject,ax,ay,az,label,t"
 
@@ -30,7 +30,7 @@ def not_later(value):
     ],
 )
 def test_rows_of_a_series_stand_together_and_its_time_rises(tmp_path, monkeypatch, rows, bad, block):
-    monkeypatch.setattr(parquet, "BLOCK_BYTES", block)
+    monkeypatch.setattr(blocks, "BLOCK_BYTES", block)
     lines = [f"{recording},1,0.5,1,2,up,{t}" for recording, t in rows]
     raw = write_csv(tmp_path / "raw", *lines, header=TIMED)
     write_bytes(raw, (tmp_path / "raw/a.csv").read_bytes(), "b.csv")  # another file may number them alike
@@ -47,4 +47,4 @@ def test_order_is_not_looked_at_in_rows_that_are_rejected_anyway(tmp_path):
     raw = write_csv(tmp_path / "raw", *lines, header=TIMED)
     rows = convert_folder(raw, tmp_path / "out", MANY_REJECTED, time="t")
     assert rows["t"].to_list() == [1, 2, 3]
-    assert rows["__segment__"].to_list() == [1, 2, 3]
+    assert rows["__line__"].to_list() == [2, 4, 6]

@@ -12,6 +12,7 @@ from support.conversion import (
     HEADER,
     MANY_REJECTED,
     NONE_REJECTED,
+    contents,
     convert_folder,
     entry,
     rejected,
@@ -22,9 +23,11 @@ from support.projects import ROOT, write_tiny_recordings
 
 from pipeline.ingest import csv_lines
 from pipeline.ingest.manifest import build_manifest
-from pipeline.parquet import stage as parquet
+from pipeline.parquet import blocks
 from pipeline.parquet.csv_rows import parse_block
 from pipeline.parquet.params import Params
+from pipeline.parquet.parts import accepted_rows
+from pipeline.parquet.rejected import RejectedRows
 from pipeline.parquet.stage import convert
 from trackstack import UserError
 from trackstack.core.files import write_json
@@ -41,9 +44,9 @@ def test_columns_are_typed_by_the_catalog(tmp_path):
         "ay": pl.Float32,
         "az": pl.Float32,
         "label": pl.Int16,
-        "__segment__": pl.Int32,
+        "__line__": pl.Int64,
     }
-    assert rows.row(0) == (7, 1, "left", 0.5, 1.0, 2.0, 0, 1)
+    assert rows.row(0) == (7, 1, "left", 0.5, 1.0, 2.0, 0, 2)
 
 
 def test_rows_keep_the_order_of_files_and_lines(tmp_path):
@@ -59,8 +62,7 @@ def test_the_bytes_repeat_and_do_not_depend_on_the_size_of_a_read(tmp_path):
     write_tiny_recordings(tmp_path / "raw")
     for name in ("one", "two"):
         convert_folder(tmp_path / "raw", tmp_path / name)
-    for file in ("rows.parquet", "profile.json", "rejected.csv"):
-        assert (tmp_path / "one" / file).read_bytes() == (tmp_path / "two" / file).read_bytes()
+    assert contents(tmp_path / "one") == contents(tmp_path / "two")
 
 
 def test_small_blocks_give_the_same_rows_and_nearly_the_same_profile(tmp_path, monkeypatch):
@@ -78,15 +80,13 @@ def test_small_blocks_give_the_same_rows_and_nearly_the_same_profile(tmp_path, m
         ["subject_3.csv", "51", "label"],
         ["subject_3.csv", "111", "row"],
     ]
-    # One segment from gap to gap; a file begins another.
-    assert whole["__segment__"].to_list() == (
-        [1] * 49 + [2] * 59 + [3] * 10 + [4] * 120 + [5] * 49 + [6] * 59 + [7] * 10 + [8] * 120
-    )
-    monkeypatch.setattr(parquet, "BLOCK_BYTES", 500)
+    lines = [line for line in range(2, 122) if line not in (51, 111)]
+    assert whole["__line__"].to_list() == [*lines, *range(2, 122)] * 2
+    monkeypatch.setattr(blocks, "BLOCK_BYTES", 500)
     parts = convert_folder(tmp_path / "raw", tmp_path / "parts", MANY_REJECTED)
     assert parts.equals(whole)
     assert rejected(tmp_path / "parts") == rejected(tmp_path / "whole")
-    assert pq.ParquetFile(tmp_path / "parts/rows.parquet").num_row_groups > 20
+    assert pq.ParquetFile(tmp_path / "parts/rows/subject_2.csv.0000.parquet").num_row_groups > 5
     profiles = [json.loads((tmp_path / name / "profile.json").read_text()) for name in ("whole", "parts")]
     for column in ("ax", "ay", "az"):
         one, other = (profile["columns"][column] for profile in profiles)
@@ -125,10 +125,10 @@ def test_rejected_rows_do_not_pile_up_in_memory(tmp_path, monkeypatch):
         def write(self, text):
             written.append(text)
 
-    report = parquet.RejectedRows(Report())
-    monkeypatch.setattr(parquet, "BLOCK_BYTES", 1)
+    report = RejectedRows(Report())
+    monkeypatch.setattr(blocks, "BLOCK_BYTES", 1)
     raw = write_csv(tmp_path / "raw", GOOD, "bad 1", "bad 2", GOOD)
-    seen = [len(written) for _ in parquet.accepted_rows(build_manifest("tiny", entry(4), raw), raw, report)]
+    seen = [len(written) for _ in accepted_rows(build_manifest("tiny", entry(4), raw), raw, report)]
     assert seen[-1] > seen[0]
     assert (report.count, report.first.value) == (2, "bad 1")
     assert not [name for name, value in vars(report).items() if isinstance(value, list)]
@@ -155,7 +155,7 @@ GOOD_LINE = GOOD.encode() + b"\n"
 )
 @pytest.mark.parametrize("block", [1, 32 << 20])
 def test_ingest_and_parquet_count_the_same_rows(tmp_path, monkeypatch, lines, accepted, block):
-    monkeypatch.setattr(parquet, "BLOCK_BYTES", block)
+    monkeypatch.setattr(blocks, "BLOCK_BYTES", block)
     raw = write_bytes(tmp_path / "raw", HEADER.encode() + b"\n" + lines)
     rows = convert_folder(raw, tmp_path / "out", MANY_REJECTED)  # fails when they do not
     assert rows.height == accepted
@@ -175,10 +175,10 @@ def test_the_longest_line_is_accepted_and_of_a_longer_one_the_rest_is_dropped(
     manifest = build_manifest("tiny", entry(4), raw)
     monkeypatch.setattr(csv_lines, "MAX_LINE_BYTES", 40)
     for block in (1, 20, 38, 39, 40, 41, 42, 60, 1000):
-        monkeypatch.setattr(parquet, "BLOCK_BYTES", block)
-        blocks = list(parquet.read_blocks(manifest, raw))
-        assert all(len(piece.content) <= len(b"0,1,2,3,4,5\n") + block + 43 for piece in blocks)
-        parsed = [parse_block(piece, manifest.contract) for piece in blocks]
+        monkeypatch.setattr(blocks, "BLOCK_BYTES", block)
+        found = list(blocks.read_blocks(raw, *blocks.stretches(manifest), manifest.contract))
+        assert all(len(piece.content) <= len(b"0,1,2,3,4,5\n") + block + 43 for piece in found)
+        parsed = [parse_block(piece, manifest.contract) for piece in found]
         assert sum(part.rows.height for part in parsed) == accepted
         reasons = [(row.line, row.reason) for part in parsed for row in part.rejected]
         overlong = [(3, "longer than 40 bytes")] * (3 - accepted)
@@ -224,19 +224,20 @@ def test_a_compressed_file_gives_the_same_rows(tmp_path, suffix):
     manifest = build_manifest("tiny", entry(480), packed)
     assert [file.bytes for file in manifest.files] == [(packed / file.name).stat().st_size for file in manifest.files]
     convert(manifest, packed, tmp_path / "out", NONE_REJECTED)
-    assert pl.read_parquet(tmp_path / "out/rows.parquet").equals(plain)
+    assert pl.read_parquet(tmp_path / "out/rows").equals(plain)
 
 
 CONVERT = """
 import sys
 from pathlib import Path
-from pipeline.parquet import stage as parquet
+from pipeline.parquet import blocks
 from pipeline.ingest.manifest import read_manifest
 from pipeline.parquet.params import Params
+from pipeline.parquet.stage import convert
 
-parquet.BLOCK_BYTES = 100_000
+blocks.BLOCK_BYTES = 100_000
 manifest, raw, out = map(Path, sys.argv[1:])
-parquet.convert(read_manifest(manifest), raw, out, Params(compression="zstd", max_rejected=10**6))
+convert(read_manifest(manifest), raw, out, Params(compression="zstd", max_rejected=10**6))
 """
 
 
@@ -246,22 +247,21 @@ def test_one_thread_and_three_make_the_same_files(tmp_path, run):
     raw = write_csv(tmp_path / "raw", *lines)
     write_json(tmp_path / "manifest.json", build_manifest("tiny", entry(40_000), raw).model_dump(mode="json"))
     (tmp_path / "convert.py").write_text(CONVERT)
-    contents = set()
+    made = []
     for threads in (1, 3):
         settings = [f"POLARS_MAX_THREADS={threads}", f"PYTHONPATH={ROOT / 'src'}"]
         run(tmp_path, ["env", *settings, "python", "convert.py", "manifest.json", "raw", f"out{threads}"])
-        files = sorted((tmp_path / f"out{threads}").iterdir())
-        contents.add(tuple((file.name, file.read_bytes()) for file in files))
-    assert len(contents) == 1
+        made.append(contents(tmp_path / f"out{threads}"))
+    assert made[0] == made[1]
 
 
 def test_a_block_of_bare_line_ends_is_cut_so_that_memory_stays_bounded(tmp_path, monkeypatch):
-    monkeypatch.setattr(parquet, "BLOCK_LINES", 1000)
+    monkeypatch.setattr(blocks, "BLOCK_LINES", 1000)
     raw = write_bytes(tmp_path / "raw", f"{HEADER}\n{GOOD}\n".encode() + b"\n" * 5500 + GOOD.encode())
     manifest = build_manifest("tiny", entry(5502), raw)
-    blocks = list(parquet.read_blocks(manifest, raw))
-    assert [block.num_lines for block in blocks] == [1000] * 5 + [502]
-    assert [block.first_line for block in blocks] == [2, 1002, 2002, 3002, 4002, 5002]
+    found = list(blocks.read_blocks(raw, *blocks.stretches(manifest), manifest.contract))
+    assert [block.num_lines for block in found] == [1000] * 5 + [502]
+    assert [block.first_line for block in found] == [2, 1002, 2002, 3002, 4002, 5002]
     convert(manifest, raw, tmp_path / "out", Params(compression="zstd", max_rejected=9999))
     assert [int(row[1]) for row in rejected(tmp_path / "out")] == list(range(3, 5503))
 

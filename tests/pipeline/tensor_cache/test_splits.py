@@ -1,17 +1,14 @@
-"""Groups are never split, every group is tested once, and a segment holds only rows that were recorded in a row."""
+"""Groups are never split, and every group is tested once."""
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.model_selection import GroupKFold
-from support.projects import TINY_ENTRY
 
-from pipeline.contract.catalog import Dataset
 from pipeline.tensor_cache.params import Params
-from pipeline.tensor_cache.splits import Segments, deal_into_folds, find_segments, split_groups
+from pipeline.tensor_cache.segments import Segments
+from pipeline.tensor_cache.splits import deal_into_folds, split_groups
 
 
 @given(st.lists(st.integers(1, 50), min_size=3, max_size=30), st.integers(3, 6))
@@ -41,29 +38,6 @@ def test_names_of_groups_may_be_text():
     split = split_groups({"carl": 1, "anna": 2, "bert": 1}, params)
     assert split["test"] == ["anna"]
     assert sorted(split["train"] + split["val"]) == ["bert", "carl"]
-
-
-@pytest.mark.parametrize("rows_per_group", [1, 2, 3, 100])
-@pytest.mark.parametrize(
-    ("series", "segment", "edges"),
-    [
-        ([5, 5, 6, 6, 6], [1, 1, 1, 1, 1], [0, 2, 3, 5]),
-        ([5, 5, 6, 6, 6], [1, 2, 2, 2, 3], [0, 1, 2, 3, 4, 5]),
-        (["a", "a", "b", "b", "b"], [1, 1, 1, 1, 1], [0, 2, 3, 5]),
-        (None, [1, 2, 2, 2, 3], [0, 3, 5]),
-    ],
-)
-def test_a_segment_ends_where_group_or_series_changes_or_rows_are_no_neighbours(
-    tmp_path, rows_per_group, series, segment, edges
-):
-    contract = Dataset.model_validate(TINY_ENTRY | {"series": "recording" if series else None}).contract()
-    columns = {"subject": ["x", "x", "x", "y", "y"], "recording": series or [0] * 5, "__segment__": segment}
-    pq.write_table(pa.table(columns), tmp_path / "rows.parquet", row_group_size=rows_per_group)
-    with pq.ParquetFile(tmp_path / "rows.parquet") as rows:
-        segments = find_segments(rows, contract)
-    assert segments.edges.tolist() == edges
-    assert segments.rows_of_groups() == {"x": 3, "y": 2}
-    assert segments.are_in(["y"]).tolist() == [edge >= 3 for edge in edges[:-1]]
 
 
 @pytest.mark.parametrize("num_rows", [50, 53])

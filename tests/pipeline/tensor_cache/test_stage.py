@@ -7,11 +7,12 @@ import polars as pl
 import pyarrow.parquet as pq
 import pytest
 import torch
-from support.conversion import MANY_REJECTED, convert_folder, write_csv
+from support.conversion import MANY_REJECTED, contents, convert_folder, write_csv
 from support.projects import write_tiny_recordings
 
+from pipeline.tensor_cache.normalising import moments
 from pipeline.tensor_cache.params import Params
-from pipeline.tensor_cache.stage import build, moments
+from pipeline.tensor_cache.stage import build
 from pipeline.windows.dataset import WindowDataset, open_cache
 from trackstack import UserError
 
@@ -39,14 +40,23 @@ def test_every_window_that_fits_is_there(processed, tmp_path):
 
 
 def test_the_bytes_repeat_and_anybody_may_read_them(processed, tmp_path):
-    contents = set()
     for name in "ab":
         build(processed, tmp_path / name, PARAMS)
-        file = tmp_path / name / "tensors.safetensors"
-        contents.add(file.read_bytes())
-        assert file.stat().st_mode & 0o044, "save_file() would have made it private"
-    assert len(contents) == 1
-    assert str(tmp_path).encode() not in contents.pop()
+        for file in (tmp_path / name).iterdir():
+            assert file.stat().st_mode & 0o044, "save_file() would have made it private"
+            assert str(tmp_path).encode() not in file.read_bytes()
+    assert contents(tmp_path / "a") == contents(tmp_path / "b")
+    assert contents(tmp_path / "a").keys() == {"signal.safetensors", "splits.safetensors"}
+
+
+def test_another_fold_window_or_stride_is_another_small_file_beside_the_same_signal(processed, tmp_path):
+    found = set()
+    for number, change in enumerate(({}, {"fold": 1}, {"window": 10}, {"stride": 5}, {"folds": 3})):
+        build(processed, tmp_path / str(number), PARAMS.model_copy(update=change))
+        files = contents(tmp_path / str(number))
+        found.add(files["signal.safetensors"])
+        assert len(files["splits.safetensors"]) < 2000
+    assert len(found) == 1
 
 
 def test_the_digest_follows_what_is_in_the_cache(processed, tmp_path):
@@ -110,8 +120,7 @@ def test_without_validation_its_groups_are_trained_on_and_normalised_with(tmp_pa
     assert torch.equal(whole.starts["train"], both)
     groups_T = whole.segment_groups.repeat_interleave(whole.segment_edges.diff())
     tested = whole.metadata["groups"].index(groups["test"][0])
-    raw_TC = held_out.signal * held_out.std + held_out.mean
-    torch.testing.assert_close(whole.mean, raw_TC[groups_T != tested].mean(0))
+    torch.testing.assert_close(whole.mean, held_out.signal[groups_T != tested].mean(0))
 
 
 @pytest.mark.parametrize(
@@ -167,14 +176,15 @@ def test_a_constant_column_is_left_as_it_is():
 
 
 def test_row_groups_do_not_show_in_the_cache(processed, tmp_path, monkeypatch):
-    monkeypatch.setattr("pipeline.parquet.stage.BLOCK_BYTES", 700)
+    monkeypatch.setattr("pipeline.parquet.blocks.BLOCK_BYTES", 700)
     convert_folder(tmp_path / "raw", tmp_path / "parts")
     for folder in (processed, tmp_path / "parts"):
         build(folder, tmp_path / f"{folder.name} cache", PARAMS)
     one, other = (open_cache(tmp_path / f"{name} cache") for name in ("processed", "parts"))
-    assert pq.ParquetFile(tmp_path / "parts/rows.parquet").num_row_groups > 20
+    assert pq.ParquetFile(tmp_path / "parts/rows/subject_1.csv.0000.parquet").num_row_groups > 3
     assert torch.equal(one.label, other.label)
-    assert torch.allclose(one.signal, other.signal, rtol=1e-6)
+    assert torch.equal(one.signal, other.signal)
+    torch.testing.assert_close(one.mean, other.mean)
     assert all(torch.equal(one.starts[split], other.starts[split]) for split in one.starts)
 
 
@@ -192,7 +202,8 @@ def test_a_missing_value_is_the_mean_of_the_training_rows(tmp_path):
     profile = json.loads((tmp_path / "processed/profile.json").read_text())
     assert (profile["columns"]["ax"]["nulls"], profile["columns"]["ax"]["count"]) == (2, 478)
     cache = open_cache(tmp_path / "cache")
-    assert (cache.signal[:, 0] == 0).nonzero().flatten().tolist() == [124, 125]
+    assert cache.signal[:, 0].isnan().nonzero().flatten().tolist() == [124, 125]
+    assert cache.metadata["missing"]
     training = rows.filter(pl.col("subject").is_in(cache.metadata["split"]["train"]))
     assert cache.mean[0] == pytest.approx(training["ax"].mean())
 
@@ -237,7 +248,8 @@ def test_categories_and_times_are_channels_and_what_is_missing_is_their_mean(tmp
     cache = open_cache(tmp_path / "cache")
     assert cache.signal.shape == (16, 5)
     assert cache.mean.tolist() == [1.0, 0.0, 4.5, 1.5, 0.5], "red, blue, weekday, days, az"
-    assert cache.signal[::2, :2].eq(0).all(), "an empty field is the mean of either channel"
+    windows, _ = WindowDataset(cache, "test").batch(torch.arange(1))
+    assert windows[0, 0, :2].eq(0).all(), "an empty field is the mean of either channel"
     assert cache.metadata["features"][0]["categories"] == ["red", "blue"]
     assert cache.metadata["features"][2] == {"name": "az", "unit": "", "range": None, "missing": "reject"}
 
@@ -255,7 +267,7 @@ def test_amounts_keep_their_units_and_those_of_the_middle_row_belong_to_a_window
         [{"name": "az", "unit": "g"}, {"name": "ay", "unit": ""}],
     )
     assert "classes" not in cache.metadata
-    rows = pl.read_parquet(tmp_path / "processed/rows.parquet")
+    rows = pl.read_parquet(tmp_path / "processed/rows")
     raw_TK = rows.select("az", "ay").to_numpy()
     assert (cache.label.numpy() == raw_TK).all()
     training = rows["subject"].is_in(cache.metadata["split"]["train"]).to_numpy()

@@ -2,16 +2,17 @@
 
 import importlib
 
-import numpy as np
 import pytest
 import torch
-from support.damage import FLIPS, damage
-from support.projects import ROOT
+from support.conversion import convert_folder
+from support.projects import ROOT, write_tiny_recordings
 
-from pipeline.tensor_cache.safetensors_writer import Tensor, write_tensors
-from pipeline.windows.dataset import TensorCache, WindowDataset, open_cache, refuse_damage
-from pipeline.windows.layout import SPLITS
+from pipeline.tensor_cache.params import Params
+from pipeline.tensor_cache.stage import build
+from pipeline.windows.dataset import TensorCache, WindowDataset, open_cache
 from trackstack import UserError
+
+PARAMS = Params(window=20, stride=10, folds=4, fold=0, validation=True)
 
 
 @pytest.fixture
@@ -46,6 +47,15 @@ def test_an_ordinary_dataloader_can_be_used(cache):
     assert torch.equal(torch.cat([batch for _, batch in loaded]), labels)
 
 
+def test_windows_are_in_standard_deviations_and_what_is_missing_is_the_mean():
+    signal = torch.tensor([[1, 5], [float("nan"), 7], [5, float("nan")]])
+    mean, std = torch.tensor([3.0, 5.0]), torch.tensor([2.0, 1.0])
+    cache = TensorCache(signal, torch.arange(3), {"new": torch.arange(2)}, mean, std, {"window": 2})
+    windows, _ = WindowDataset(cache, "new").batch(torch.arange(2))
+    assert windows.tolist() == [[[-1, 0], [0, 2]], [[0, 2], [1, 0]]]
+    assert signal[0].tolist() == [1, 5], "the signal stays as it was measured"
+
+
 def test_no_window_is_copied_before_it_is_asked_for(cache):
     assert WindowDataset(cache, "train")._windows.data_ptr() == cache.signal.data_ptr()
 
@@ -53,32 +63,22 @@ def test_no_window_is_copied_before_it_is_asked_for(cache):
 def test_a_missing_or_damaged_cache_is_one_line(tmp_path):
     with pytest.raises(UserError, match="no such file; type: dvc repro tensor_cache"):
         open_cache(tmp_path)
-    (tmp_path / "tensors.safetensors").write_bytes(b"not tensors at all")
+    (tmp_path / "splits.safetensors").write_bytes(b"not tensors at all")
     with pytest.raises(
         UserError, match=r"not a tensor cache .*; type: trackstack repair .* && dvc repro --force tensor_cache"
     ):
         open_cache(tmp_path)
 
 
-@pytest.mark.parametrize("how", FLIPS)
-@pytest.mark.parametrize("amounts", [False, True])
-def test_a_flipped_bit_of_the_cache_is_seen_before_it_is_trained_on(tmp_path, how, amounts):
-    rows = np.arange(300, dtype=np.float32).reshape(100, 3)
-    tensors = {"signal": rows, "label": np.arange(100), "mean": rows[0], "std": rows[1]}
-    tensors |= {"segment_edges": np.array([0, 100]), "segment_groups": np.array([0])}
-    tensors |= {f"starts_{name}": np.array([0, 20]) for name in SPLITS}
-    metadata = {"window": 20, "classes": ["a", "b"]}
-    if amounts:
-        tensors |= {"label": rows[:, :1].copy(), "target_mean": rows[0, :1], "target_std": rows[1, :1]}
-        metadata = {"window": 20, "targets": [{"name": "y"}], "task": "regression"}
-    file = tmp_path / "tensors.safetensors"
-    write_tensors(file, {name: Tensor.of(array) for name, array in tensors.items()}, metadata)
-    refuse_damage(open_cache(tmp_path), tmp_path)
-    damage(file, how)
-    with pytest.raises(
-        UserError, match=rf"^{file}: .*; type: trackstack repair .* && dvc repro --force tensor_cache$"
-    ):
-        refuse_damage(open_cache(tmp_path), tmp_path)
+def test_the_two_files_must_belong_together(tmp_path):
+    write_tiny_recordings(tmp_path / "raw")
+    for name, features in (("one", ["ax", "ay", "az"]), ("other", ["ax", "ay"])):
+        extra = ["az"] if "az" not in features else []
+        convert_folder(tmp_path / "raw", tmp_path / "rows", features=[{"name": f} for f in features], extra=extra)
+        build(tmp_path / "rows", tmp_path / name, PARAMS)
+    (tmp_path / "one/splits.safetensors").replace(tmp_path / "other/splits.safetensors")
+    with pytest.raises(UserError, match=r"splits.safetensors: not a tensor cache \(of another signal.safetensors\)"):
+        open_cache(tmp_path / "other")
 
 
 def test_the_benchmark_measures_a_cache_of_the_present_form(tmp_path, monkeypatch):

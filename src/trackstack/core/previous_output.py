@@ -1,0 +1,126 @@
+"""What a stage put out when it last ran, found in DVC's cache: so that what did not change is not made again.
+
+DVC deletes a stage's outputs before the stage runs, but dvc.lock still says what they were, and the cache keeps their
+bytes: after `git checkout` those of that version, and in a clone with the same cache too. Whether a file is still
+right is for the stage to say, by what it was made from; that the code is still the same is looked at here.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import sys
+from pathlib import Path
+from typing import Any
+
+from trackstack.core.dvc_yaml import DVC_YAML, dvc_root, running_stage
+
+CODE = ("src/", "stages/")
+"""Where a project's code lies, from its root, beside other `.py` files: what the guard of a stage looks at."""
+
+
+class PreviousOutput:
+    """The files of an output as they were; none where DVC did not start this process, or nothing is known.
+
+    Args:
+        files: where DVC's cache has, or would have, the bytes of each file, by its path within the output.
+        link_types: of DVC's `cache.type`, the best first.
+    """
+
+    def __init__(self, files: dict[str, Path] | None = None, link_types: tuple[str, ...] = ()):
+        self._files = files or {}
+        self._link_types = link_types
+
+    def find(self, name: str) -> Path | None:
+        """Where the bytes of a file lie, to be read only; None where there was none, or the cache lacks it."""
+        path = self._files.get(name)
+        return path if path is not None and path.is_file() else None
+
+    def names(self, folder: str = "") -> list[str]:
+        """The paths of the files below a folder of the output, sorted."""
+        return sorted(name for name in self._files if name.startswith(folder))
+
+    def take(self, name: str, target: Path) -> bool:
+        """Put a file in a place, as a link where DVC would make one; False where it is not to be had.
+
+        A link shares the cache's bytes: the file must be replaced, never written to.
+        """
+        source = self.find(name)
+        if source is None:
+            return False
+        from dvc_objects.fs.local import localfs
+
+        for link in (one for one in self._link_types if one in ("reflink", "hardlink")):
+            try:
+                getattr(localfs, link)(str(source), str(target))
+            except OSError:  # another file system, too many links, or a file of another owner
+                target.unlink(missing_ok=True)
+            else:
+                if link == "reflink":
+                    target.chmod(0o666 & ~_umask())
+                return True
+        try:
+            shutil.copyfile(source, target)
+        except FileNotFoundError:  # removed since
+            return False
+        return True
+
+    def remove_damaged(self, name: str) -> None:
+        """Say that the bytes of a file are not what was put out, and remove them from the cache.
+
+        DVC would take what is there for what is made anew, and put it in its place.
+        """
+        path = self.find(name)
+        if path is not None:
+            with contextlib.suppress(OSError):
+                path.unlink()
+            print(f"{path}: damaged in DVC's cache; removed, and {name} is made anew", file=sys.stderr)
+
+
+def previous_output(out: Path) -> PreviousOutput:
+    """What the stage that runs put out at a path when it last ran; nothing if its code was another.
+
+    Args:
+        out: as dvc.yaml names it, relative to the present folder.
+    """
+    root, address = dvc_root(Path.cwd()), running_stage()
+    if root is None or address is None or not (Path.cwd() / DVC_YAML).is_file():
+        return PreviousOutput()
+    from dvc.repo import Repo
+
+    try:
+        with Repo(str(root)) as repo:
+            stage = repo.stage.load_one(str(Path.cwd() / DVC_YAML), address.rpartition(":")[2])
+            if not all(_is_unchanged(dep, root) for dep in stage.deps):
+                return PreviousOutput()
+            (found,) = (one for one in stage.outs if Path(one.fs_path) == Path.cwd() / out)
+            return PreviousOutput(_cached_files(repo, found), tuple(repo.cache.local.cache_types))
+    except Exception:  # no such stage, no lock, no cache: classes of many packages, and none is a reason to stop
+        return PreviousOutput()
+
+
+def _is_unchanged(dep: Any, root: Path) -> bool:
+    """Whether a dependency is no code, or the same code as dvc.lock names."""
+    path = Path(os.path.relpath(dep.fs_path, root)).as_posix()
+    is_code = path.endswith(".py") or f"{path}/".startswith(CODE)
+    return not is_code or (bool(dep.hash_info) and dep.get_hash() == dep.hash_info)
+
+
+def _cached_files(repo: Any, out: Any) -> dict[str, Path]:
+    """The files of an output that dvc.lock names, by their paths in it; of a file, its own by its name."""
+    from dvc_data.hashfile.tree import Tree
+
+    database, info = repo.cache.local, out.hash_info
+    if info is None or info.name != database.hash_name:  # none, or as an older DVC kept it
+        return {}
+    if not info.isdir:
+        return {Path(out.fs_path).name: Path(database.oid_to_path(info.value))}
+    tree = Tree.load(database, info)
+    return {"/".join(key): Path(database.oid_to_path(found.value)) for key, _, found in tree}
+
+
+def _umask() -> int:
+    from dvc_objects.fs.utils import umask
+
+    return umask

@@ -1,0 +1,81 @@
+"""A raw file that did not change is not read again; one that may have changed is."""
+
+import os
+
+import pytest
+from support.conversion import GOOD, HEADER, entry, write_csv
+
+from pipeline.ingest import file_notes, manifest
+from pipeline.ingest.manifest import build_manifest
+
+CONTENT = f"{HEADER}\n{GOOD}\n"
+
+
+@pytest.fixture
+def raw(tmp_path, monkeypatch):
+    (tmp_path / ".dvc").mkdir()
+    monkeypatch.chdir(tmp_path)
+    return write_csv(tmp_path / "raw", GOOD)
+
+
+@pytest.fixture
+def read(monkeypatch):
+    """The files that are read to their ends."""
+    names = []
+    count_rows = manifest.count_rows
+
+    def count(stream, header):
+        names.append(header)
+        return count_rows(stream, header)
+
+    monkeypatch.setattr(manifest, "count_rows", count)
+    return names
+
+
+def ages(monkeypatch):
+    monkeypatch.setattr(file_notes, "YOUNG_NS", -(10**15))
+
+
+def test_a_file_that_did_not_change_is_read_once(raw, read, monkeypatch):
+    ages(monkeypatch)
+    found = [build_manifest("tiny", entry(1), raw) for _ in range(3)]
+    assert found[0] == found[1] == found[2]
+    assert len(read) == 1
+
+
+def test_a_young_file_is_read_again(raw, read):
+    for _ in range(2):
+        build_manifest("tiny", entry(1), raw)
+    assert len(read) == 2
+
+
+def rewrite(file):
+    file.write_text(CONTENT.replace("0.5", "0.6"))
+
+
+def replace(file):
+    file.with_name("other").write_text(CONTENT.replace("0.5", "0.6"))
+    file.with_name("other").replace(file)
+
+
+@pytest.mark.parametrize("change", [rewrite, replace])
+def test_a_change_is_seen_even_with_size_and_time_of_the_file_before(raw, read, monkeypatch, change):
+    ages(monkeypatch)
+    before = build_manifest("tiny", entry(1), raw)
+    file = raw / "a.csv"
+    times = file.stat().st_atime_ns, file.stat().st_mtime_ns
+    change(file)
+    os.utime(file, ns=times)
+    assert build_manifest("tiny", entry(1), raw) != before
+    assert len(read) == 2
+
+
+def test_notes_that_are_damaged_or_of_other_code_are_made_anew(raw, read, monkeypatch, tmp_path):
+    ages(monkeypatch)
+    build_manifest("tiny", entry(1), raw)
+    notes = tmp_path / file_notes.NOTES
+    text = notes.read_text()
+    for damaged in (text[:-20], text.replace("a.csv", "b.csv"), "[]"):
+        notes.write_text(damaged)
+        build_manifest("tiny", entry(1), raw)
+    assert len(read) == 4
