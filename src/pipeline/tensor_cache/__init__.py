@@ -1,4 +1,4 @@
-"""The stage `tensor_cache`: rows to a normalised signal, groups to splits.
+"""The stage `tensor_cache`: rows to one signal, as it was measured, and groups to splits.
 
 How windows are cut and read is in `windows/`.
 """
