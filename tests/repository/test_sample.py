@@ -10,6 +10,7 @@ import sys
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 import yaml
 from support.conversion import NONE_REJECTED
 from support.projects import ROOT, copy_checkout, run_in
@@ -19,7 +20,7 @@ from pipeline.ingest.manifest import build_manifest
 from pipeline.parquet.stage import convert
 from pipeline.tensor_cache.params import Params
 from pipeline.tensor_cache.stage import build
-from pipeline.windows.dataset import open_cache
+from pipeline.windows.dataset import WindowDataset, open_cache
 from trackstack.core.params import Parameters
 
 
@@ -113,8 +114,11 @@ def test_the_sample_has_no_leak_when_recomputed_from_the_raw_files(tmp_path):
     training = features[raw["subject"].isin(subjects["train"])]
     np.testing.assert_allclose(cache.mean, training.mean(), rtol=1e-6)
     np.testing.assert_allclose(cache.std, training.std(ddof=0), rtol=1e-6)
-    np.testing.assert_allclose(
-        cache.signal, (features - training.mean()) / training.std(ddof=0), rtol=1e-4, atol=1e-5
-    )
+    np.testing.assert_array_equal(cache.signal, features.astype("float32"))
+    normalised = ((features - training.mean()) / training.std(ddof=0)).to_numpy()
+    for split, starts in cache.starts.items():
+        windows, _ = WindowDataset(cache, split).batch(torch.arange(len(starts)))
+        rows = starts.numpy()[:, None] + np.arange(200)
+        np.testing.assert_allclose(windows, normalised[rows], rtol=1e-4, atol=1e-5)
     names = np.array(cache.metadata["classes"])[cache.label.numpy()]
     assert (names == raw["label"].to_numpy()).all()

@@ -98,7 +98,7 @@ def outputs(name, out):
     )
     build(out / "rows", out / "cache", params.section("tensor_cache", TensorCacheParams))
     model, _ = Trainer(open_cache(out / "cache"), TrainingConfig.choose(params), Runtime()).fit()
-    return contents(out / "cache"), save(model.state_dict())
+    return tuple(contents(out / "cache").items()), save(model.state_dict())
 
 
 def test_datasets_in_turn_and_back_leave_nothing_behind(added, checkout, tmp_path, settings_of_torch):
