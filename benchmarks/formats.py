@@ -70,7 +70,7 @@ def compare_formats(folder: Path, rounds: int) -> None:
     rows = [
         [
             name,
-            f"{file.stat().st_size / 1e6:.1f}",
+            f"{size(file) / 1e6:.1f}",
             f"{best(found[name]) * 1e3:,.1f}",
             f"{ratio(found['CSV, pandas'], found[name]):,.0f}",
         ]
@@ -102,6 +102,11 @@ def compare_sizes(largest: int) -> None:
             rows.append(row)
     header = ["values", "CSV, MB", "parquet, s", "peak MB", "tensor_cache, s", "peak MB"]
     print_table("Growth", header, rows)
+
+
+def size(path: Path) -> int:
+    """The bytes of a file, or of all files in a folder."""
+    return sum(file.stat().st_size for file in path.iterdir()) if path.is_dir() else path.stat().st_size
 
 
 def main() -> None:

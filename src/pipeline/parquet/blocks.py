@@ -17,7 +17,7 @@ from pipeline.parquet.csv_rows import Block, first_line_for_polars
 from trackstack import UserError
 
 BLOCK_BYTES = 8 << 20
-BLOCK_LINES = 1 << 17  # so that a block of empty lines does not become millions of rejected rows at once
+BLOCK_LINES = 1 << 18  # so that a block of empty lines does not become millions of rejected rows at once
 
 
 class Stretch(NamedTuple):
