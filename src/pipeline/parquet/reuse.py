@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 
 from pipeline.contract.layout import PROFILE_FILE
@@ -40,7 +39,7 @@ class PreviousParts:
             return False
         summary = _read_summary(writer, new)
         if summary is None:
-            self._remove_damaged(found.summary)
+            self._output.remove_damaged(found.summary)
             return False
         digests = {"rows": summary.digest, "rejected": summary.rejected_digest}
         for kind, digest in digests.items():
@@ -48,7 +47,7 @@ class PreviousParts:
             if digest and not self._output.take(source, target):
                 return False
             if digest and quick_digest(target) != digest:
-                self._remove_damaged(source)
+                self._output.remove_damaged(source)
                 return False
         return True
 
@@ -62,13 +61,6 @@ class PreviousParts:
             raise file_changed(path) from None
         if digest != stretch.xxh3:
             raise file_changed(path)
-
-    def _remove_damaged(self, name: str) -> None:
-        """Say that a file of DVC's cache is damaged, and remove it: DVC would take it for what is made now."""
-        path = self._output.find(name)
-        if path is not None:
-            path.unlink(missing_ok=True)
-            print(f"{path}: damaged in DVC's cache; removed, and {name} is made anew", file=sys.stderr)
 
 
 def _read_summary(writer: PartWriter, files: PartFiles) -> Summary | None:
