@@ -14,7 +14,7 @@ import typer
 from typer.core import TyperGroup
 
 from trackstack import UserError, describe_error
-from trackstack.cli import cluster, promote, record, reproduce, runs, setup, sharing, storage
+from trackstack.cli import jobs, promote, record, reproduce, runs, setup, sharing, storage
 from trackstack.system.group import share_with_group
 from trackstack.system.programs import PERSONS_PYTHONPATH, begin_process
 from trackstack.system.project import load_hook
@@ -22,7 +22,7 @@ from trackstack.tracking.environment import home
 
 PANELS = {
     "Runs": (runs, promote, record, reproduce, sharing),
-    "Pipeline and sweeps": (cluster,),
+    "Pipeline and sweeps": (jobs,),
     "Machine and pages": (setup, storage),
 }
 """The headings of `--help`, with the modules whose commands stand below each."""

@@ -33,6 +33,7 @@ from trackstack.system.redaction import redact_uris
 from trackstack.system.room import says_no_room
 from trackstack.system.stopping import EXIT_INTERRUPTED
 from trackstack.tracking.environment import home
+from trackstack.tracking.journal import UNFINISHED
 
 STAGE_LINE = re.compile(r"Running stage '(.+)':")
 RUN_LINE = re.compile(r"run (r[0-9a-f]{12})\b")
@@ -47,7 +48,7 @@ class JobResult:
     """How a supervised command ended."""
 
     status: str
-    """finished, interrupted or failed."""
+    """finished, interrupted, paused or failed."""
     reason: str = ""
     run: str | None = None
     seconds: float = 0.0
@@ -160,6 +161,7 @@ class Supervisor:
         return {
             "TRACKSTACK_STOP_FILE": str(self.stop_file),
             "TRACKSTACK_STATUS_FILE": str(self.status_file),
+            "TRACKSTACK_SUPERVISOR": f"{socket.gethostname()}:{os.getpid()}",
             **({"TRACKSTACK_DEADLINE": str(deadline)} if deadline else {}),
         }
 
@@ -180,7 +182,7 @@ class Supervisor:
         run = next((match[1] for line in reversed(last) if (match := RUN_LINE.match(line))), recorded.get("run"))
         if code == 0:
             return JobResult("finished", run=run)
-        if recorded.get("status") in ("interrupted", "failed"):
+        if recorded.get("status") in (*UNFINISHED, "failed"):
             reason = recorded.get("reason") or ""
             return JobResult("interrupted" if says_no_room(reason) else recorded["status"], reason, run)
         if self.stop_file.exists():

@@ -28,7 +28,13 @@ METRIC = "\ue000"
 """Stands for the name of the chosen metric; `clean` leaves none in a text."""
 COLD_TO_WARM = ["#3b7ddd", "#8a6fd1", "#d1568c", "#e8832a"]
 DIFFERENT = ["#3b82d8", "#d9730d", "#2a9d8f", "#a86bd4", "#d64b4b", "#8a8f98", "#b8942e", "#5c9e4a", "#c46a9c"]
-STATUS = {"finished": "#2a9d8f", "running": "#3b82d8", "interrupted": "#d9a30d", "failed": "#d64b4b"}
+STATUS = {
+    "finished": "#2a9d8f",
+    "running": "#3b82d8",
+    "interrupted": "#d9a30d",
+    "paused": "#8a7ca8",
+    "failed": "#d64b4b",
+}
 MOST_MEANS, FEW_LEVELS = 12, 6
 """Values of a number, of which each has a mean drawn, or is written at the axis."""
 PLACES = re.compile(r' (?:d|transform|x|x1|x2|y|y1|y2|width|height)="[^"]*"')

@@ -209,7 +209,7 @@ const ROWS = {
     return data.groups.filter(row => kept.has(row.run))
   },
   hours() {
-    const known = ["finished", "running", "interrupted", "failed"]
+    const known = ["finished", "running", "interrupted", "paused", "failed"]
     return state.kept.map(place => ({ user: data.runs.user[place], hours: (data.runs.seconds[place] ?? 0) / 3600,
       status: known.includes(data.runs.status[place]) ? data.runs.status[place] : "other" }))
   },

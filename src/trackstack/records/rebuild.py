@@ -198,15 +198,21 @@ def _curves(revision: Revision) -> dict[int, dict[str, float]]:
 
 def _metrics(revision: Revision) -> dict[str, float]:
     """The numbers of all metrics files, by dotted names."""
-    from dvc.api import metrics_show
+    from dvc.repo import Repo
 
     try:
-        shown = metrics_show(rev=revision.commit)
+        with Repo(".") as repo:  # dvc.api fails, too, where it is the working tree that has no such file
+            files = repo.metrics.show(revs=[revision.commit])[revision.commit].get("data", {}).values()
+        if fault := next((file["error"] for file in files if "error" in file), None):
+            raise fault
     except Exception as error:  # DVC's storage raises classes of many packages
         reason = " ".join(str(error).split())[:120]
         raise UserError(
             f"{revision.commit[:10]}: DVC cannot give its metrics ({reason}); dvc pull may bring them"
         ) from None
     return {
-        name: value for name, value in flatten(shown).items() if isinstance(value, int | float) and name != "step"
+        name: value
+        for file in files
+        for name, value in flatten(file["data"]).items()
+        if isinstance(value, int | float) and name != "step"
     }

@@ -8,6 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from trackstack import UserError
+from trackstack.cluster.search import is_search, load_search
+from trackstack.cluster.search.decide import has_ended as search_has_ended
+from trackstack.cluster.search.looks import read_state
 from trackstack.cluster.sweep import Sweep, load_sweep
 from trackstack.core.dvc_yaml import locked_stages
 from trackstack.records.promotion.versions import read_models
@@ -138,7 +141,7 @@ def sweeps(home: Path) -> Iterator[Sweep]:
 
 
 def has_ended(sweep: Sweep) -> bool:
-    """Whether each trial has finished or failed, and nobody is at work on the sweep."""
+    """Whether each trial has finished or failed, or a search has nothing left to do, and nobody is at work on it."""
     if is_live(sweep.folder):
         return False
     finished = sweep.finished()
@@ -146,6 +149,8 @@ def has_ended(sweep: Sweep) -> bool:
     if not all(name in finished or state == "failed" for name, state in notes.items()):
         return False
     try:
+        if is_search(sweep.folder) and not search_has_ended(read_state(load_search(sweep.folder))):
+            return False
         return not sweep.submissions() or not sweep.tasks()
     except UserError:  # Slurm does not answer
         return False

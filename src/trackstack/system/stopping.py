@@ -12,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import socket
 import sys
 import time
 from collections.abc import Iterator
@@ -31,6 +32,9 @@ told: list[str] = []
 """The reasons that loops of this process were told; a run that then ends well was interrupted all the same."""
 taken: list[int] = []
 """The signals that a `Stop` took as requests, whether its loop has asked since or not."""
+pauses: list[str] = []
+"""Why this process is to end for now, be it with a result in sight: its search waits for others."""
+_entered: list[Stop] = []
 
 
 class Interrupted(SystemExit):
@@ -60,11 +64,23 @@ def needs_room() -> Iterator[None]:
         raise Interrupted(describe_error(error)) from None
 
 
+def pause(reason: str) -> None:
+    """End this training for now: by its `Stop`, or at once where no loop asks one.
+
+    Raises:
+        Interrupted: there is no `Stop` that would say it.
+    """
+    pauses.append(reason)
+    if not _entered:
+        raise Interrupted(reason)
+
+
 class Stop:
     """Knows whether to stop; while it is entered, SIGTERM and SIGINT are requests and end nothing by themselves.
 
     `TRACKSTACK_STOP_FILE` names a file whose appearance is a request, `TRACKSTACK_DEADLINE` a time in seconds since
-    1970 by which everything has to be over. Under DVC the end of `dvc` is a request too: what an orphan writes would
+    1970 by which everything has to be over, and `TRACKSTACK_SUPERVISOR` the process without which nobody waits for a
+    result. Under DVC the end of `dvc` is a request too: what an orphan writes would
     overwrite the outputs of a later run.
 
     Raises:
@@ -76,23 +92,28 @@ class Stop:
         self._file = Path(file) if file else None
         self._deadline = _deadline()
         self._dvc = _dvc_above() if "DVC_STAGE" in os.environ else None
+        self._supervisor = _supervisor()
         self._reason: str | None = None
         self._is_told = False
         self._next_look = 0.0
         self._handlers: dict[int, Any] = {}
 
     def __enter__(self) -> Stop:
+        _entered.append(self)
         for number in (signal.SIGTERM, signal.SIGINT):
             self._handlers[number] = signal.signal(number, self._on_signal)
         return self
 
     def __exit__(self, *_: object) -> None:
+        _entered.remove(self)
         for number, handler in self._handlers.items():
             signal.signal(number, handler)
 
     def reason(self) -> str | None:
         """Why to stop, or None; cheap enough for every step."""
         now = time.monotonic()
+        if self._reason is None and pauses:
+            self._reason = pauses[0]
         if self._reason is None and now >= self._next_look:
             self._next_look = now + LOOK_SECONDS
             self._reason = self._look()
@@ -108,6 +129,8 @@ class Stop:
             return "the deadline is near"
         if self._dvc and not is_running(self._dvc):
             return "the dvc that started it is gone"
+        if self._supervisor and not is_running(self._supervisor):
+            return "the job that started it is gone"
         return None
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
@@ -136,6 +159,15 @@ def _dvc_above() -> psutil.Process | None:
                 return parent
         except psutil.Error:
             return None
+    return None
+
+
+def _supervisor() -> psutil.Process | None:
+    host, _, pid = os.environ.get("TRACKSTACK_SUPERVISOR", "").rpartition(":")
+    if host != socket.gethostname():  # a process of a job on several nodes
+        return None
+    with contextlib.suppress(psutil.NoSuchProcess, ValueError):  # in a container that does not show it
+        return psutil.Process(int(pid))
     return None
 
 

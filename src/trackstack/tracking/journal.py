@@ -7,7 +7,7 @@ exclusively and never written to again. A line is a record with `type` and `time
     metrics    step, values
     system     values: use of CPU, memory and GPU
     artifact   kind, path (within the run's folder), digest
-    end        status (finished, interrupted, pruned, failed), error
+    end        status (finished, interrupted, paused, pruned, failed), error
 
 `series` is the attempt that this one goes on from, or its own number: the points of a series are one curve. A second
 `start` takes the place of the first: the attempt turned out to have begun anew. Each line
@@ -28,6 +28,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+UNFINISHED = ("interrupted", "paused")
+"""How a run ends that the same command goes on with."""
 JOURNAL = re.compile(r"journal-(\d+)\.jsonl")
 CRC = re.compile(rb',"crc":"([0-9a-f]{8})"\}\n')
 CRC_BYTES = len(b',"crc":"00000000"}\n')

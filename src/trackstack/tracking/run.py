@@ -23,10 +23,10 @@ from trackstack.system.group import share_with_group
 from trackstack.system.lease import give_back_lease, keep_lease, take_lease
 from trackstack.system.redaction import redact
 from trackstack.system.signals import SignalWatch, collect
-from trackstack.system.stopping import EXIT_INTERRUPTED, Interrupted, needs_room
+from trackstack.system.stopping import EXIT_INTERRUPTED, Interrupted, needs_room, pause
 from trackstack.tracking.delivery.keeper import Keeper, longest_wait, wait_for_delivery
 from trackstack.tracking.environment import home
-from trackstack.tracking.journal import PatientJournal, now, warn
+from trackstack.tracking.journal import UNFINISHED, PatientJournal, now, warn
 from trackstack.tracking.monitor import Monitor
 from trackstack.tracking.script.artifacts import copy_artifact
 from trackstack.tracking.script.claims import claimed, release
@@ -40,6 +40,7 @@ from trackstack.tracking.script.ending import (
 )
 from trackstack.tracking.script.identity import late_modules, own_id
 from trackstack.tracking.script.one_line import show_mistakes_in_one_line
+from trackstack.tracking.script.rungs import watch_rungs
 from trackstack.tracking.script.start_record import source_tag, start_record
 from trackstack.tracking.script.values import (
     artifact_path,
@@ -84,6 +85,8 @@ class Run:
         if self._last_steps is not None:
             self._look_at_steps(values, step)
         self._journal.write({"type": "metrics", "time": now(), "step": step, "values": values})
+        if self._at_rung and (reason := self._at_rung(values, step)):
+            pause(reason)
 
     def log_artifact(
         self, path: Path | str, kind: str = "file", loader: str | None = None, exporter: str | None = None
@@ -134,8 +137,8 @@ class Run:
         """End the record, where no `with` does.
 
         Args:
-            status: finished, interrupted, pruned or failed; by default finished, unless something asked this process
-                to end meanwhile: then interrupted.
+            status: finished, interrupted, paused, pruned or failed; by default finished, unless something asked this
+                process to end meanwhile: then interrupted.
 
         Raises:
             UserError: it has ended before, or there is no such status.
@@ -156,16 +159,17 @@ class Run:
             return
         if fault is None:
             self._finish_unasked()
-            if self.status == "interrupted" and "DVC_STAGE" in os.environ:
+            if self.status in UNFINISHED and "DVC_STAGE" in os.environ:
                 raise Interrupted(self._signals.reason() or "")  # else DVC would keep what there is as the result
             return
         self._finish(*how_it_ended(fault, self._signals.reason()))
-        if self.status == "interrupted" and isinstance(fault, SystemExit):
+        if self.status in UNFINISHED and isinstance(fault, SystemExit):
             fault.code = fault.code or EXIT_INTERRUPTED  # a framework may leave by a good end
 
     def _begin(self, start: dict[str, Any], first_step: int | None) -> None:
         self._start, self._first_step = start, first_step
         self._journal.begin(start)
+        self._at_rung = watch_rungs()
         self._signals.start()
         self._patience = longest_wait()
         self._keeper = Keeper(home(), self.id, self.attempt) if start["destinations"] else None
@@ -208,7 +212,7 @@ class Run:
         reason = self._signals.reason()
         if reason or self._signals.is_deaf():
             warn(f"run {self.id}: {how_to_say_otherwise(reason)}")
-        self._finish("interrupted" if reason else "finished", reason)
+        self._finish(*how_it_ended(None, reason))
 
     def _at_exit(self) -> None:
         status, error = how_the_process_ended(self._signals.reason(), self._fault_before)
@@ -239,7 +243,7 @@ class Run:
             warn(f"{names}: imported after start_run, so an edit does not change the run's id; import it before")
         self._signals.stop()
         # Whoever interrupts does not want to wait: the deliverer goes on, or sync does.
-        if self._keeper and status != "interrupted":
+        if self._keeper and status not in UNFINISHED:
             elsewhere = home().resolve() != Path.cwd().resolve()
             wait_for_delivery(self._keeper, self.folder, self.attempt, self._patience, whole=elsewhere)
 

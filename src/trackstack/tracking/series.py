@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from trackstack.tracking.journal import journals, line_number, read_records
+from trackstack.tracking.journal import UNFINISHED, journals, line_number, read_records
 from trackstack.tracking.sinks import Series
 from trackstack.tracking.spending import spent
 
@@ -78,8 +78,8 @@ class Execution:
 
     @property
     def was_published(self) -> bool:
-        """Whether back ends may have it from before its last attempt: one that was interrupted is held back."""
-        return any(not attempt.end or attempt.end["status"] != "interrupted" for attempt in self.attempts[:-1])
+        """Whether back ends may have it from before its last attempt: one that is gone on with is held back."""
+        return any(not attempt.end or attempt.end["status"] not in UNFINISHED for attempt in self.attempts[:-1])
 
     def has_same_outcome(self, other: Execution) -> bool:
         """Whether figures and digests of artifacts are equal. NaN equals NaN.
@@ -165,7 +165,7 @@ def earlier_attempts(folder: Path, stage: str) -> Earlier | None:
     if steps:
         return Earlier(series, min(steps))
     # With nothing recorded there is nothing to go on from; but who was stopped before the first point means to go on.
-    interrupted = attempts[-1].end and attempts[-1].end["status"] == "interrupted"
+    interrupted = attempts[-1].end and attempts[-1].end["status"] in UNFINISHED
     return Earlier(series) if interrupted else None
 
 
@@ -195,7 +195,7 @@ def group_attempts(folder: Path, attempts: list[Attempt], live: bool) -> list[Se
             and (is_root or number == target)
         ]
         if rivals and not execution.was_published:
-            if running or execution.status == "interrupted":
+            if running or execution.status in UNFINISHED:
                 spending.setdefault(rivals[0][0], []).append(bill)
                 continue
             same = [number for number, rival in rivals if rival.has_same_outcome(execution)]

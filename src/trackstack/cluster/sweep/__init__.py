@@ -25,6 +25,8 @@ from trackstack.tracking.environment import home
 
 BASE = "base"
 AGAIN = "the sweep's command typed again writes it anew"
+SEARCH_FILE = "search.json"
+"""In the folder of a sweep whose trials a search proposes."""
 SHARED = "shared"
 """Instead of a trial's name: the work that all trials share."""
 KINDS = {
@@ -184,7 +186,8 @@ def find_sweep(name: str | None) -> Sweep:
         UserError: there is none.
     """
     files = (home() / "runs/.sweeps").glob(f"{name or '*'}/sweep.json")
-    newest = max(files, key=lambda file: file.stat().st_mtime, default=None)
+    of_sweeps = [file for file in files if not file.with_name(SEARCH_FILE).exists()]
+    newest = max(of_sweeps, key=lambda file: file.stat().st_mtime, default=None)
     if newest is None:
         raise UserError(f"{name or 'sweeps'}: none here; trackstack sweep -S name=value,value makes one")
     return load_sweep(newest.parent)

@@ -1,19 +1,16 @@
-"""Start or resume a sweep: as SLURM jobs, or as processes on this machine."""
+"""Start or resume a sweep: its folder, and its SLURM jobs."""
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
 import os
-import signal
-import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 
-from trackstack import UserError, describe_error
-from trackstack.cluster.clones import cache_folder, folder_in_git, make_clone, own_code, present_commit
+from trackstack import UserError
+from trackstack.cluster.clones import cache_folder, folder_in_git, make_clone, present_commit
 from trackstack.cluster.pipeline import local_paths, open_repo
 from trackstack.cluster.submit import sbatch_options
 from trackstack.cluster.sweep import BASE, SHARED, Sweep, Trial, TrialStatus, load_sweep
@@ -27,31 +24,46 @@ from trackstack.system.project import refuse_unusable_folder
 from trackstack.tracking.environment import home
 
 SCRIPT = Path("slurm/sweep.sh")
-TASK = [sys.executable, "-P", "-m", "trackstack.cluster.sweep.task"]
 
 
 def prepare(trials: list[Trial], attempts: int) -> Sweep:
-    """The sweep of these trials at the present commit: as it was left, or a new one, of which nothing exists yet.
+    """The sweep of these trials at the present commit: as it was left, or a new one; see `new_sweep`."""
+    origin = Path.cwd()
+    refuse_unusable_folder(home())
+    folder_in_git(origin)
+    commit = present_commit(origin)
+    refuse_dirty_tree(origin)
+    name = f"{trials[0].name.rpartition('-')[0]}-{digest_json([commit, sorted(t.name for t in trials)])[:4]}"
+    try:
+        return dataclasses.replace(load_sweep(folder_of(name)), attempts=attempts)
+    except FileNotFoundError:
+        pass
+    except UserError as damage:
+        print(f"warning: {damage}", file=sys.stderr)
+    parameters = {override.partition("=")[0] for trial in trials for override in trial.overrides}
+    return new_sweep(name, trials, parameters, attempts)
+
+
+def folder_of(name: str) -> Path:
+    """Where a sweep lies, or would lie."""
+    return home() / "runs/.sweeps" / name
+
+
+def new_sweep(name: str, trials: list[Trial], parameters: Collection[str], attempts: int) -> Sweep:
+    """A sweep at the present commit, of which nothing exists yet.
+
+    Args:
+        parameters: those that its trials change.
 
     Raises:
         UserError: uncommitted changes, which the trials would not have, or parameters that no stage follows.
     """
     origin = Path.cwd()
     refuse_unusable_folder(home())
-    subfolder = folder_in_git(origin)
-    commit = present_commit(origin)
+    subfolder, commit = folder_in_git(origin), present_commit(origin)
     refuse_dirty_tree(origin)
-    name = f"{trials[0].name.rpartition('-')[0]}-{digest_json([commit, sorted(t.name for t in trials)])[:4]}"
-    folder = home() / "runs/.sweeps" / name
-    try:
-        return dataclasses.replace(load_sweep(folder), attempts=attempts)
-    except FileNotFoundError:
-        pass
-    except UserError as damage:
-        print(f"warning: {damage}", file=sys.stderr)
-    parameters = {override.partition("=")[0] for trial in trials for override in trial.overrides}
     shared, own = split_pipeline(parameters, origin)
-    return Sweep(folder, origin, commit, trials, attempts, own, shared, cache_folder(origin), str(subfolder))
+    return Sweep(folder_of(name), origin, commit, trials, attempts, own, shared, cache_folder(origin), str(subfolder))
 
 
 def refuse_dirty_tree(root: Path) -> None:
@@ -168,74 +180,3 @@ def _blocks(trials: list[Trial], pack: int) -> list[list[list[str]]]:
     groups = [[trial.name for trial in trials[first : first + pack]] for first in range(0, len(trials), pack)]
     most = slurm.largest_array()
     return [groups[first : first + most] for first in range(0, len(groups), most)]
-
-
-def run_locally(sweep: Sweep, trials: list[Trial], jobs: int, report: Callable[[str], None]) -> None:
-    """Run the sweep on this machine, `jobs` trials at a time. Ctrl-C lets each of them write its checkpoint.
-
-    Raises:
-        UserError: what the trials share could not be made.
-    """
-    names = [trial.name for trial in trials]
-    sweep.forget([SHARED, *names])
-    stops: list[int] = []
-    signals = (signal.SIGINT, signal.SIGTERM)
-    before = [signal.signal(number, lambda number, _: stops.append(number)) for number in signals]
-    try:
-        report(f"{', '.join(sweep.shared) or 'raw data'}: follow {_log(sweep, SHARED)}")
-        _run_side_by_side(sweep, [SHARED], 1, stops, report)
-        if not stops and sweep.status(SHARED).state != "finished":
-            raise UserError(f"what the trials share is not done; the log: {_log(sweep, SHARED)}")
-        _run_side_by_side(sweep, names, jobs, stops, report)
-    finally:
-        for number, handler in zip(signals, before, strict=True):
-            signal.signal(number, handler)
-
-
-def _run_side_by_side(
-    sweep: Sweep, names: list[str], jobs: int, stops: list[int], report: Callable[[str], None]
-) -> None:
-    """Run tasks until all have ended; when `stops` is no longer empty, ask them to end, and start no more."""
-    waiting, running, num_asked = list(names), dict[str, subprocess.Popen](), 0
-    while running or (waiting and not stops):
-        asked = len(stops)  # once, so that what is pressed in this turn is handed on in the next
-        while waiting and len(running) < jobs and not stops:
-            name = waiting.pop(0)
-            try:
-                running[name] = _start(sweep, name)
-            except OSError as error:  # others are at work, and are waited for
-                report(f"{name}: not started: {describe_error(error)}")
-        for name, process in list(running.items()):
-            if process.poll() is not None:
-                del running[name]
-                status = sweep.status(name)
-                if status.state in ("waiting", "running"):  # it was killed, or had no room to write it down
-                    status.state, status.reason = "interrupted", f"see {_log(sweep, name)}"
-                report(f"{name}: {status.state} {status.reason}".rstrip() + f", {status.seconds:.0f} s")
-            elif asked > num_asked:
-                process.send_signal(signal.SIGINT if num_asked else signal.SIGTERM)
-        if asked > num_asked == 0:
-            report("stopping; Ctrl-C again ends stages that do not stop by themselves")
-        # Of two signals that wait, Python handles SIGINT first: the first has to have been seen before the second.
-        time.sleep(1 if asked > num_asked else 0.1)
-        num_asked = asked
-
-
-def _log(sweep: Sweep, name: str) -> Path:
-    return sweep.folder / "logs" / f"{name}.log"
-
-
-def _start(sweep: Sweep, name: str) -> subprocess.Popen:
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("SLURM_")}
-    arguments = [SHARED] if name == SHARED else ["trials", name]
-    _log(sweep, name).parent.mkdir(exist_ok=True)
-    with _log(sweep, name).open("w") as file:
-        return subprocess.Popen(
-            [*TASK, str(sweep.folder), *arguments],
-            cwd=sweep.base,
-            env=environment | own_code(sweep.base),
-            stdin=subprocess.DEVNULL,
-            stdout=file,
-            stderr=file,
-            start_new_session=True,  # Ctrl-C is for us to hand on
-        )

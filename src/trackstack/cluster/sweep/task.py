@@ -2,6 +2,7 @@
 
     python -P -m trackstack.cluster.sweep.task FOLDER shared
     python -P -m trackstack.cluster.sweep.task FOLDER trials NAME...
+    python -P -m trackstack.cluster.sweep.task FOLDER search           (what `cluster.search.task` does)
 
 It runs the code of the sweep's base clone, so that an edit of the checkout changes no trial.
 """
@@ -42,13 +43,17 @@ def reproduce_shared(sweep: Sweep, supervisor: Supervisor) -> JobResult:
     return result
 
 
-def run_trial(sweep: Sweep, trial: Trial, supervisor: Supervisor) -> JobResult:
-    """Make one experiment in a clone of its own and give it to the checkout."""
+def run_trial(sweep: Sweep, trial: Trial, supervisor: Supervisor, more: Iterable[str] = ()) -> JobResult:
+    """Make one experiment in a clone of its own and give it to the checkout.
+
+    Args:
+        more: arguments of `dvc repro`.
+    """
     print(redact_uris(f"trial {trial.name}: {' '.join(trial.overrides)}"), flush=True)
     with pinned_clone(sweep.origin, sweep.commit, sweep.folder / "work" / trial.name, sweep.cache) as clone:
         take_shared_results(sweep.base, clone)
         forget_own_results(sweep.own, clone)
-        arguments = ["--allow-missing", *sweep.pipelines]
+        arguments = ["--allow-missing", *more, *sweep.pipelines]
         return run_experiment(supervisor, clone, sweep.commit, trial.name, trial.overrides, arguments)
 
 
@@ -118,6 +123,10 @@ def main(arguments: list[str]) -> int:
     """Exit code 0 when finished, 75 when interrupted, else 1."""
     begin_process()
     folder, what, *names = arguments
+    if what == "search":
+        from trackstack.cluster.search.task import main as search  # which is made of what is above
+
+        return search([folder])
     sweep = load_sweep(Path(folder))
     os.environ |= {"TRACKSTACK_HOME": str(sweep.folder.parents[2]), "TRACKSTACK_SWEEP": sweep.name}
     try:

@@ -33,10 +33,10 @@ def expand(settings: list[str], table: Path | None, prefix: str | None) -> list[
     rows = _read_table(table) if table else [[]]
     files: dict[str, Any] = {}
     points: dict[str, list[str]] = {}
-    for row, point in itertools.product(rows, _product(settings)):
+    for row, point in itertools.product(rows, expand_settings(settings)):
         overrides = [*row, *point]
         values = dict(map(_parsed, overrides))
-        _refuse_bad_values(files, values, overrides)
+        refuse_bad_values(files, values, overrides)
         points.setdefault(digest_json(values), overrides)
     if not points or not any(points.values()):
         raise UserError("nothing to sweep over; give -S section.parameter=value,value or --file trials.csv")
@@ -44,7 +44,8 @@ def expand(settings: list[str], table: Path | None, prefix: str | None) -> list[
     return [Trial(experiment_name(prefix, identity), overrides) for identity, overrides in points.items()]
 
 
-def _product(settings: list[str]) -> list[list[str]]:
+def expand_settings(settings: list[str]) -> list[list[str]]:
+    """All combinations of `-S` arguments, each a list of single settings; one without any where there are none."""
     from dvc.utils.cli_parse import to_path_overrides
     from dvc.utils.hydra import get_hydra_sweeps  # half a second to import
 
@@ -109,7 +110,7 @@ def _parsed(override: str) -> tuple[str, Any]:
     return _with_file(file, parsed.key_or_group), str(value) if type(value).__name__ == "QuotedString" else value
 
 
-def _refuse_bad_values(files: dict[str, Any], values: dict[str, Any], overrides: list[str]) -> None:
+def refuse_bad_values(files: dict[str, Any], values: dict[str, Any], overrides: list[str]) -> None:
     """Validate a trial's parameters before hundreds of jobs find out: each is in its file, and the project agrees.
 
     Args:

@@ -9,9 +9,9 @@ from pathlib import Path
 
 from trackstack import UserError
 from trackstack.system.redaction import redact
-from trackstack.system.stopping import EXIT_INTERRUPTED
+from trackstack.system.stopping import EXIT_INTERRUPTED, pauses
 
-STATUSES = ("finished", "interrupted", "pruned", "failed")
+STATUSES = ("finished", "interrupted", "paused", "pruned", "failed")
 PRUNING, INTERRUPTIONS = {"TrialPruned"}, {"KeyboardInterrupt", "SIGTERMException"}
 """Classes of Optuna, Python and Lightning, by name: none of their packages is imported for it."""
 
@@ -39,7 +39,7 @@ def how_it_ended(fault: BaseException | None, asked: str | None) -> tuple[str, s
     if names & PRUNING:
         return "pruned", text
     if asked or names & INTERRUPTIONS or getattr(fault, "code", None) == EXIT_INTERRUPTED:
-        return "interrupted", text
+        return ("paused" if (asked or str(fault)) in pauses else "interrupted"), text
     return ("finished" if text is None else "failed"), text
 
 

@@ -39,7 +39,7 @@ class Series:
     start: dict[str, Any]
     """The start record of its first attempt: name, params, tags, data, environment, destinations, time."""
     status: str = "running"
-    """running, finished, interrupted, pruned, failed, or lost: no end was recorded and nobody is writing."""
+    """running, finished, interrupted, paused, pruned, failed, or lost: no end was recorded and nobody is writing."""
     error: str | None = None
     finished: float | None = None
     """Time of the end."""

@@ -1,4 +1,4 @@
-"""Work on a SLURM cluster: submit, sweep."""
+"""Sweeps: all combinations of some values."""
 
 from __future__ import annotations
 
@@ -9,38 +9,16 @@ from typing import Annotated
 import typer
 
 from trackstack import UserError
+from trackstack.cli.jobs.options import DryRun, Jobs, Local, Watch
 from trackstack.cli.printing import Json, print_json, print_table, seconds
 from trackstack.system.redaction import redact_uris
 
-commands = typer.Typer()
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Print what would be submitted, and submit nothing.")]
-
-
-@commands.command()
-def submit(
-    targets: Annotated[list[str] | None, typer.Argument(help="Stages to bring up to date; all by default.")] = None,
-    dry_run: DryRun = False,
-) -> None:
-    """Submit the stale stages as a chain of SLURM jobs, each with the resources of its stage."""
-    from trackstack.cluster.submit import chain, stale_jobs
-    from trackstack.system.project import check_project
-
-    for _ in check_project():
-        pass
-    jobs = stale_jobs(targets)
-    for line in chain(jobs, dry_run):
-        typer.echo(line)
-    if not jobs:
-        typer.echo("Nothing to do: all stages are up to date.")
-
-
-sweeps = typer.Typer(
+commands = typer.Typer(
     invoke_without_command=True, help="Run many trials, each a DVC experiment in a clone of its own."
 )
-commands.add_typer(sweeps, name="sweep")
 
 
-@sweeps.callback(invoke_without_command=True)
+@commands.callback(invoke_without_command=True)
 def sweep(
     context: typer.Context,
     settings: Annotated[
@@ -60,15 +38,16 @@ def sweep(
     pack: Annotated[int | None, typer.Option(min=1, help="Trials per task, one after the other.")] = None,
     attempts: Annotated[int, typer.Option(min=1, help="Starts of a trial that is interrupted.")] = 3,
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Run failed trials again.")] = False,
-    local: Annotated[bool, typer.Option("--local", help="On this machine, without SLURM.")] = False,
-    jobs: Annotated[int | None, typer.Option("-j", "--jobs", min=1, help="With --local: trials at a time.")] = None,
+    local: Local = False,
+    jobs: Jobs = None,
     dry_run: DryRun = False,
 ) -> None:
     """Run all combinations of parameter values; typed again, it goes on with what is not finished."""
     if context.invoked_subcommand:
         return
     from trackstack.cluster.sweep import SHARED, summary
-    from trackstack.cluster.sweep.start import at_work, prepare, run_locally, show_sweep, submit_sweep, to_run
+    from trackstack.cluster.sweep.local import run_locally
+    from trackstack.cluster.sweep.start import at_work, prepare, show_sweep, submit_sweep, to_run
     from trackstack.cluster.sweep.trials import expand
 
     if local and (max_parallel or pack):
@@ -97,12 +76,10 @@ def sweep(
         raise typer.Exit(1)
 
 
-@sweeps.command("status")
+@commands.command("status")
 def status(
     name: Annotated[str | None, typer.Argument(help="The sweep; the newest by default.")] = None,
-    watch: Annotated[
-        bool, typer.Option("--watch", help="Show it anew every two seconds, while something runs or is queued.")
-    ] = False,
+    watch: Watch = False,
     as_json: Json = False,
 ) -> None:
     """How far each trial of a sweep is."""
@@ -130,27 +107,3 @@ def status(
         if not watch or not (local or any(status.state in ("running", "queued") for status in statuses.values())):
             return
         time.sleep(2)
-
-
-@commands.command()
-def repair(
-    data: Annotated[
-        list[Path] | None,
-        typer.Argument(help="Outputs or tracked data: what of them is damaged in DVC's cache is removed there."),
-    ] = None,
-) -> None:
-    """After a kill: end stages that lost their dvc, and restore what was cut short. Then dvc repro goes on."""
-    from trackstack.cluster.damaged_data import discard_damaged
-    from trackstack.cluster.repair import repair as repair_all
-
-    for line in (*repair_all(), *(discard_damaged(data) if data else ())):
-        typer.echo(line)
-
-
-@commands.command(hidden=True)
-def check_project() -> None:
-    """Do the project's own check, for a job that has cloned it."""
-    from trackstack.system.project import check_project as lines
-
-    for line in lines():
-        typer.echo(line)

@@ -1,0 +1,157 @@
+"""A search as people look at it: a line per event, a row per trial, and whether its decisions can be repeated."""
+
+from __future__ import annotations
+
+import collections
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from trackstack.cluster.search import Search
+from trackstack.cluster.search.decide import decision_at_rung, next_decision, why_hopeless
+from trackstack.cluster.search.log import Event, read_events
+from trackstack.cluster.search.sampler import versions_of
+from trackstack.cluster.search.space import parse_space
+from trackstack.cluster.search.state import SearchState, TrialState
+from trackstack.cluster.search.units import unit_of
+from trackstack.system.lease import is_live
+
+STATES = ("finished", "failed", "paused", "running", "interrupted")
+DECISIONS = ("suggest", "promote")
+
+
+def read_state(search: Search) -> SearchState:
+    """What the log says now."""
+    return SearchState(search.settings, read_events(search.log))
+
+
+def describe_event(search: Search, event: Event) -> str:
+    """A line for a person; empty where there is nothing to say."""
+    kind, settings = event["event"], search.settings
+    if kind in ("begin", "spent"):
+        return ""
+    member = f" ({event['member']})" if "member" in event and len(settings.over) > 1 else ""
+    trial = f"trial {event['trial']}{member}"
+    if kind == "suggest":
+        return f"{trial}: {describe_values(event['values'])}"
+    if kind == "rung":
+        steps = settings.rung(event["rung"])
+        return f"{trial}: {settings.metrics[0].name} {describe_number(event['value'])} at {steps} steps"
+    if kind == "promote":
+        return f"{trial}: goes on beyond {settings.rung(event['rung'])} steps"
+    if kind == "fail":
+        return f"{trial}: failed: {event['reason']}"
+    pairs = zip(settings.metrics, event["values"], strict=True)
+    return f"{trial}: finished, {', '.join(f'{metric.name} {describe_number(value)}' for metric, value in pairs)}"
+
+
+def describe_values(values: dict[str, Any]) -> str:
+    """A proposal in one line, numbers to four digits."""
+    return " ".join(f"{name}={describe_number(value)}" for name, value in values.items())
+
+
+def describe_number(value: Any) -> str:
+    """To four digits; what is no number as JSON, a text without quotes."""
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    if value is None:
+        return "none"
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def rows(search: Search, state: SearchState) -> list[dict[str, Any]]:
+    """A row for each trial, as `search status` shows it."""
+    return [_row(search, state, trial) for trial in state.trials]
+
+
+def _row(search: Search, state: SearchState, trial: TrialState) -> dict[str, Any]:
+    status = state.status(trial)
+    if status == "begun":
+        units = [unit_of(search, state, trial.number, member) for member in state.missing(trial)]
+        status = "running" if any(is_live(unit.folder) for unit in units) else "interrupted"
+    reached = min(len(member.rungs) for member in trial.members)
+    metrics = search.settings.metrics
+    figures = trial.figures() if trial.is_complete else [trial.value_at(reached - 1) if reached else None]
+    return {
+        "trial": trial.number,
+        "values": trial.values,
+        "state": status,
+        "steps": None if trial.is_complete or not reached else search.settings.rung(reached - 1),
+        **{metric.name: value for metric, value in zip(metrics, figures, strict=False)},
+        "hours": trial.hours,
+        "reason": trial.failure,
+    }
+
+
+def best(state: SearchState) -> list[TrialState]:
+    """The finished trials, best first by the first metric; those without a number are left out."""
+    metric = state.settings.metrics[0]
+    done = [trial for trial in state.trials if state.status(trial) == "finished"]
+    known = [trial for trial in done if trial.figures()[0] == trial.figures()[0]]
+    return sorted(known, key=lambda trial: trial.figures()[0], reverse=not metric.lower_is_better)
+
+
+def summary(search: Search, state: SearchState, states: list[str]) -> str:
+    """One line: how many trials are how far, and why no more come."""
+    counts = collections.Counter(states)
+    parts = [f"{counts[name]} {name}" for name in STATES if counts[name]]
+    line = f"{len(state.trials)} of {state.num_wanted} trials: " + (", ".join(parts) or "none yet")
+    if state.is_spent:
+        line += f"; the budget of {state.budget:g} hours is used up"
+    elif reason := why_hopeless(state):
+        line += f"; no more come, since the first ones failed: {reason}"
+    return line
+
+
+def replay(search: Search) -> Iterator[str]:
+    """Compute every decision again from the lines before it; yield a line for each that is another now."""
+    settings = search.settings
+    space = parse_space(settings.space, search.name)
+    versions = versions_of(settings.sampler)
+    state, previous = SearchState(settings), dict[str, Any]()
+    for number, event in enumerate(read_events(search.log), 1):
+        expected = _decision_before(state, previous)
+        if expected is None and event["event"] in DECISIONS:
+            expected = next_decision(state, space, event.get("versions", versions))
+        if expected is not None and expected != event:
+            yield f"line {number}: {_said(event)}, and now it would be {_said(expected)}" + _other(event, versions)
+        elif expected is None and event["event"] in DECISIONS:
+            yield f"line {number}: {_said(event)}, and now nothing would be decided"
+        state.add(event)
+        previous = event
+
+
+def _decision_before(state: SearchState, previous: Event) -> Event | None:
+    """What has to come behind the line of a rung."""
+    if previous.get("event") != "rung":
+        return None
+    trial = state.trials[previous["trial"]]
+    return decision_at_rung(state, trial) if trial.target == previous["rung"] else None
+
+
+def _said(event: Event) -> str:
+    if event["event"] == "suggest":
+        return f"trial {event['trial']} with {describe_values(event['values'])}"
+    return f"{event['event']} of trial {event['trial']}"
+
+
+def _other(event: Event, versions: dict[str, str]) -> str:
+    before = event.get("versions", versions)
+    changed = [
+        f"{name} {before[name]} then, {versions[name]} now" for name in before if before[name] != versions[name]
+    ]
+    return f" ({', '.join(changed)})" if changed else ""
+
+
+def history(state: SearchState) -> list[str]:
+    """How the best came to be: a line for each finished trial that was better than all before it."""
+    metric = state.settings.metrics[0]
+    lines, top = [], None
+    for trial in state.trials:
+        if state.status(trial) != "finished":
+            continue
+        value = trial.figures()[0]
+        if value == value and (top is None or (value < top if metric.lower_is_better else value > top)):
+            top = value
+            lines.append(f"trial {trial.number}: {metric.name} {describe_number(value)}")
+    return lines

@@ -1,0 +1,223 @@
+"""Begin a search, or go on with one: what is typed is checked, and tasks are started here or by SLURM."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from trackstack import UserError
+from trackstack.cluster.pipeline import split_name
+from trackstack.cluster.search import Search, Settings, is_search, load_search
+from trackstack.cluster.search.log import opened, read_events
+from trackstack.cluster.search.looks import describe_event
+from trackstack.cluster.search.sampler import refuse_absent_packages
+from trackstack.cluster.search.space import Parameter, Space, overrides_of, parse_space, probes
+from trackstack.cluster.search.state import SearchState
+from trackstack.cluster.submit import sbatch_options
+from trackstack.cluster.sweep import SHARED
+from trackstack.cluster.sweep.local import (
+    log_file,
+    make_shared,
+    requests_to_stop,
+    run_side_by_side,
+    start_task,
+)
+from trackstack.cluster.sweep.start import SCRIPT, folder_of, new_sweep
+from trackstack.cluster.sweep.trials import refuse_bad_values
+from trackstack.core.files import read_json, sealed, write_json
+from trackstack.system import slurm
+from trackstack.system.lease import NOTE_FILE, is_live
+
+TASK = [sys.executable, "-P", "-m", "trackstack.cluster.search.task"]
+
+
+def prepare(settings: Settings, space_file: Path, name: str | None) -> Search:
+    """The search of this name: as it was left, or a new one at the present commit, of which nothing exists yet.
+
+    Args:
+        space_file: where `settings.space` was read from.
+        name: by default the file's.
+
+    Raises:
+        UserError: the space has a parameter or a value that the project does not take, a package is absent, or a
+            search of this name looks for something else.
+    """
+    space = parse_space(settings.space, space_file)
+    refuse_absent_packages(settings.sampler)
+    _refuse_what_no_sampler_takes(settings, space, space_file)
+    name = re.sub(r"[^A-Za-z0-9_-]+", "-", name or space_file.stem).strip("-") or "search"
+    folder = folder_of(name)
+    if is_search(folder):
+        return _refuse_changes(load_search(folder), settings, space_file)
+    if folder.exists():
+        raise UserError(f"{name}: the name of a sweep; type it with another one: --name {name}-search")
+    _check_values(space, space_file)
+    parameters = [parameter.name for parameter in space]
+    parameters += [override.partition("=")[0] for member in settings.over for override in member]
+    return Search(new_sweep(name, [], parameters, attempts=1), settings)
+
+
+def begin(search: Search, trials: int, budget: float | None) -> None:
+    """Write down what the search is, and how much of it is wanted."""
+    search.save()
+    with opened(search.log) as log:
+        state = SearchState(search.settings, log.events)
+        if (state.num_wanted, state.budget) != (trials, budget):
+            log.append({"event": "begin", "trials": trials, "budget": budget})
+
+
+def _refuse_what_no_sampler_takes(settings: Settings, space: Space, path: Path) -> None:
+    endless = [parameter.name for parameter in space if parameter.levels is None]
+    if settings.sampler == "grid" and endless:
+        raise UserError(f"{path}: {endless[0]}: a grid needs a choice, whole numbers, or a step")
+    if settings.prune != "none" and len(settings.metrics) > 1:
+        raise UserError(f"--prune {settings.prune}: compares one metric, and two are given; type: --prune none")
+    if settings.rungs != sorted(set(settings.rungs)) or any(rung < 1 for rung in settings.rungs):
+        raise UserError(f"--rungs {','.join(map(str, settings.rungs))}: expected numbers that rise, such as 2,6,18")
+
+
+def _refuse_changes(search: Search, settings: Settings, space_file: Path) -> Search:
+    """UserError when a search that is there looks for something else than what was typed."""
+    before, now = search.settings.as_json(), settings.as_json()
+    changed = [name for name in now if before[name] != now[name]]
+    if "space" in changed:
+        old, new = before["space"], now["space"]
+        name = next(key for key in {**old, **new} if old.get(key) != new.get(key) or list(old) != list(new))
+        raise UserError(
+            f"{space_file}: {name}: not as it was when search {search.name} began; "
+            f"put it back, or begin another search: --name {search.name}-2"
+        )
+    if changed:
+        raise UserError(
+            f"search {search.name}: began with another {changed[0]} ({_shown(before[changed[0]])}); "
+            f"type that, or begin another search: --name {search.name}-2"
+        )
+    return search
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, list):
+        return ", ".join(map(_shown, value)) or "none"
+    return str(value["name"]) if isinstance(value, dict) and "name" in value else str(value)
+
+
+def _check_values(space: Space, path: Path) -> None:
+    """Validate both ends of each range, and each choice, before hundreds of jobs find out."""
+    files: dict[str, object] = {}
+    for values in probes(space):
+        try:
+            refuse_bad_values(files, values, overrides_of(values))
+        except UserError as error:
+            raise UserError(f"{path}: {str(error).removeprefix('-S ')}") from None
+    for parameter in space:
+        _refuse_whole_numbers_for_others(parameter, files, path)
+
+
+def _refuse_whole_numbers_for_others(parameter: Parameter, files: dict[str, object], path: Path) -> None:
+    """A range from 0 to 1 is two whole numbers, or all between them: where the parameter is a number, ask."""
+    file, name = split_name(parameter.name)
+    present: object = files[file]
+    for part in name.split("."):
+        present = present[part] if isinstance(present, dict) else None
+    if parameter.is_whole and isinstance(present, float):
+        low, high = parameter.values
+        raise UserError(
+            f"{path}: {parameter.name}: whole numbers from {low} to {high}, or all between them? It is {present} "
+            f"now; write [{float(low)}, {float(high)}], or for whole numbers a choice"
+        )
+
+
+def search_locally(search: Search, jobs: int, report: Callable[[str], None]) -> None:
+    """Search on this machine, `jobs` trials at a time. Ctrl-C lets each of them write its checkpoint.
+
+    Raises:
+        UserError: what the trials share could not be made.
+    """
+    sweep, shown = search.sweep, len(read_events(search.log))
+
+    def show_news() -> None:
+        nonlocal shown
+        events = read_events(search.log)
+        for event in events[shown:]:
+            if line := describe_event(search, event):
+                report(line)
+        shown = len(events)
+
+    def start(name: str) -> subprocess.Popen:
+        return start_task(sweep, name, [*TASK, str(sweep.folder)])
+
+    def ended(name: str) -> None:
+        show_news()
+        report(f"{name}: ended; its log: {log_file(sweep, name)}")
+
+    workers = [f"worker-{number}" for number in range(jobs)]
+    with requests_to_stop() as stops:
+        make_shared(sweep, stops, report)
+        run_side_by_side(workers, jobs, start, ended, stops, report, show_news)
+
+
+def submit_tasks(search: Search, max_parallel: int, time_slice: str | None) -> Iterator[str]:
+    """Submit a job for what the trials share and, behind it, as many tasks as are missing; yield a line for each.
+
+    Raises:
+        UserError: Slurm is not here, or refuses; then nothing stays in the queue.
+    """
+    slurm.refuse_without_slurm("search --local -j 2 runs on this machine")
+    missing = max_parallel - len(set(search.sweep.tasks()) - {SHARED})
+    if missing <= 0:
+        return
+    Path("logs").mkdir(exist_ok=True)
+    shared, array = _commands(search, missing, time_slice)
+    job = slurm.submit([*shared[:2], "--hold", *shared[2:]], without=[slurm.GPU_REQUEST])
+    try:
+        tasks = slurm.submit(array, f"afterok:{job}", without=[slurm.GPU_REQUEST])
+    except UserError:
+        slurm.cancel(job)
+        raise
+    note = {"shared": job, "arrays": {tasks: [[f"{tasks}_{number}"] for number in range(missing)]}}
+    write_json(search.sweep.folder / "submissions" / f"{job}.json", sealed(note))
+    search.sweep.forget([SHARED])
+    slurm.release(job)
+    yield f"{', '.join(search.sweep.shared) or 'raw data'}: job {job}"
+    yield f"{missing} task{'s' * (missing > 1)}: job {tasks}"
+
+
+def show_tasks(search: Search, max_parallel: int, time_slice: str | None) -> Iterator[str]:
+    """The submissions as lines for a shell."""
+    shared, array = _commands(search, max_parallel, time_slice)
+    yield slurm.show_submission("shared", shared, without=[slurm.GPU_REQUEST])
+    yield slurm.show_submission("tasks", array, "afterok:$shared", without=[slurm.GPU_REQUEST])
+
+
+def _commands(search: Search, count: int, time_slice: str | None) -> tuple[list[str], list[str]]:
+    slurm.refuse_without_script(SCRIPT)
+    sweep = search.sweep
+    arguments = [str(sweep.folder), str(Path(sys.executable).parent)]
+    shared = slurm.sbatch_command(str(SCRIPT), [*arguments, SHARED], job_name=sweep.name, output="logs/%x_%j.out")
+    resources = {name: value for stage in sweep.own.values() for name, value in stage.items()}
+    options = {"job_name": sweep.name, "array": f"0-{count - 1}"} | sbatch_options(resources)
+    options |= {"time": time_slice} if time_slice else {}
+    return shared, slurm.sbatch_command(str(SCRIPT), [*arguments, "search"], **options)
+
+
+def stop(search: Search) -> Iterator[str]:
+    """Ask all that is at work to write its checkpoint and end; the search's command typed again goes on."""
+    jobs = {job for submission in search.sweep.submissions() for job in (submission["shared"], *submission["arrays"])}
+    for job in sorted({task.partition("_")[0] for task in slurm.active_tasks(jobs)}):
+        slurm.cancel(job)
+        yield f"job {job}: cancelled"
+    folder = search.sweep.folder
+    if is_live(folder):
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            note = read_json(folder / NOTE_FILE, "")
+            if note["host"] != socket.gethostname():
+                raise UserError(f"search {search.name}: runs on {note['host']}; type this there")
+            os.kill(note["pid"], signal.SIGTERM)
+            yield f"process {note['pid']}: asked to stop"
