@@ -20,7 +20,9 @@ from pipeline.windows.cache_files import refuse_damage
 from pipeline.windows.dataset import TensorCache, WindowDataset, open_cache
 from trackstack import UserError
 from trackstack.core.files import new_folder, read_json, write_json
-from trackstack.tracking.run import series_of_model, start_run
+from trackstack.tracking.environment import home
+from trackstack.tracking.run import start_run
+from trackstack.tracking.series import series_of_model
 from trackstack.training.determinism import configure_torch
 from trackstack.training.device import choose_device, describe_device
 
@@ -57,7 +59,7 @@ def evaluate(
         {"evaluate": params.model_dump()},
         run_id=description["run"],
         stage="evaluate",
-        series=series_of_model(description["run"], model_folder),
+        series=series_of_model(home() / "runs" / description["run"], model_folder),
         data=describe_data(cache.metadata),
         extra_tags={"model_name": description["model"]},
         device=describe_device(device),

@@ -23,7 +23,7 @@ from trackstack.system.group import share_with_group
 from trackstack.system.lease import give_back_lease, keep_lease, take_lease
 from trackstack.system.redaction import redact
 from trackstack.system.signals import SignalWatch, collect
-from trackstack.system.stopping import EXIT_INTERRUPTED, Interrupted, needs_room, pause
+from trackstack.system.stopping import EXIT_INTERRUPTED, Interrupted, needs_room
 from trackstack.tracking.delivery.keeper import Keeper, longest_wait, wait_for_delivery
 from trackstack.tracking.environment import home
 from trackstack.tracking.journal import UNFINISHED, PatientJournal, now, warn
@@ -50,7 +50,7 @@ from trackstack.tracking.script.values import (
     plain_params,
     step_number,
 )
-from trackstack.tracking.series import Earlier, RunFolder, earlier_attempts
+from trackstack.tracking.series import Earlier, earlier_attempts
 
 
 class Run:
@@ -85,8 +85,7 @@ class Run:
         if self._last_steps is not None:
             self._look_at_steps(values, step)
         self._journal.write({"type": "metrics", "time": now(), "step": step, "values": values})
-        if self._at_rung and (reason := self._at_rung(values, step)):
-            pause(reason)
+        self._at_rung(values, step)
 
     def log_artifact(
         self, path: Path | str, kind: str = "file", loader: str | None = None, exporter: str | None = None
@@ -290,15 +289,3 @@ def start_run(
         start = start_record(run.id, run.attempt, earlier, given, extra_tags, device)
         run._begin(start, earlier.first_step if earlier else None)
     return run
-
-
-def series_of_model(run_id: str, model_folder: Path) -> int | None:
-    """The series that trained this very model, so that an evaluation can join it; None when none is known here."""
-    folder = home() / "runs" / run_id
-    if not folder.exists():
-        return None
-    digest = digest_path(model_folder)
-    for attempt in reversed(RunFolder(folder).refresh()):
-        if any(record["kind"] == "model" and record["digest"] == digest for record in attempt.artifacts):
-            return attempt.start["series"]
-    return None

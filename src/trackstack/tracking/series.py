@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from trackstack.core.digest import digest_path
 from trackstack.tracking.journal import UNFINISHED, journals, line_number, read_records
 from trackstack.tracking.sinks import Series
 from trackstack.tracking.spending import spent
@@ -167,6 +168,17 @@ def earlier_attempts(folder: Path, stage: str) -> Earlier | None:
     # With nothing recorded there is nothing to go on from; but who was stopped before the first point means to go on.
     interrupted = attempts[-1].end and attempts[-1].end["status"] in UNFINISHED
     return Earlier(series) if interrupted else None
+
+
+def series_of_model(folder: Path, model_folder: Path) -> int | None:
+    """The series of a run that trained this very model, so that an evaluation can join it; None when none is known."""
+    if not folder.exists():
+        return None
+    digest = digest_path(model_folder)
+    for attempt in reversed(RunFolder(folder).refresh()):
+        if any(record["kind"] == "model" and record["digest"] == digest for record in attempt.artifacts):
+            return attempt.start["series"]
+    return None
 
 
 def group_attempts(folder: Path, attempts: list[Attempt], live: bool) -> list[SeriesRecords]:

@@ -18,6 +18,34 @@ if TYPE_CHECKING:
 
 TASKS = 4
 Name = Annotated[str | None, typer.Argument(help="The search; the newest by default.")]
+Space = Annotated[Path, typer.Argument(metavar="SPACE.yaml", help="Lines like  train.lr: {log: [1e-4, 1e-1]}")]
+Trials = Annotated[int, typer.Option(min=1, help="How many there are to be; typed again, more or fewer.")]
+MetricNames = Annotated[
+    list[str], typer.Option("--metric", help="What to make better, by its name in the record; two at most.")
+]
+Minimize = Annotated[bool, typer.Option("--minimize", help="Lower is better, where the name does not say it.")]
+Maximize = Annotated[bool, typer.Option("--maximize", help="Higher is better.")]
+Sampler = Annotated[str, typer.Option(help="tpe, random, quasi-random or grid.")]
+Prune = Annotated[
+    str, typer.Option(help="Who goes on at a rung: asha, the best third; median, the better half; none, all.")
+]
+Rungs = Annotated[
+    str, typer.Option(metavar="2,6,18", help="Where trials are compared, in epochs (steps of Run.log).")
+]
+Over = Annotated[
+    list[str] | None,
+    typer.Option(metavar="NAME=VALUES", help="A trial is the mean over these, such as train.seed=range(3)."),
+]
+Seed = Annotated[int, typer.Option(min=0, help="Of the sampler.")]
+Budget = Annotated[
+    float | None,
+    typer.Option(min=0, metavar="HOURS", help="Of GPUs, or of tasks without one: then no trial begins."),
+]
+SearchName = Annotated[str | None, typer.Option("-n", "--name", help="Of the search; that of SPACE.yaml by default.")]
+MaxParallel = Annotated[int | None, typer.Option(min=1, help="SLURM tasks at a time; 4 by default.")]
+Slice = Annotated[
+    str | None, typer.Option("--slice", metavar="4:00:00", help="How long a task is, until it is queued again.")
+]
 
 
 class _StartsByDefault(TyperGroup):
@@ -38,42 +66,26 @@ commands = typer.Typer(
 
 @commands.command()
 def start(
-    space: Annotated[Path, typer.Argument(metavar="SPACE.yaml", help="Lines like  train.lr: {log: [1e-4, 1e-1]}")],
-    trials: Annotated[int, typer.Option(min=1, help="How many there are to be; typed again, more or fewer.")],
-    metric: Annotated[list[str], typer.Option(help="What to make better, by its name in the record; two at most.")],
-    minimize: Annotated[
-        bool, typer.Option("--minimize", help="Lower is better, where the name does not say it.")
-    ] = False,
-    maximize: Annotated[bool, typer.Option("--maximize", help="Higher is better.")] = False,
-    sampler: Annotated[str, typer.Option(help="tpe, random, quasi-random or grid.")] = "tpe",
-    prune: Annotated[
-        str, typer.Option(help="Who goes on at a rung: asha, the best third; median, the better half; none, all.")
-    ] = "none",
-    rungs: Annotated[
-        str, typer.Option(metavar="2,6,18", help="Where trials are compared, in epochs (steps of Run.log).")
-    ] = "",
-    over: Annotated[
-        list[str] | None,
-        typer.Option(metavar="NAME=VALUES", help="A trial is the mean over these, such as train.seed=range(3)."),
-    ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Of the sampler.")] = 0,
-    budget: Annotated[
-        float | None,
-        typer.Option(min=0, metavar="HOURS", help="Of GPUs, or of tasks without one: then no trial begins."),
-    ] = None,
-    name: Annotated[
-        str | None, typer.Option("-n", "--name", help="Of the search; that of SPACE.yaml by default.")
-    ] = None,
+    space: Space,
+    trials: Trials,
+    metric: MetricNames,
+    minimize: Minimize = False,
+    maximize: Maximize = False,
+    sampler: Sampler = "tpe",
+    prune: Prune = "none",
+    rungs: Rungs = "",
+    over: Over = None,
+    seed: Seed = 0,
+    budget: Budget = None,
+    name: SearchName = None,
     local: Local = False,
     jobs: Jobs = None,
-    max_parallel: Annotated[int | None, typer.Option(min=1, help="SLURM tasks at a time; 4 by default.")] = None,
-    time_slice: Annotated[
-        str | None, typer.Option("--slice", metavar="4:00:00", help="How long a task is, until it is queued again.")
-    ] = None,
+    max_parallel: MaxParallel = None,
+    time_slice: Slice = None,
     dry_run: DryRun = False,
 ) -> None:
     """Begin a search; typed again, it goes on with it."""
-    from trackstack.cluster.search import Settings
+    from trackstack.cluster.search import PRUNERS, SAMPLERS, Settings
     from trackstack.cluster.search.looks import read_state
     from trackstack.cluster.search.space import read_space
     from trackstack.cluster.search.start import begin, prepare, search_locally, show_tasks, submit_tasks
@@ -84,9 +96,9 @@ def start(
     settings = Settings(
         read_space(space),
         _metrics(metric, minimize, maximize),
-        _one_of("--sampler", sampler, ("tpe", "random", "quasi-random", "grid")),
+        _one_of("--sampler", sampler, SAMPLERS),
         seed,
-        _one_of("--prune", prune, ("none", "asha", "median")),
+        _one_of("--prune", prune, PRUNERS),
         _rungs(rungs),
         expand_settings(over or []),
     )

@@ -6,14 +6,23 @@ import importlib
 import os
 from collections.abc import Callable
 
+from trackstack.system.stopping import pause
+
 VARIABLE = "TRACKSTACK_RUNGS"
-"""Set by a search for its trials: `module:function`, which is called once and returns what looks."""
+"""Set by a search for its trials: `module:function`, which is called once and returns what is told metrics and their
+step, and returns why to pause, or None."""
 
 
-def watch_rungs() -> Callable[[dict[str, float], int], str | None] | None:
-    """What is to be told metrics and their step, and returns why to pause, or None; None outside a search."""
+def watch_rungs() -> Callable[[dict[str, float], int], None]:
+    """What is to be told metrics and their step, and pauses this process when its search says so."""
     place = os.environ.get(VARIABLE)
     if not place:
-        return None
+        return lambda values, step: None
     module, _, name = place.partition(":")
-    return getattr(importlib.import_module(module), name)()
+    why_to_pause = getattr(importlib.import_module(module), name)()
+
+    def at_rung(values: dict[str, float], step: int) -> None:
+        if reason := why_to_pause(values, step):
+            pause(reason)
+
+    return at_rung
