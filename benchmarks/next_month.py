@@ -2,9 +2,9 @@
 
     python benchmarks/next_month.py [--files 120] [--rows 1000000]
 
-In a clone of this checkout's commit, with that many files of 65 MB for a million rows. Then the same after `git
-checkout` of an older version, and in a clone that shares DVC's cache. At the end the bytes are compared with those of a
-run from nothing. CPU of the stages' own processes, user and system. Takes three times the data's size in $TMPDIR.
+In a clone of this commit, with that many files of 65 MB for a million rows. Then the same after `git checkout` of an
+older version, and in a clone that shares DVC's cache. At the end the bytes are compared with those of a run from
+nothing. CPU of the stages' own processes, user and system. Takes five times the data's size in $TMPDIR.
 """
 
 from __future__ import annotations
