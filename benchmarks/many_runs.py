@@ -94,6 +94,7 @@ def start(
 def measured(home: Path, command: list[str]) -> tuple[float, float, int]:
     """CPU seconds, MB of memory and lines of a command."""
     environment = {**os.environ, "TRACKSTACK_HOME": str(home), "PYTHONPATH": str(ROOT / "src")}
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)  # else each process compiles the modules anew
     with tempfile.TemporaryFile() as output:
         process = subprocess.Popen(
             [sys.executable, "-P", "-m", "trackstack.cli", "runs", *command],

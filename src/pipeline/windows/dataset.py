@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,9 @@ from pipeline.windows.layout import SIGNAL_FILE, SPLITS, SPLITS_FILE
 from pipeline.windows.slicing import are_in, window_starts
 from trackstack import UserError
 from trackstack.core.files import METADATA_KEY
+
+SMALL_BYTES = 1 << 28
+"""A signal up to this size is normalised once; each process that reads windows then holds as much again."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +53,20 @@ class TensorCache:
     def task(self) -> str:
         """classification or regression."""
         return self.metadata.get("task", "classification")
+
+    @cached_property
+    def standard_signal(self) -> Tensor:
+        """The signal in standard deviations from the training rows' mean, with what is missing as the mean.
+
+        It is made when it is first asked for, and kept in memory, on the signal's device.
+        """
+        standard = (self.signal - self.mean).div_(self.std)
+        return standard.nan_to_num_() if self.may_lack_values else standard
+
+    @property
+    def may_lack_values(self) -> bool:
+        """Whether a value of the signal may be missing."""
+        return self.metadata.get("missing", True)
 
     def with_standard_targets(self) -> TensorCache:
         """The same cache with amounts in standard deviations from the training rows' mean; itself without amounts."""
@@ -142,7 +160,12 @@ def _not_a_cache(folder: Path, name: str, error: Exception) -> UserError:
 
 
 class WindowDataset(torch.utils.data.Dataset):
-    """The windows of one split: `batch` for a fast loop, indexing for an ordinary `DataLoader`."""
+    """The windows of one split: `batch` for a fast loop, indexing for an ordinary `DataLoader`.
+
+    A signal of at most `SMALL_BYTES` is normalised as a whole, once for all splits: of several processes, such as
+    those of DDP, each holds that copy; the forked workers of a `DataLoader` share it. A larger one stays mapped from
+    its file, and windows are normalised when they are gathered, to the same bits.
+    """
 
     def __init__(self, cache: TensorCache, split: str):
         self.cache = cache
@@ -151,11 +174,12 @@ class WindowDataset(torch.utils.data.Dataset):
         num_rows, self.channels = cache.signal.shape
         # Row t of the view is the window that starts at t, flattened; no byte is copied.
         shape = (num_rows - self.window + 1, self.window * self.channels)
-        self._windows = cache.signal.as_strided(shape, (self.channels, 1))
+        self._is_standard = cache.signal.nbytes <= SMALL_BYTES
+        signal = cache.standard_signal if self._is_standard else cache.signal
+        self._windows = signal.as_strided(shape, (self.channels, 1))
         self._labels = cache.label[self.window // 2 :]
         # As long as a flattened window: over short channels torch is five times as slow.
         self._mean, self._std = (values.repeat(self.window) for values in (cache.mean, cache.std))
-        self._may_lack_values = cache.metadata.get("missing", True)
 
     def __len__(self) -> int:
         return len(self.starts)
@@ -166,9 +190,11 @@ class WindowDataset(torch.utils.data.Dataset):
         The windows are in standard deviations from the training rows' mean; what is missing is the mean.
         """
         starts_B = self.starts.index_select(0, index_B)
-        windows = self._windows.index_select(0, starts_B).sub_(self._mean).div_(self._std)
-        if self._may_lack_values:
-            windows.nan_to_num_()
+        windows = self._windows.index_select(0, starts_B)
+        if not self._is_standard:
+            windows.sub_(self._mean).div_(self._std)
+            if self.cache.may_lack_values:
+                windows.nan_to_num_()
         return windows.view(-1, self.window, self.channels), self._labels.index_select(0, starts_B)
 
     def labels(self) -> Tensor:

@@ -6,7 +6,6 @@ import gc
 import os
 import sys
 from functools import cached_property
-from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -76,6 +75,8 @@ app = typer.Typer(cls=Commands, no_args_is_help=True, pretty_exceptions_enable=F
 
 def _print_version(wanted: bool) -> None:
     if wanted:
+        from importlib.metadata import version
+
         typer.echo(f"trackstack {version('trackstack')}")
         raise typer.Exit
 

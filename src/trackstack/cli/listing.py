@@ -60,7 +60,7 @@ def list_(
         names = ["run", *(name for name in map(str.strip, columns.split(",")) if name and name != "run")]
         refuse_unknown_names("--columns", names, list(index))
     optional = max(0, min(len(chosen.metrics), MOST_METRICS) - 1) if columns is None else 0
-    print_list(names, [_row(run, names) for run in chosen.runs], "name", optional)
+    print_list(names, _rows(chosen.runs, names), "name", optional)
 
 
 @commands.command()
@@ -109,20 +109,18 @@ def _find(key: str) -> IndexedRun:
     return find_indexed(read_index(home()), key)
 
 
-def _row(run: IndexedRun, names: list[str]) -> list[Any]:
+def _rows(runs: list[IndexedRun], names: list[str]) -> list[list[Any]]:
     from trackstack.records.choosing.listing import values_of
 
-    facts, figures, values = run.facts, run.figures, values_of(run)
-    cells: list[Any] = []
-    for name in names:
-        if name in figures:
-            cells.append(number(figures[name]))
-        elif name in FACT_CELLS:
-            cells.append(FACT_CELLS[name](facts))
-        else:
-            value = values.get(name)
-            cells.append(number(value) if isinstance(value, float) else value)
-    return cells
+    def cell(run: IndexedRun, name: str) -> Any:
+        if name in run.figures:
+            return number(run.figures[name])
+        if name in FACT_CELLS:
+            return FACT_CELLS[name](run.facts)
+        value = values_of(run).get(name)
+        return number(value) if isinstance(value, float) else value
+
+    return [[cell(run, name) for name in names] for run in runs]
 
 
 FACT_CELLS: dict[str, Callable[[Mapping[str, Any]], Any]] = {

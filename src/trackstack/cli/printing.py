@@ -88,11 +88,8 @@ def print_list(header: Sequence[str], rows: list[list[Any]], shrinks: str, optio
     is_terminal, size = sys.stdout.isatty(), shutil.get_terminal_size()
     if is_terminal and shrinks in header:
         texts, widths = _narrowed(texts, widths, header.index(shrinks), optional, size.columns)
-    if whole.isascii():
-        line = "  ".join(f"{{:{width}}}" for width in widths)
-        lines = [line.format(*row).rstrip() for row in texts]
-    else:
-        lines = ["  ".join(map(_padded, row, widths)).rstrip() for row in texts]
+    padded = str.ljust if whole.isascii() else _padded
+    lines = ["  ".join(map(padded, row, widths)).rstrip() for row in texts]
     text = redact_uris("\n".join(lines))
     if is_terminal and len(lines) >= size.lines:
         import pydoc

@@ -9,6 +9,7 @@ from support.projects import ROOT, write_tiny_recordings
 
 from pipeline.tensor_cache.params import Params
 from pipeline.tensor_cache.stage import build
+from pipeline.windows import dataset
 from pipeline.windows.dataset import TensorCache, WindowDataset, open_cache
 from trackstack import UserError
 
@@ -31,18 +32,18 @@ def test_a_batch_is_the_rows_and_the_middle_label(cache):
 
 
 def test_indexing_gives_what_a_batch_gives(cache):
-    dataset = WindowDataset(cache, "train")
-    windows, labels = dataset.batch(torch.arange(len(dataset)))
-    for index in range(len(dataset)):
-        window, label = dataset[index]
+    split = WindowDataset(cache, "train")
+    windows, labels = split.batch(torch.arange(len(split)))
+    for index in range(len(split)):
+        window, label = split[index]
         assert torch.equal(window, windows[index])
         assert label == labels[index]
 
 
 def test_an_ordinary_dataloader_can_be_used(cache):
-    dataset = WindowDataset(cache, "train")
-    loaded = list(torch.utils.data.DataLoader(dataset, batch_size=3))
-    windows, labels = dataset.batch(torch.arange(4))
+    split = WindowDataset(cache, "train")
+    loaded = list(torch.utils.data.DataLoader(split, batch_size=3))
+    windows, labels = split.batch(torch.arange(4))
     assert torch.equal(torch.cat([batch for batch, _ in loaded]), windows)
     assert torch.equal(torch.cat([batch for _, batch in loaded]), labels)
 
@@ -56,7 +57,26 @@ def test_windows_are_in_standard_deviations_and_what_is_missing_is_the_mean():
     assert signal[0].tolist() == [1, 5], "the signal stays as it was measured"
 
 
-def test_no_window_is_copied_before_it_is_asked_for(cache):
+@pytest.mark.parametrize("channels", [1, 3, 7])
+def test_windows_of_a_large_signal_are_those_of_a_small_one_to_the_last_bit(channels, monkeypatch):
+    random = torch.Generator().manual_seed(0)
+    signal = torch.randn(1000, channels, generator=random) * 1e3
+    signal[torch.rand(signal.shape, generator=random) < 0.01] = float("nan")
+    mean, std = torch.randn(channels, generator=random), torch.rand(channels, generator=random) + 0.1
+    cache = TensorCache(signal, torch.arange(1000), {"new": torch.arange(980)}, mean, std, {"window": 20})
+    small, _ = WindowDataset(cache, "new").batch(torch.arange(980))
+    monkeypatch.setattr(dataset, "SMALL_BYTES", 0)
+    large, _ = WindowDataset(cache, "new").batch(torch.arange(980))
+    assert torch.equal(small.view(torch.int32), large.view(torch.int32))
+
+
+def test_a_small_signal_is_normalised_once_for_all_splits(cache):
+    splits = [WindowDataset(cache, "train") for _ in range(2)]
+    assert {split._windows.data_ptr() for split in splits} == {cache.standard_signal.data_ptr()}
+
+
+def test_of_a_large_signal_no_window_is_copied_before_it_is_asked_for(cache, monkeypatch):
+    monkeypatch.setattr(dataset, "SMALL_BYTES", 0)
     assert WindowDataset(cache, "train")._windows.data_ptr() == cache.signal.data_ptr()
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -23,7 +23,6 @@ class Shapes:
 
     def __init__(self, known: list[list[str]] | None = None):
         self._names: list[Names] = [tuple(names) for names in known or []]
-        self._places = [{name: place for place, name in enumerate(names)} for names in self._names]
         self._numbers = {names: number for number, names in enumerate(self._names)}
 
     def number(self, names: Names) -> int:
@@ -31,37 +30,15 @@ class Shapes:
         if names not in self._numbers:
             self._numbers[names] = len(self._names)
             self._names.append(names)
-            self._places.append({name: place for place, name in enumerate(names)})
         return self._numbers[names]
 
-    def values(self, number: int, values: list[Any]) -> Values:
+    def values(self, number: int, values: list[Any]) -> dict[str, Any]:
         """The values of a line, by their names."""
-        return Values(self._places[number], values)
+        return dict(zip(self._names[number], values, strict=True))
 
     def as_json(self) -> list[list[str]]:
         """To be given to `Shapes` again."""
         return [list(names) for names in self._names]
-
-
-class Values(Mapping[str, Any]):
-    """Values by names, which many runs share."""
-
-    __slots__ = ("_places", "_values")
-
-    def __init__(self, places: dict[str, int], values: list[Any]):
-        self._places, self._values = places, values
-
-    def __getitem__(self, name: str) -> Any:
-        return self._values[self._places[name]]
-
-    def __contains__(self, name: object) -> bool:
-        return name in self._places
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._places)
-
-    def __len__(self) -> int:
-        return len(self._places)
 
 
 class Lines(NamedTuple):
@@ -82,9 +59,9 @@ class IndexedRun:
     ):
         self.number, self.damage = number, damage
         self._place, self._facts, self._lines, self._shapes = (runs, folder), facts, lines, shapes
-        self.facts = Values(PLACES, facts)
+        self.facts = dict(zip(FACTS, facts, strict=False))
         """What stands in `FACTS`."""
-        self.figures = shapes.values(facts[-2], facts[-1])
+        self.figures: dict[str, float] = shapes.values(facts[-2], facts[-1])
         """The value of every metric at its last step."""
 
     @property
@@ -133,9 +110,6 @@ class IndexedRun:
         best = {metric: self.best(metric) for metric in names}
         figures = {"metrics": dict(self.figures), "best": best, "params": dict(self.params), "spent": self.spent}
         return {**self.facts, **figures, "damage": self.damage}
-
-
-PLACES = {name: place for place, name in enumerate(FACTS)}
 
 
 def param_names(runs: Iterable[IndexedRun]) -> set[str]:
