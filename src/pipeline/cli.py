@@ -1,4 +1,4 @@
-"""The commands of this pipeline: check, catalog and predict. `pyproject.toml` joins them to `trackstack`."""
+"""The commands of this pipeline: check, catalog, data and predict. `pyproject.toml` joins them to `trackstack`."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from pipeline.data_diff.commands import data
 from pipeline.import_data.arguments import (
     DateFormat,
     Decimal,
@@ -23,6 +24,7 @@ from trackstack.cli.printing import Json, print_json
 
 app = typer.Typer()
 app.add_typer(catalog, name="catalog")
+app.add_typer(data, name="data")
 
 
 @app.command()

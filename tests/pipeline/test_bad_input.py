@@ -17,6 +17,7 @@ import yaml
 from support.projects import ROOT, TINY_ENTRY, TINY_PARAMS, edit_yaml, run_in, write_reference
 from typer.testing import CliRunner
 
+from pipeline.ingest.file_notes import NOTES
 from pipeline.modeling.base import MODELS
 from trackstack.cli import app
 
@@ -88,8 +89,8 @@ def run(name):
 
 
 def contents(folder):
-    """What outputs and inputs hold; a lock and the record of the runs are neither."""
-    files = [file for file in folder.rglob("*") if file.is_file()]
+    """What outputs and inputs hold; a lock, the record of the runs and notes on what was read are neither."""
+    files = [file for file in folder.rglob("*") if file.is_file() and file.name != NOTES.name]
     return {file: file.read_bytes() for file in files if file.suffix != ".lock" and "project.db" not in file.name}
 
 

@@ -37,11 +37,12 @@ COMMANDS = {
     ),
     "predict": "trackstack predict data/raw/tiny/subject_1.csv --out labels.csv",
     "catalog add": "trackstack catalog add data/raw/tiny/subject_1.csv --name own --label label --yes",
+    "data diff": "trackstack data diff",
     "ui": "trackstack ui --local",
 }
 OF_DVC = ("repro", "exp run", "queue", "--temp", "push and pull")
 ON_A_CLUSTER = ("sweep", "submit")
-OF_THE_PIPELINE = ("predict", "catalog add")
+OF_THE_PIPELINE = ("predict", "catalog add", "data diff")
 DIAGONAL = [
     *(
         ("repro", setting)
@@ -61,6 +62,8 @@ DIAGONAL = [
     ("predict", "locale C"),
     ("predict", "another Python's modules"),
     ("catalog add", "200 characters"),
+    ("data diff", "a folder of a larger repository"),
+    ("data diff", "GIT_DIR"),
 ]
 ONLY_IN_THE_MATRIX = {"queue", "ui"}
 """Half a minute of CPU each; `tests/tool/cluster/test_ui.py` serves pages, too."""

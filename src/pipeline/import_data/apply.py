@@ -27,10 +27,11 @@ from pipeline.import_data.contents.dates import seconds_text
 from pipeline.import_data.contents.values import is_missing, number_text
 from pipeline.import_data.plan import Plan, PlannedFile
 from pipeline.import_data.reading.blocks import read_blocks
-from pipeline.ingest.csv_lines import CHUNK_BYTES, count_rows, open_csv
-from pipeline.ingest.manifest import build_manifest
+from pipeline.ingest.csv_lines import CHUNK_BYTES, open_csv
+from pipeline.ingest.file_notes import FileNotes, Identity, is_same_content
+from pipeline.ingest.manifest import RawFile, inspect_file, manifest_of, note_on
 from pipeline.parquet.csv_rows import Rejected
-from pipeline.parquet.parts import accepted_rows
+from pipeline.parquet.parts import accepted_rows, quick_digest
 from pipeline.parquet.rejected import RejectedRows
 from trackstack import UserError
 from trackstack.core.files import new_folder
@@ -48,6 +49,8 @@ class Written(NamedTuple):
     rejected: int
     """Rows that break the contract, which the pipeline will set aside."""
     first: Rejected | None
+    found: dict[str, tuple[Identity | None, bytes, RawFile]]
+    """What was read of each file, by its name: for `ingest`, which need not read it again."""
 
 
 def apply(plan: Plan, *, move: bool) -> Written:
@@ -76,6 +79,7 @@ def apply(plan: Plan, *, move: bool) -> Written:
             run_dvc("checkout", "--quiet", "--force", f"{raw}.dvc")
         raise
     write_entry(plan.name, written.entry)
+    _keep_notes(raw, written)
     if move and not in_place:
         for file in plan.files:
             file.sample.file.unlink()
@@ -84,17 +88,35 @@ def apply(plan: Plan, *, move: bool) -> Written:
 
 def validate_files(plan: Plan, folder: Path) -> Written:
     """Count the rows of the files in the folder and check each as the pipeline will."""
-    rows = {file.target: _count_rows(folder / file.target) for file in plan.files}
+    prefix = f"datasets.{plan.name}"
+    contract = validate(Dataset, plan.entry, CATALOG_FILE, prefix=prefix).contract()
+    targets = [folder / file.target for file in plan.files]
+    found = {file.name: (FileNotes.identify(file), *inspect_file(file, contract)) for file in sorted(targets)}
+    rows = {file.name: found[file.name][2].rows for file in targets}
     entry = plan.entry | {"num_samples": sum(rows.values()), "files": rows}
-    dataset = validate(Dataset, entry, CATALOG_FILE, prefix=f"datasets.{plan.name}")
-    manifest = build_manifest(plan.name, dataset, folder)
+    dataset = validate(Dataset, entry, CATALOG_FILE, prefix=prefix)
+    manifest = manifest_of(plan.name, dataset, (file for _, _, file in found.values()))
     rejected, accepted = RejectedRows(io.StringIO()), 0
     for block in accepted_rows(manifest, folder, rejected):
         accepted += block.height
     if accepted == 0 and rejected.first:
         raise UserError(f"{rejected.first}; and no other row is accepted either")
     entry["settings"] = entry["settings"] | {"parquet": {"max_rejected": rejected.count}}
-    return Written(entry, rejected.count, rejected.first)
+    return Written(entry, rejected.count, rejected.first, found)
+
+
+def _keep_notes(raw: Path, written: Written) -> None:
+    """Note for `ingest` what the files hold that lie in the raw folder now, if they are those that were read.
+
+    `dvc add` may have put others in their place, which are then compared by their digests.
+    """
+    notes = FileNotes.of_project()
+    for name, (before, header, found) in written.found.items():
+        file = raw / name
+        now = notes.identify(file)
+        if now and (is_same_content(before, now) or quick_digest(file) == found.xxh3):
+            notes.keep(file, now, note_on(header, found))
+    notes.save(raw)
 
 
 def same_content(file: PlannedFile, plan: Plan, present: Path) -> bool:
@@ -204,11 +226,6 @@ def _converted_rows(
             names_of_blocks, kept = cutter.cut(rows[series])
             rows = rows.with_columns(names_of_blocks.alias(series)).filter(kept)
         yield rows
-
-
-def _count_rows(path: Path) -> int:
-    with open_csv(path) as (stream, _):
-        return count_rows(stream)
 
 
 def run_dvc(*arguments: str) -> None:

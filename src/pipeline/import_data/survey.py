@@ -24,7 +24,6 @@ from pipeline.import_data.contents.values import (
 from pipeline.import_data.reading.blocks import read_blocks
 from pipeline.import_data.reading.dialect import Sample
 from pipeline.import_data.reading.files import open_lines
-from pipeline.ingest.csv_lines import count_rows
 from trackstack.core.progress import after, progress
 
 MAX_VALUES = 100_000
@@ -144,8 +143,9 @@ def survey_files(
         for sample in samples:
             columns = {name: ColumnSurvey() for name in sample.header}
             broken: list[int] = []
+            lines: list[int] = []
             rows = incomplete = 0
-            for block in read_blocks(sample, broken, after(done, show)):
+            for block in read_blocks(sample, broken, after(done, show), lines.append):
                 rows += block.height
                 found = _survey_block(block, sample, names.union(categories), missing, date_formats)
                 incomplete += _count_incomplete(block, found, names, time, missing)
@@ -154,18 +154,11 @@ def survey_files(
                 for name, column in found.items():
                     column.amounts = amounts.get(name)
                     columns[name].merge(column)
-            blank = _count_lines(sample) - rows - len(broken)
+            is_kept = lines and sample.dialect.encoding.startswith("utf-8")  # others are rewritten anyway
+            blank = lines[0] - sample.lines_above() - rows - len(broken) if is_kept else 0
             surveys.append(FileSurvey(sample, rows, len(broken), incomplete, columns, max(blank, 0)))
             done += sample.file.stat().st_size
     return surveys
-
-
-def _count_lines(sample: Sample) -> int:
-    """The lines below the header; 0 where they are rewritten anyway."""
-    if sample.kind or not sample.dialect.encoding.startswith("utf-8"):
-        return 0
-    with open_lines(sample.file) as (stream, _):
-        return count_rows(stream) + 1 - sample.lines_above()
 
 
 def _survey_block(

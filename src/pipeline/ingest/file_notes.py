@@ -14,8 +14,11 @@ from trackstack.core.files import read_json, sealed, write_json
 
 NOTES = Path(".dvc/tmp/trackstack/raw_files.json")
 YOUNG_NS = 2_000_000_000
-"""A file may change once more within the granularity of its times, and keep them: so one that is this young when it
-is read is read again the next time, as git does."""
+"""What was just written may be written once more within the granularity of a file's times, and keep them: so a file
+that is this young is read again the next time, as git does."""
+
+Identity = list[int]
+"""Size, times of content and of status in ns, and inode."""
 
 
 class FileNotes:
@@ -49,24 +52,24 @@ class FileNotes:
         return value if identity is not None and identity == self.identify(file) else None
 
     @staticmethod
-    def identify(file: Path) -> list[int] | None:
-        """What tells that a file is the same; None while it is young, or gone."""
+    def identify(file: Path) -> Identity | None:
+        """What tells that a file is the same; None where it is gone."""
         try:
             found = file.stat()
         except OSError:
             return None
-        if max(found.st_mtime_ns, found.st_ctime_ns) + YOUNG_NS > time.time_ns():
-            return None
         return [found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino]
 
-    def keep(self, file: Path, identity: list[int] | None, value: Any) -> None:
-        """Keep a note of JSON on a file.
+    def keep(self, file: Path, identity: Identity | None, value: Any) -> None:
+        """Keep a note of JSON on a file, unless it is young, or another by now.
 
         Args:
             identity: the file's before it was read.
             value: what was found.
         """
-        if identity is not None and identity == self.identify(file):
+        if identity is None or identity != self.identify(file):
+            return
+        if identity[1] + YOUNG_NS <= time.time_ns():
             self._notes[_key(file)] = [identity, value]
             self._new = True
 
@@ -86,3 +89,8 @@ class FileNotes:
 
 def _key(path: Path) -> str:
     return str(path.absolute())
+
+
+def is_same_content(before: Identity | None, after: Identity | None) -> bool:
+    """Whether a file that was renamed, linked or protected meanwhile has its bytes still: only its status changed."""
+    return before is not None and after is not None and [*before[:2], before[3]] == [*after[:2], after[3]]

@@ -89,14 +89,20 @@ def build_manifest(name: str, dataset: Dataset, raw: Path) -> Manifest:
             f"{raw}: {num_rows:,} rows in {len(files)} files, expected {dataset.num_samples:,} "
             f"(data/catalog.yaml: datasets.{name}.num_samples); {_keep_or_restore(raw)}"
         )
+    return manifest_of(name, dataset, files)
+
+
+def manifest_of(name: str, dataset: Dataset, files: Iterable[RawFile]) -> Manifest:
+    """The manifest of a dataset version with these files."""
+    contract, found = dataset.contract(), tuple(files)
     return Manifest(
         dataset=name,
         path=dataset.path,
         description=dataset.description,
-        num_samples=num_rows,
-        digest=_digest(contract, files),
+        num_samples=sum(file.rows for file in found),
+        digest=_digest(contract, found),
         contract=contract,
-        files=tuple(files),
+        files=found,
     )
 
 
@@ -162,14 +168,14 @@ def _file_names(raw: Path) -> set[str]:
 
 
 def _inspect(file: Path, contract: Contract, dataset: Dataset, notes: FileNotes) -> RawFile:
-    """What a file holds; UserError where it breaks the contract."""
-    identity, known = notes.identify(file), notes.find(file)
-    try:
-        found = _read(file, contract, RawFile.model_validate(known) if known else None)
-    except FileNotFoundError:  # the folder lists it: DVC may link files to its cache
-        raise UserError(f"{file}: a link to a file that is gone; {_restore(file.parent)}") from None
-    if not known:
-        notes.keep(file, identity, found.model_dump(mode="json"))
+    """What a file holds, which is read unless there is a note on it; UserError where it breaks the contract."""
+    if note := notes.find(file):
+        check_header(file, note["header"].encode(), contract)
+        found = RawFile.model_validate(note["file"])
+    else:
+        identity = notes.identify(file)
+        header, found = inspect_file(file, contract)
+        notes.keep(file, identity, note_on(header, found))
     expected = found.rows if dataset.files is None else dataset.files[file.name]
     if found.rows != expected:
         raise UserError(
@@ -178,20 +184,36 @@ def _inspect(file: Path, contract: Contract, dataset: Dataset, notes: FileNotes)
     return found
 
 
-def _read(file: Path, contract: Contract, known: RawFile | None) -> RawFile:
-    """Read a file once: its header, then, unless it is known, the number of its lines and its digests."""
+def note_on(header: bytes, found: RawFile) -> dict[str, Any]:
+    """What is kept of a file, so that it need not be opened again."""
+    return {"header": header.decode(), "file": found.model_dump(mode="json")}
+
+
+def noted_file(file: Path, notes: FileNotes) -> RawFile | None:
+    """What there is a note on, without a look into the file."""
+    note = notes.find(file)
+    return RawFile.model_validate(note["file"]) if note else None
+
+
+def inspect_file(file: Path, contract: Contract) -> tuple[bytes, RawFile]:
+    """Read a file once: its header's line, and the number of its lines and its digests.
+
+    Raises:
+        UserError: the header is not the contract's, or the file cannot be read.
+    """
     sha256, xxh3 = hashlib.sha256(), xxhash.xxh3_128()
-    finders = [PieceFinder()] if is_cut(file) else []
-    with open_csv(file, sha256, xxh3, *finders) as (stream, on_disk):
-        header = read_line(stream)
-        check_header(file, header, contract)
-        if known:
-            return known
-        rows = count_rows(stream, header)
-        on_disk.finish()
+    try:
+        finders = [PieceFinder()] if is_cut(file) else []
+        with open_csv(file, sha256, xxh3, *finders) as (stream, on_disk):
+            header = read_line(stream)
+            check_header(file, header, contract)
+            rows = count_rows(stream, header)
+            on_disk.finish()
+    except FileNotFoundError:  # the folder lists it: DVC may link files to its cache
+        raise UserError(f"{file}: a link to a file that is gone; {_restore(file.parent)}") from None
     digests = {"sha256": sha256.hexdigest(), "xxh3": xxh3.hexdigest()}
     pieces = finders[0].pieces() if finders else ()
-    return RawFile(name=file.name, rows=rows, bytes=on_disk.num_bytes, pieces=pieces, **digests)
+    return header, RawFile(name=file.name, rows=rows, bytes=on_disk.num_bytes, pieces=pieces, **digests)
 
 
 def _restore(raw: Path) -> str:

@@ -83,9 +83,9 @@ class Summary(NamedTuple):
     """Behind the part, of a piece of a file."""
 
     @classmethod
-    def read(cls, path: Path, contract: Contract) -> Summary:
-        """What `write_part` wrote; UserError or ValueError where it is something else."""
-        values = read_json(path, "type: dvc repro --force parquet")
+    def read(cls, path: Path, contract: Contract, todo: str = "type: dvc repro --force parquet") -> Summary:
+        """What `write_part` wrote; UserError, which ends with `todo`, or ValueError where it is something else."""
+        values = read_json(path, todo)
         try:
             profile = PartProfile.load(contract, values["profile"])
             series = values["series"] and SeriesState.from_json(values["series"])

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from pipeline.contract.layout import PROFILE_FILE
 from pipeline.ingest.file_notes import FileNotes
+from pipeline.ingest.manifest import noted_file
 from pipeline.parquet.blocks import Stretch, file_changed
 from pipeline.parquet.parts import PartFiles, PartWriter, Summary, quick_digest
 from pipeline.parquet.series_order import SeriesState
@@ -53,7 +54,7 @@ class PreviousParts:
 
     def _refuse_changed(self, path: Path, stretch: Stretch) -> None:
         """Nobody reads the file: UserError when it is another than the manifest's."""
-        if self._notes.find(path) == stretch.file.model_dump(mode="json"):
+        if noted_file(path, self._notes) == stretch.file:
             return
         try:
             digest = quick_digest(path, stretch.begin, stretch.end)

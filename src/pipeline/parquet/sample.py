@@ -114,12 +114,15 @@ class JoinedSample:
                 sample.coarsen(level)
             self.num_rows = sum(map(len, self._samples))
 
+    def values(self) -> np.ndarray:
+        """[K, C] of the rows drawn; a null is NaN."""
+        empty = np.empty((0, len(self._columns)), np.float32)
+        return np.concatenate([empty, *(sample.values() for sample in self._samples)])
+
     def quantiles(self) -> dict[str, dict[str, float]]:
         """Of each column: values that occur, by the inverse of the distribution."""
-        empty = np.empty((0, len(self._columns)), np.float32)
-        values_KC = np.concatenate([empty, *(sample.values() for sample in self._samples)])
         quantiles = {}
-        for name, column in zip(self._columns, values_KC.T, strict=True):
+        for name, column in zip(self._columns, self.values().T, strict=True):
             values = column[~np.isnan(column)]
             at = np.quantile(values, QUANTILES, method="inverted_cdf").tolist() if values.size else []
             quantiles[name] = dict(zip(map(str, QUANTILES), at, strict=False))

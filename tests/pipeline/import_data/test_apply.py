@@ -1,8 +1,12 @@
 """What is written: files as they are or converted, and a catalog that keeps its bytes."""
 
+import shutil
 from pathlib import Path
 
+import pytest
+from support.projects import ROOT, write_reference
 from support.tables import table, write
+from typer.testing import CliRunner
 
 from pipeline.contract.catalog import load_dataset
 from pipeline.import_data.apply import write_entry, write_files
@@ -11,6 +15,9 @@ from pipeline.import_data.contents.values import MissingWords
 from pipeline.import_data.plan import make_plan
 from pipeline.import_data.reading.dialect import DialectOptions, read_sample
 from pipeline.import_data.survey import survey_files
+from pipeline.ingest import file_notes, manifest
+from pipeline.ingest.manifest import build_manifest
+from trackstack.cli import app
 
 
 def make_plan_for(path, label):
@@ -52,3 +59,20 @@ def test_the_catalog_keeps_its_bytes_and_yamls_traps_are_quoted(planned, tmp_pat
     write_entry("mine", {**entry, "num_samples": 24, "files": {"own.csv": 24}})
     expected = noted.replace("num_samples: 12", "num_samples: 24").replace("own.csv: 12", "own.csv: 24")
     assert Path("data/catalog.yaml").read_text() == expected
+
+
+@pytest.mark.parametrize("link", ["copy", "hardlink", "symlink"])
+def test_ingest_need_not_open_what_was_added(repository, run, tmp_path, monkeypatch, link):
+    write_reference(repository)
+    shutil.copy(ROOT / "pyproject.toml", repository)
+    run(repository, f"dvc config cache.type {link}")
+    monkeypatch.chdir(repository)
+    monkeypatch.setattr(file_notes, "YOUNG_NS", -(10**15))
+    path, _ = table("wine", tmp_path)
+    (repository / "data/raw").mkdir()
+    done = CliRunner().invoke(app, ["catalog", "add", str(path), "--name", "mine", "--label", "target", "--yes"])
+    assert done.exit_code == 0, done.output
+    assert Path("data/raw/mine/wine.csv").is_symlink() == (link == "symlink")
+    monkeypatch.setattr(manifest, "open_csv", None)
+    found = build_manifest("mine", load_dataset("mine"), Path("data/raw/mine"))
+    assert found.num_samples == 178

@@ -6,7 +6,9 @@ import pytest
 from support.conversion import GOOD, HEADER, entry, write_csv
 
 from pipeline.ingest import file_notes, manifest
+from pipeline.ingest.file_notes import FileNotes, is_same_content
 from pipeline.ingest.manifest import build_manifest
+from trackstack import UserError
 
 CONTENT = f"{HEADER}\n{GOOD}\n"
 
@@ -47,6 +49,27 @@ def test_a_young_file_is_read_again(raw, read):
     for _ in range(2):
         build_manifest("tiny", entry(1), raw)
     assert len(read) == 2
+
+
+def test_a_file_that_is_known_is_not_opened_and_its_header_is_compared_all_the_same(raw, monkeypatch):
+    ages(monkeypatch)
+    found = build_manifest("tiny", entry(1), raw)
+    monkeypatch.setattr(manifest, "open_csv", None)
+    assert build_manifest("tiny", entry(1), raw) == found
+    with pytest.raises(UserError, match=r"a\.csv, line 1: no column 'ax2'"):
+        build_manifest("tiny", entry(1, features=[{"name": "ax2"}]), raw)
+
+
+def test_a_file_keeps_its_content_when_it_is_renamed_linked_or_protected_and_not_when_it_is_written(raw):
+    file = raw / "a.csv"
+    before = FileNotes.identify(file)
+    file = file.rename(raw / "b.csv")
+    os.link(file, raw / "c.csv")
+    file.chmod(0o444)
+    assert is_same_content(before, FileNotes.identify(file))
+    rewrite(raw / "c.csv")
+    assert not is_same_content(before, FileNotes.identify(file))
+    assert not is_same_content(before, FileNotes.identify(raw / "nothing"))
 
 
 def rewrite(file):

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.csv
 
 from pipeline.import_data.reading.dialect import Sample
-from pipeline.import_data.reading.files import open_lines
+from pipeline.import_data.reading.files import CountedLines, open_lines
 from pipeline.import_data.reading.tables import read_table
 from trackstack import UserError
 
@@ -22,12 +22,16 @@ TABLE_ROWS = 100_000
 
 
 def read_blocks(
-    sample: Sample, broken: list[int] | None = None, show: Callable[[int], object] = lambda done: None
+    sample: Sample,
+    broken: list[int] | None = None,
+    show: Callable[[int], object] = lambda done: None,
+    count: Callable[[int], object] = lambda lines: None,
 ) -> Iterator[pl.DataFrame]:
     """The rows of a file as text, in blocks; lines with another number of fields are noted in `broken`.
 
     Args:
         show: told after each block how many bytes of the file were read.
+        count: told at the end how many lines a text file has, the header's and those above it included.
 
     Raises:
         UserError: without `broken`, at such a line; or where the file cannot be read.
@@ -48,9 +52,10 @@ def read_blocks(
     ends = [f" {number}" for number in range(sample.dropped)]
     columns = [*sample.header, *ends]
     with open_lines(sample.file) as (stream, done):
+        lines = CountedLines(stream)
         try:
             reader = pa.csv.open_csv(
-                pa.PythonFile(stream, "r"),
+                pa.PythonFile(lines, "r"),
                 read_options=pa.csv.ReadOptions(
                     block_size=READ_BYTES,
                     column_names=columns,
@@ -69,6 +74,9 @@ def read_blocks(
                     raise UserError(f"{sample.file}: {late!r} in a column at the end without a name; name it")
                 yield _in_one_line(block.select(sample.header))
                 show(done())
+            while lines.read(READ_BYTES):
+                pass
+            count(lines.lines())
         except (pa.ArrowException, UnicodeDecodeError, LookupError) as error:
             reason = " ".join(str(error).split())[:200]
             other = "; type: --encoding cp1252, or whatever it is" if "UTF8" in reason else ""

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import BinaryIO, cast
 
 from pipeline.import_data.reading import tables
-from pipeline.ingest.csv_lines import open_csv
+from pipeline.ingest.csv_lines import count_lines, open_csv
 from trackstack import UserError
 
 SUFFIXES = (".csv", ".tsv", ".txt", ".csv.gz", ".csv.zst", ".zip", *tables.SUFFIXES)
@@ -58,6 +58,26 @@ def open_lines(file: Path) -> Iterator[tuple[BinaryIO, Callable[[], int]]]:
             if names[0].endswith(tables.SUFFIXES) or member.peek(4).startswith(b"PK\x03\x04"):
                 raise UserError(f"{file}: a zip archive of {names[0]}; unpack it: {unpack}")
             yield cast(BinaryIO, member), lambda: archive.fp.tell() if archive.fp else 0
+
+
+class CountedLines:
+    """A stream whose line ends are counted while it is read."""
+
+    closed = False
+
+    def __init__(self, stream: BinaryIO):
+        self._stream = stream
+        self._ends, self._last = 0, b"\n"
+
+    def read(self, size: int = -1) -> bytes:
+        """The next bytes."""
+        content = self._stream.read(size)
+        self._ends, self._last = self._ends + count_lines(content), content[-1:] or self._last
+        return content
+
+    def lines(self) -> int:
+        """Of what was read; the last may lack its end."""
+        return self._ends + (self._last != b"\n")
 
 
 def is_archive(file: Path) -> bool:
