@@ -171,7 +171,7 @@ def earlier_attempts(folder: Path, stage: str) -> Earlier | None:
 
 
 def series_of_model(folder: Path, model_folder: Path) -> int | None:
-    """The series of a run that trained this very model, so that an evaluation can join it; None when none is known."""
+    """The series of a run that trained this very model, which an evaluation joins; None when none is known."""
     if not folder.exists():
         return None
     digest = digest_path(model_folder)
