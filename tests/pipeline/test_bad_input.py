@@ -28,6 +28,7 @@ ENTRY = TINY_ENTRY | {
     "features": [{"name": "ax", "range": [-10, 10]}, {"name": "ay", "missing": "mean"}, {"name": "az"}],
     "settings": TINY_ENTRY["settings"] | {"tensor_cache": {"window": 2, "stride": 1, "folds": 4}},
 }
+KEPT = {".processed.parts.partial"}
 COMMANDS = {
     "check": [],
     "ingest": ["data/raw/tiny", "data/ingested/manifest.json"],
@@ -88,8 +89,8 @@ def run(name):
 
 
 def contents(folder):
-    """What outputs and inputs hold; a lock and the record of the runs are neither."""
-    files = [file for file in folder.rglob("*") if file.is_file()]
+    """What outputs and inputs hold; a lock, the record of the runs and finished parts for the next start are neither."""
+    files = [file for file in folder.rglob("*") if file.is_file() and not KEPT.intersection(file.parts)]
     return {file: file.read_bytes() for file in files if file.suffix != ".lock" and "project.db" not in file.name}
 
 
