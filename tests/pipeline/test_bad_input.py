@@ -29,6 +29,7 @@ ENTRY = TINY_ENTRY | {
     "features": [{"name": "ax", "range": [-10, 10]}, {"name": "ay", "missing": "mean"}, {"name": "az"}],
     "settings": TINY_ENTRY["settings"] | {"tensor_cache": {"window": 2, "stride": 1, "folds": 4}},
 }
+KEPT = {".processed.parts.partial"}
 COMMANDS = {
     "check": [],
     "ingest": ["data/raw/tiny", "data/ingested/manifest.json"],
@@ -89,8 +90,9 @@ def run(name):
 
 
 def contents(folder):
-    """What outputs and inputs hold; a lock, the record of the runs and notes on what was read are neither."""
+    """What outputs and inputs hold; a lock, the record of the runs and what is kept for the next start are neither."""
     files = [file for file in folder.rglob("*") if file.is_file() and file.name != NOTES.name]
+    files = [file for file in files if not KEPT.intersection(file.parts)]
     return {file: file.read_bytes() for file in files if file.suffix != ".lock" and "project.db" not in file.name}
 
 

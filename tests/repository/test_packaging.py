@@ -16,6 +16,7 @@ from support.projects import ROOT, command_environment, run_in
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 # Modules that are imported only by those who use what they are for, with the extra that brings their packages.
 OPTIONAL = {
+    "system/dask_": "dask",
     "tracking/sinks/mlflow_": "mlflow",
     "tracking/sinks/tensorboard_": "tensorboard",
     "tracking/sinks/wandb_": "wandb",

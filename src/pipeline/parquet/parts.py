@@ -1,11 +1,14 @@
 """A part: the rows of a raw file, or of a piece of it, in Parquet, and their summary.
 
-A block becomes a row group, and since blocks depend on the file's bytes alone, so do the bytes of the part.
+A block becomes a row group, and since blocks depend on the file's bytes alone, so do the bytes of the part. It is a
+folder of its own until it is whole: whoever is killed while making one, or makes one that another has made, leaves
+no half of it.
 """
 
 from __future__ import annotations
 
 import contextlib
+import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -66,6 +69,16 @@ class PartFiles(NamedTuple):
         summary = f"{SUMMARIES_FOLDER}/{name}"
         return cls(f"{ROWS_FOLDER}/{name}.parquet", f"{summary}.json", f"{summary}.rejected.csv")
 
+    def below(self, folder: str) -> PartFiles:
+        """The same files in a folder."""
+        return PartFiles(*(f"{folder}/{name}" for name in self))
+
+
+ALONE = PartFiles("rows.parquet", "summary.json", "rejected.csv")
+"""Of a part in a folder of its own."""
+HALF = "half-"
+"""How the names of folders begin in which parts are being made."""
+
 
 class Summary(NamedTuple):
     """What is known of a part without opening it."""
@@ -100,14 +113,12 @@ class Summary(NamedTuple):
 
 
 class PartWriter(NamedTuple):
-    """Makes the parts of a dataset in a folder."""
+    """Makes the parts of a dataset in a folder, each in one of its own that is called by what it was made from."""
 
     raw: Path
     folder: Path
     contract: Contract
     compression: str
-    workers: Workers
-    advance: Callable[[int], object]
 
     def made_from(self, stretch: Stretch, before: SeriesState | None = None) -> str:
         """The digest of what decides the bytes of a part, but for the code of the stage.
@@ -131,31 +142,68 @@ class PartWriter(NamedTuple):
             }
         )
 
-    def write(self, stretch: Stretch, before: SeriesState | None = None) -> None:
-        """Convert the lines of a stretch; UserError when they are not what `ingest` saw."""
-        files = PartFiles.of(stretch)
+    def write(
+        self,
+        stretch: Stretch,
+        workers: Workers,
+        advance: Callable[[int], object] = lambda _: None,
+        before: SeriesState | None = None,
+    ) -> str:
+        """Convert the lines of a stretch.
+
+        Args:
+            stretch: which lines.
+            workers: parse its blocks.
+            advance: is told the bytes that were read since it was told last.
+            before: as for `made_from`.
+
+        Returns:
+            What the part was made from.
+
+        Raises:
+            UserError: the lines are not what `ingest` saw.
+        """
+        made_from = self.made_from(stretch, before)
+        with tempfile.TemporaryDirectory(prefix=HALF, dir=self.folder, ignore_cleanup_errors=True) as half:
+            part = Path(half, "part")
+            part.mkdir()
+            self._write(part, stretch, made_from, SeriesOrder(self.contract, before), workers, advance)
+            try:
+                part.rename(self.folder / made_from)
+            except OSError:
+                if not (self.folder / made_from).is_dir():  # else another worker made the same meanwhile
+                    raise
+        return made_from
+
+    def _write(
+        self,
+        part: Path,
+        stretch: Stretch,
+        made_from: str,
+        order: SeriesOrder,
+        workers: Workers,
+        advance: Callable[[int], object],
+    ) -> None:
+        rows_file, summary_file, rejected_file = (part / name for name in ALONE)
         schema = parquet_schema(self.contract)
-        order = SeriesOrder(self.contract, before)
-        for name in files:  # it may be a link to DVC's cache, which must not be written to
-            (self.folder / name).unlink(missing_ok=True)
-        profile, rejected = PartProfile(self.contract), RejectedOfPart(self.folder / files.rejected)
-        with _open_writer(self.folder / files.rows, schema, self.contract, self.compression) as writer:
-            blocks = read_blocks(self.raw, stretch, self.contract, self.advance)
-            for checked in checked_blocks(blocks, self.contract, order, self.workers):
+        profile, rejected = PartProfile(self.contract), RejectedOfPart(rejected_file)
+        with _open_writer(rows_file, schema, self.contract, self.compression) as writer:
+            blocks = read_blocks(self.raw, stretch, self.contract, advance)
+            for checked in checked_blocks(blocks, self.contract, order, workers):
                 profile.add(checked.rows, checked.moments)
                 rejected.add(checked.rejected)
                 if not checked.rows.is_empty():
                     rows = checked.rows.with_columns(pl.Series(LINE_COLUMN, checked.lines))
                     writer.write_table(rows.to_arrow().cast(schema))
         summary = Summary(
-            made_from=self.made_from(stretch, before),
-            digest=quick_digest(self.folder / files.rows),
+            made_from=made_from,
+            digest=quick_digest(rows_file),
             rejected=rejected.count,
-            rejected_digest=quick_digest(self.folder / files.rejected) if rejected.count else "",
+            rejected_digest=quick_digest(rejected_file) if rejected.count else "",
             profile=profile,
             series=order.state() if stretch.is_piece else None,
         )
-        summary.write(self.folder / files.summary)
+        summary.write(summary_file)
 
 
 def quick_digest(path: Path, begin: int = 0, end: int | None = None) -> str:

@@ -1,9 +1,11 @@
-"""Parts of the stage's previous output, taken where they are what would be made again."""
+"""Parts that need not be made: of a stage that was killed, and of the previous output."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Protocol
 
 from pipeline.contract.layout import PROFILE_FILE
 from pipeline.ingest.file_notes import FileNotes
@@ -15,42 +17,92 @@ from trackstack import UserError
 from trackstack.core.previous_output import PreviousOutput
 
 
+class PartSource(Protocol):
+    """Where parts may be found."""
+
+    def find(self, made_from: str) -> PartFiles | None:
+        """The files of a part by what it was made from, None where it is not there."""
+        ...
+
+    def take(self, name: str, target: Path) -> bool:
+        """Put a file in a place; False where it is not to be had."""
+        ...
+
+    def remove_damaged(self, name: str) -> None:
+        """A file is not what was put out."""
+        ...
+
+
 class PreviousParts:
     """The parts of the previous output, by what they were made from."""
 
     def __init__(self, output: PreviousOutput):
-        self._output = output
         self._parts = _list_parts(output)
+        self.take = output.take
+        self.remove_damaged = output.remove_damaged
+
+    def find(self, made_from: str) -> PartFiles | None:
+        """The files of a part, None where there was none."""
+        return self._parts.get(made_from)
+
+
+class KnownParts:
+    """Puts parts that there are in the place of those that would be made.
+
+    Args:
+        writer: would make them.
+        folder: of the output.
+        sources: where to look, in this order.
+    """
+
+    def __init__(self, writer: PartWriter, folder: Path, sources: Iterable[PartSource]):
+        self._writer = writer
+        self._folder = folder
+        self._sources = list(sources)
         self._notes = FileNotes.of_project()
 
-    def take(self, writer: PartWriter, stretch: Stretch, before: SeriesState | None = None) -> bool:
-        """Put a part and its summary in the place of those that would be made; False where they must be made.
+    def take(self, stretch: Stretch, before: SeriesState | None = None) -> bool:
+        """Put a part and its summary in its place; False where they must be made.
+
+        Args:
+            stretch: the lines.
+            before: the order of series behind the pieces before, where a row is judged by them.
 
         Raises:
             UserError: the raw file is not the one that `ingest` saw.
         """
-        found = self._parts and self._parts.get(writer.made_from(stretch, before))
-        if not found:
+        made_from = self._writer.made_from(stretch, before)
+        for source in self._sources:
+            if found := source.find(made_from):
+                self._refuse_changed(self._writer.raw / stretch.file.name, stretch)
+                if self._take_from(source, found, PartFiles.of(stretch)):
+                    return True
+        return False
+
+    def _take_from(self, source: PartSource, found: PartFiles, new: PartFiles) -> bool:
+        for name in new:  # of a piece that was checked without `before`, or of a source that was damaged
+            (self._folder / name).unlink(missing_ok=True)
+        if not source.take(found.summary, self._folder / new.summary):
             return False
-        self._refuse_changed(writer.raw / stretch.file.name, stretch)
-        new = PartFiles.of(stretch)
-        for name in new:  # of a piece that was checked without `before`
-            (writer.folder / name).unlink(missing_ok=True)
-        if not self._output.take(found.summary, writer.folder / new.summary):
-            return False
-        summary = _read_summary(writer, new)
+        summary = self._read_summary(new)
         if summary is None:
-            self._output.remove_damaged(found.summary)
+            source.remove_damaged(found.summary)
             return False
         digests = {"rows": summary.digest, "rejected": summary.rejected_digest}
         for kind, digest in digests.items():
-            source, target = getattr(found, kind), writer.folder / getattr(new, kind)
-            if digest and not self._output.take(source, target):
+            name, target = getattr(found, kind), self._folder / getattr(new, kind)
+            if digest and not source.take(name, target):
                 return False
             if digest and quick_digest(target) != digest:
-                self._output.remove_damaged(source)
+                source.remove_damaged(name)
                 return False
         return True
+
+    def _read_summary(self, files: PartFiles) -> Summary | None:
+        try:
+            return Summary.read(self._folder / files.summary, self._writer.contract)
+        except (UserError, ValueError):
+            return None
 
     def _refuse_changed(self, path: Path, stretch: Stretch) -> None:
         """Nobody reads the file: UserError when it is another than the manifest's."""
@@ -62,13 +114,6 @@ class PreviousParts:
             raise file_changed(path) from None
         if digest != stretch.xxh3:
             raise file_changed(path)
-
-
-def _read_summary(writer: PartWriter, files: PartFiles) -> Summary | None:
-    try:
-        return Summary.read(writer.folder / files.summary, writer.contract)
-    except (UserError, ValueError):
-        return None
 
 
 def _list_parts(output: PreviousOutput) -> dict[str, PartFiles]:

@@ -1,12 +1,15 @@
 """CSV to typed Parquet, a part for each raw file; rows that break the contract are set aside.
 
-What did not change since the stage last ran is taken from its previous output, and the others are made by several
-threads. Memory is bounded by blocks, whatever the size of the files. What a line is, `csv_lines` says; what a row is,
-`csv_rows`; what a part is, `parts`.
+What did not change since the stage last ran is taken from its previous output, and what a killed stage had finished
+from where that put it; the others are made by several threads, or by Dask's workers on several nodes. Memory is
+bounded by blocks, whatever the size of the files. What a line is, `csv_lines` says; what a row is, `csv_rows`; what a
+part is, `parts`.
 """
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Callable
 from itertools import groupby
 from pathlib import Path
 
@@ -15,11 +18,13 @@ import polars as pl
 from pipeline.contract.layout import PROFILE_FILE, REJECTED_FILE, ROWS_FOLDER, SUMMARIES_FOLDER
 from pipeline.ingest.manifest import Manifest
 from pipeline.parquet.blocks import Stretch, stretches
+from pipeline.parquet.by_dask import write_parts
+from pipeline.parquet.finished import FinishedParts
 from pipeline.parquet.params import Params
 from pipeline.parquet.parts import PartFiles, PartWriter, Summary, counted_progress
 from pipeline.parquet.profile import Profile
 from pipeline.parquet.rejected import RejectedRows, read_rejected
-from pipeline.parquet.reuse import PreviousParts
+from pipeline.parquet.reuse import KnownParts, PreviousParts
 from pipeline.parquet.sample import Sample, can_be_whole
 from pipeline.parquet.series_order import SeriesState
 from pipeline.parquet.workers import Workers
@@ -27,6 +32,8 @@ from trackstack import UserError
 from trackstack.core.digest import digest_json
 from trackstack.core.files import new_folder, remove, write_json
 from trackstack.core.previous_output import previous_output
+from trackstack.system.dask_workers import dask_client
+from trackstack.system.stopping import Interrupted, Stop
 
 
 def convert(manifest: Manifest, raw: Path, out: Path, params: Params) -> None:
@@ -35,11 +42,23 @@ def convert(manifest: Manifest, raw: Path, out: Path, params: Params) -> None:
     Raises:
         UserError: a file changed since `ingest` or cannot be read; or more than `params.max_rejected` rows, or
             all, break the contract, and then `out` holds `rejected.csv` alone.
+        Interrupted: the stage was asked to stop; as after a kill, the next start goes on from the finished parts.
     """
+    with Stop() as stop, FinishedParts(out) as finished:
+        try:
+            _convert(manifest, raw, out, params, finished, stop)
+        except Interrupted as interruption:
+            print(f"interrupted ({interruption}); finished parts are kept for the next start", file=sys.stderr)
+            raise
+
+
+def _convert(manifest: Manifest, raw: Path, out: Path, params: Params, finished: FinishedParts, stop: Stop) -> None:
     with new_folder(out) as folder:
         for name in (ROWS_FOLDER, SUMMARIES_FOLDER):
             (folder / name).mkdir()
-        _make_parts(manifest, raw, folder, params.compression, PreviousParts(previous_output(out)))
+        writer = PartWriter(raw, finished.folder, manifest.contract, params.compression)
+        known = KnownParts(writer, folder, [finished, PreviousParts(previous_output(out))])
+        _make_parts(stretches(manifest), folder, writer, known, finished, stop)
         profile, parts, rejected = _join_summaries(manifest, folder)
         _check_counts(manifest, profile, rejected)
         too_many = rejected.count > params.max_rejected
@@ -57,34 +76,57 @@ def convert(manifest: Manifest, raw: Path, out: Path, params: Params) -> None:
         )
 
 
-def _make_parts(manifest: Manifest, raw: Path, folder: Path, compression: str, previous: PreviousParts) -> None:
-    """Take what is the same from the previous output, and make the others."""
-    work = stretches(manifest)
-    with Workers() as workers, counted_progress("checking rows", work) as advance:
-        writer = PartWriter(raw, folder, manifest.contract, compression, workers, advance)
+def _make_parts(
+    work: list[Stretch], folder: Path, writer: PartWriter, known: KnownParts, finished: FinishedParts, stop: Stop
+) -> None:
+    """Take the parts that there are, and make the others: with Dask's workers, if there are any."""
 
-        def make(stretch: Stretch) -> None:
-            if previous.take(writer, stretch):
+    def look() -> None:
+        if reason := stop.reason():
+            raise Interrupted(reason)
+
+    with Workers(look) as workers, counted_progress("checking rows", work) as advance:
+
+        def make(stretch: Stretch, before: SeriesState | None = None) -> None:
+            finished.place(writer.write(stretch, workers, advance, before), folder, PartFiles.of(stretch))
+
+        taken: set[Stretch] = set()
+
+        def take(stretch: Stretch) -> None:
+            if known.take(stretch):
+                taken.add(stretch)
                 advance(stretch.num_bytes())
+
+        workers.for_each_part(take, work)
+        missing = [stretch for stretch in work if stretch not in taken]
+        with dask_client(finished.folder, most=len(missing)) as client:
+            if client is None:
+                workers.for_each_part(make, missing)
             else:
-                writer.write(stretch)
-
-        workers.for_each_part(make, work)
+                for stretch, made_from in write_parts(client, writer, missing, look):
+                    finished.place(made_from, folder, PartFiles.of(stretch))
+                    advance(stretch.num_bytes())
         for _, pieces in groupby(work, key=lambda stretch: stretch.file.name):
-            _keep_order_between_pieces(list(pieces), writer, previous)
+            _keep_order_between_pieces(list(pieces), folder, writer, known, make)
 
 
-def _keep_order_between_pieces(pieces: list[Stretch], writer: PartWriter, previous: PreviousParts) -> None:
+def _keep_order_between_pieces(
+    pieces: list[Stretch],
+    folder: Path,
+    writer: PartWriter,
+    known: KnownParts,
+    make: Callable[[Stretch, SeriesState], None],
+) -> None:
     """Make those pieces of a file again of which a row is at fault because of a row in an earlier piece."""
     if len(pieces) == 1:
         return
     before = SeriesState()
     for piece in pieces:
-        summary = writer.folder / PartFiles.of(piece).summary
+        summary = folder / PartFiles.of(piece).summary
         state = _series_behind(summary, writer)
         if before.would_reject_of(state):
-            if not previous.take(writer, piece, before):
-                writer.write(piece, before)
+            if not known.take(piece, before):
+                make(piece, before)
             state = _series_behind(summary, writer)
         before = before.then(state)
 

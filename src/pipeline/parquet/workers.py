@@ -11,6 +11,7 @@ from typing import Any, Self
 import polars as pl
 
 MAX_THREADS = 8  # each has a block or two in memory
+LOOK_SECONDS = 0.5
 
 
 class _StoppedError(Exception):
@@ -18,9 +19,14 @@ class _StoppedError(Exception):
 
 
 class Workers:
-    """As many threads as polars has, if they are not too many; a context that ends them."""
+    """As many threads as polars has, if they are not too many; a context that ends them.
 
-    def __init__(self) -> None:
+    Args:
+        look: called now and then while parts are made; what it raises stops them.
+    """
+
+    def __init__(self, look: Callable[[], object] = lambda: None) -> None:
+        self._look = look
         self._count = min(pl.thread_pool_size(), MAX_THREADS)
         self._parts = ThreadPoolExecutor(self._count)
         self._blocks = ThreadPoolExecutor(self._count)
@@ -39,7 +45,11 @@ class Workers:
         """Call a function of every part; the error of the first one that failed is raised, and the others stop."""
         futures = [self._parts.submit(function, part) for part in parts]
         self._unfinished = futures
-        if any(future.exception() for future in wait(futures, return_when=FIRST_EXCEPTION).done):
+        done, pending = set[Future](), set(futures)
+        while pending and not any(future.exception() for future in done):
+            done, pending = wait(pending, LOOK_SECONDS, FIRST_EXCEPTION)
+            self._look()
+        if pending:
             self._stop.set()
             for future in futures:
                 future.cancel()

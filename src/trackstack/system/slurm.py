@@ -150,11 +150,15 @@ def end_of_job(job: str) -> float | None:
 
 
 def first_node_address() -> str:
-    """Where the first node of this job is reached: by Slurm's own address, since its name need not be a host's."""
-    nodes = run(["scontrol", "show", "hostnames", os.environ["SLURM_JOB_NODELIST"]]).split()
-    shown = run(["scontrol", "show", "node", "--oneliner", nodes[0]])
+    """Where the first node of this job is reached."""
+    return node_address(run(["scontrol", "show", "hostnames", os.environ["SLURM_JOB_NODELIST"]]).split()[0])
+
+
+def node_address(node: str) -> str:
+    """Where a node is reached: by Slurm's own address, since its name need not be a host's."""
+    shown = run(["scontrol", "show", "node", "--oneliner", node])
     address = re.search(r"\bNodeAddr=(\S+)", shown)
-    return address[1] if address else nodes[0]
+    return address[1] if address else node
 
 
 def config() -> dict[str, str]:
