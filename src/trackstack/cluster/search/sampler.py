@@ -7,6 +7,7 @@ as pruned trials with their figures, and what is at work as running ones, none o
 
 from __future__ import annotations
 
+import datetime
 import importlib.metadata
 import itertools
 import math
@@ -20,10 +21,13 @@ from trackstack.cluster.search.state import SearchState, TrialState
 
 if TYPE_CHECKING:
     import optuna
+    from optuna.distributions import BaseDistribution
 
 Suggestion = dict[str, Any]
 PACKAGES = {"tpe": ("optuna", "numpy"), "random": ("numpy",), "quasi-random": ("scipy", "numpy"), "grid": ()}
 """Those that a sampler's proposals depend on."""
+NO_TIME = datetime.datetime(1970, 1, 1)
+"""When a trial was is nothing that a proposal may depend on."""
 
 
 def refuse_absent_packages(sampler: str) -> None:
@@ -106,7 +110,8 @@ def _by_tpe(state: SearchState, space: Space) -> Suggestion:
             directions=["minimize" if metric.lower_is_better else "maximize" for metric in settings.metrics],
             sampler=optuna.samplers.TPESampler(seed=seed),
         )
-        study.add_trials([_as_optuna(state, trial, space) for trial in state.trials])
+        distributions = {parameter.name: _distribution(parameter) for parameter in space}
+        study.add_trials([_as_optuna(state, trial, space, distributions) for trial in state.trials])
         trial, values = study.ask(), dict[str, Any]()
         for parameter in space:
             if parameter.counts_with(values):
@@ -124,9 +129,11 @@ def _ask(trial: optuna.Trial, parameter: Parameter) -> Any:
     return trial.suggest_float(parameter.name, low, high, step=parameter.step, log=is_log)
 
 
-def _as_optuna(state: SearchState, trial: TrialState, space: Space) -> optuna.trial.FrozenTrial:
+def _as_optuna(
+    state: SearchState, trial: TrialState, space: Space, distributions: dict[str, BaseDistribution]
+) -> optuna.trial.FrozenTrial:
+    from optuna.trial import FrozenTrial
     from optuna.trial import TrialState as Status
-    from optuna.trial import create_trial
 
     counted = [parameter for parameter in space if parameter.name in trial.values]
     values = {
@@ -143,11 +150,18 @@ def _as_optuna(state: SearchState, trial: TrialState, space: Space) -> optuna.tr
         "begun": Status.RUNNING,
     }[state.status(trial)]
     rungs = {} if len(state.settings.metrics) > 1 else _figures_at_rungs(state, trial)
-    return create_trial(
+    return FrozenTrial(  # create_trial would check what add_trials checks once more
+        number=trial.number,
+        trial_id=trial.number,
         state=status,
+        value=None,
         values=figures if status == Status.COMPLETE else None,
+        datetime_start=NO_TIME,
+        datetime_complete=NO_TIME if status.is_finished() else None,
         params=values,
-        distributions={parameter.name: _distribution(parameter) for parameter in counted},
+        distributions={parameter.name: distributions[parameter.name] for parameter in counted},
+        user_attrs={},
+        system_attrs={},
         intermediate_values=rungs,
     )
 
@@ -158,7 +172,7 @@ def _figures_at_rungs(state: SearchState, trial: TrialState) -> dict[int, float]
     return {step: value for step, value in found.items() if value is not None}
 
 
-def _distribution(parameter: Parameter) -> optuna.distributions.BaseDistribution:
+def _distribution(parameter: Parameter) -> BaseDistribution:
     from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
     if parameter.kind == "choice":

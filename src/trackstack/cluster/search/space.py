@@ -10,6 +10,7 @@ conf.json:optimizer.momentum: {range: [0.0, 0.9]}         # a parameter of anoth
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 from pathlib import Path
@@ -147,7 +148,7 @@ def _parse(name: str, entry: Any) -> Parameter:
 def _check_choice(values: list[Any], step: Any) -> None:
     if step is not None:
         raise ValueError("step is for a range, not for a choice")
-    if len({json.dumps(value) for value in values}) != len(values) or not values:
+    if not values or any(one == other for one, other in itertools.combinations(values, 2)):  # as 1, 1.0 and true are
         raise ValueError("expected one value or more, each of them once")
     for value in values:
         scalars = value if isinstance(value, list) else [value]

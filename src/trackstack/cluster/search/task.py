@@ -7,6 +7,7 @@ It runs the code of the sweep's base clone, so that an edit of the checkout chan
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 import time
@@ -130,6 +131,7 @@ def _num_gpus() -> int:
 def main(arguments: list[str]) -> int:
     """Exit code 0 when nothing is left to do, 75 when interrupted, else 1."""
     begin_process()
+    gc.set_threshold(100_000, 20, 20)  # of ten thousand trials Optuna makes millions of objects, and none is garbage
     (folder,) = arguments
     search = load_search(Path(folder))
     os.environ |= {"TRACKSTACK_HOME": str(search.sweep.folder.parents[2]), "TRACKSTACK_SWEEP": search.name}
