@@ -38,6 +38,8 @@ from trackstack.tracking.journal import UNFINISHED
 STAGE_LINE = re.compile(r"Running stage '(.+)':")
 RUN_LINE = re.compile(r"run (r[0-9a-f]{12})\b")
 FAULT_OF_DVC = re.compile(r"ERROR: failed to reproduce '[^']+': (?!failed to run: )(.+)")
+KILLED_STAGE = re.compile(r"ERROR: failed to reproduce '[^']+': failed to run: .*, exited with (-9|137)$")
+KILLED = "killed by SIGKILL"
 LOST_ENTRY = re.compile(r"\[Errno 2\].*/runs/[0-9a-f]{2}/[0-9a-f]{64}/\.[\w-]+\.tmp'")
 """DVC lists its run cache without a lock: what another `dvc` is writing there it takes for damaged, and deletes."""
 MOST_TRIES = 5
@@ -230,6 +232,8 @@ def _last_words(last: list[str], code: int) -> str:
     """What a failed command said last, before DVC said that it failed; or what DVC itself could not do."""
     if code < 0:
         return f"killed by {signal.Signals(-code).name}"
+    if any(map(KILLED_STAGE.match, last)):
+        return KILLED
     if own := next((match[1] for line in reversed(last) if (match := FAULT_OF_DVC.match(line))), None):
         return own
     words = [line for line in last if line and not line.startswith(("ERROR: failed to reproduce", "WARNING:"))]

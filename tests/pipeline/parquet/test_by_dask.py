@@ -10,7 +10,7 @@ import pytest
 from distributed import LocalCluster
 from support.conversion import MANY_REJECTED, contents, entry
 from support.processes import until
-from support.projects import ROOT, run_in
+from support.projects import ROOT, command_environment, run_in
 
 from pipeline.ingest.manifest import build_manifest, read_manifest
 from pipeline.parquet import by_dask
@@ -69,7 +69,8 @@ def place(tmp_path, run):
     manifest = build_manifest("tiny", entry(FILES * ROWS), tmp_path / "raw")
     write_json(tmp_path / "manifest.json", manifest.model_dump(mode="json"))
     (tmp_path / "convert.py").write_text(CONVERT)
-    run(tmp_path, f"PYTHONPATH={ROOT / 'src'} python -P convert.py && mv out right")
+    environment = command_environment() | {"PYTHONPATH": str(ROOT / "src")}
+    run_in(tmp_path, "python -P convert.py && mv out right", env=environment)
     return tmp_path
 
 

@@ -15,7 +15,6 @@ from pipeline.evaluate.stage import evaluate
 from pipeline.tensor_cache.params import Params as CacheParams
 from pipeline.tensor_cache.stage import build
 from pipeline.train.stage import run_id, train
-from pipeline.windows.dataset import TensorCache
 from trackstack import UserError
 from trackstack.training.checkpoint import Checkpoints
 from trackstack.training.determinism import PINNED_ENVIRONMENT
@@ -35,7 +34,7 @@ def test_a_run_is_named_by_data_parameters_and_code(tiny_project, cache, choose,
     assert run_id(cache, choose(lr=0.5)) != name
     assert run_id(cache, choose(loss="focal")) != name
     assert run_id(cache, replace(config, model=config.model.model_copy(update={"dropout": 0.9}))) != name
-    other = TensorCache(**vars(cache) | {"metadata": cache.metadata | {"digest": "other"}})
+    other = replace(cache, metadata=cache.metadata | {"digest": "other"})
     assert run_id(other, config) != name
 
 

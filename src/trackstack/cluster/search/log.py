@@ -39,11 +39,16 @@ class DecisionLog:
         self._forget_torn_line()
 
     def append(self, *events: Event) -> None:
-        """Write events: all of them are on disk afterwards, or, after a kill, the first of them."""
-        lines = "".join(json.dumps(event, ensure_ascii=False, allow_nan=False) + "\n" for event in events)
+        """Write events: all of them are on disk afterwards, or, after a kill or on a full disk, the first of them.
+
+        Raises:
+            OSError: there is no room.
+        """
+        lines = "".join(json.dumps(event, ensure_ascii=False, allow_nan=False) + "\n" for event in events).encode()
         file = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o666)
         try:
-            os.write(file, lines.encode())
+            while lines:  # a disk that is about to be full takes a part
+                lines = lines[os.write(file, lines) :]
             os.fsync(file)
         finally:
             os.close(file)

@@ -10,7 +10,7 @@ from typing import Any
 from trackstack.cluster.search import Search
 from trackstack.cluster.search.decide import decision_at_rung, next_decision, why_hopeless
 from trackstack.cluster.search.log import Event, read_events
-from trackstack.cluster.search.sampler import versions_of
+from trackstack.cluster.search.sampler import refuse_absent_packages, versions_of
 from trackstack.cluster.search.space import parse_space
 from trackstack.cluster.search.state import SearchState, TrialState
 from trackstack.cluster.search.units import unit_of
@@ -106,12 +106,15 @@ def summary(search: Search, state: SearchState, states: list[str]) -> str:
 def replay(search: Search) -> Iterator[str]:
     """Compute every decision again from the lines before it; yield a line for each that is another now."""
     settings = search.settings
+    refuse_absent_packages(settings.sampler)
     space = parse_space(settings.space, search.name)
     versions = versions_of(settings.sampler)
     state, previous = SearchState(settings), dict[str, Any]()
     for number, event in enumerate(read_events(search.log), 1):
         expected = _decision_before(state, previous)
-        if expected is None and event["event"] in DECISIONS:
+        if event["event"] not in DECISIONS:  # a kill behind the line of a rung: whoever was free decided, later
+            expected = None
+        elif expected is None:
             expected = next_decision(state, space, event.get("versions", versions))
         if expected is not None and expected != event:
             yield f"line {number}: {_said(event)}, and now it would be {_said(expected)}" + _other(event, versions)

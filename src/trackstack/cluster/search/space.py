@@ -13,6 +13,7 @@ from __future__ import annotations
 import itertools
 import json
 import math
+import re
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -148,12 +149,19 @@ def _parse(name: str, entry: Any) -> Parameter:
 def _check_choice(values: list[Any], step: Any) -> None:
     if step is not None:
         raise ValueError("step is for a range, not for a choice")
+    for value in values:
+        if not all(map(_is_scalar, value if isinstance(value, list) else [value])):
+            raise ValueError(f"{_shown(value)}: expected a text, a number, true, false, null, or a list of such")
     if not values or any(one == other for one, other in itertools.combinations(values, 2)):  # as 1, 1.0 and true are
         raise ValueError("expected one value or more, each of them once")
-    for value in values:
-        scalars = value if isinstance(value, list) else [value]
-        if not all(isinstance(scalar, str | int | float | bool | None) for scalar in scalars):
-            raise ValueError(f"{json.dumps(value)}: expected a text, a number, true, false, null, or a list of such")
+
+
+def _is_scalar(value: Any) -> bool:
+    return isinstance(value, str | int | bool | None) or (isinstance(value, float) and math.isfinite(value))
+
+
+def _shown(value: Any) -> str:
+    return json.dumps(value, default=str)  # YAML also makes dates
 
 
 def _ends(kind: str, values: list[Any]) -> list[Any]:
@@ -199,7 +207,7 @@ def _check_condition(parameter: Parameter, before: Space) -> None:
             raise ValueError(f"when: {name} does not come before it in this file")
         levels = known[name].levels
         if levels is None or value not in levels:
-            raise ValueError(f"when: {name} is never {json.dumps(value)}")
+            raise ValueError(f"when: {name} is never {_shown(value)}")
 
 
 def _between(low: float, high: float, part: float) -> float:
@@ -208,7 +216,8 @@ def _between(low: float, high: float, part: float) -> float:
 
 def _literal(value: Any) -> str:
     if isinstance(value, str):
-        escaped = value.replace("\\", "\\\\").replace("'", "\\'")
+        # Hydra takes a backslash for itself, except before a quote.
+        escaped = re.sub(r"(\\*)('|\Z)", lambda found: found[1] * 2 + ("\\'" if found[2] else ""), value)
         return f"'{escaped}'"
     if isinstance(value, list):
         return f"[{','.join(map(_literal, value))}]"

@@ -7,7 +7,8 @@ import math
 from collections.abc import Iterable
 from typing import Any
 
-from trackstack.cluster.search import Settings
+from trackstack import UserError
+from trackstack.cluster.search import LOG_FILE, Settings
 from trackstack.cluster.search.log import Event
 
 
@@ -72,13 +73,24 @@ class SearchState:
             self.add(event)
 
     def add(self, event: Event) -> None:
-        """Take in one more line."""
+        """Take in one more line; UserError where it does not fit those before it."""
         self.num_lines += 1
+        try:
+            self._add(event)
+        except (KeyError, IndexError, TypeError, ValueError):
+            raise UserError(
+                f"{LOG_FILE}: line {self.num_lines} does not fit those before it; "
+                "put the file back as it was, or begin another search: -n NAME"
+            ) from None
+
+    def _add(self, event: Event) -> None:
         kind = event["event"]
         if kind == "begin":
             self.num_wanted, self.budget = event["trials"], event["budget"]
             return
         if kind == "suggest":
+            if event["trial"] != len(self.trials):
+                raise ValueError
             members = [Member() for _ in self.settings.over]
             self.trials.append(TrialState(event["trial"], event["values"], members))
             return

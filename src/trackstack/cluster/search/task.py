@@ -22,7 +22,7 @@ from trackstack.cluster.search.figures import is_recorded, read_figures
 from trackstack.cluster.search.log import Event, opened
 from trackstack.cluster.search.rungs import variables
 from trackstack.cluster.search.units import Unit, is_due, take_unit
-from trackstack.cluster.supervisor import JobResult, Supervisor
+from trackstack.cluster.supervisor import KILLED, JobResult, Supervisor
 from trackstack.cluster.sweep import TrialStatus
 from trackstack.cluster.sweep.task import run_trial
 from trackstack.system.git import try_git
@@ -35,8 +35,9 @@ MOST_STARTS = 5
 
 
 def work(search: Search, supervisor: Supervisor) -> JobResult:
-    """Take units and work on them, until nothing is due or this process is asked to stop."""
-    while not supervisor.stop_file.exists():
+    """Take units and work on them, until nothing is due, this process is asked to stop, or nobody waits for it."""
+    starter = os.getppid()
+    while not supervisor.stop_file.exists() and os.getppid() == starter:
         unit = take_unit(search)
         if unit is None:
             return JobResult("finished")
@@ -45,7 +46,7 @@ def work(search: Search, supervisor: Supervisor) -> JobResult:
         finally:
             give_back_lease(unit.folder)
         print(f"{unit.run.name}: {result.status} {result.reason}".rstrip(), flush=True)
-        if result.status == "interrupted":
+        if result.status == "interrupted" and result.reason != KILLED:
             return result
     return JobResult("interrupted", "stopped between two trials")
 
@@ -69,6 +70,8 @@ def work_on(search: Search, unit: Unit, supervisor: Supervisor) -> JobResult:
     if result.status == "finished" and result.run is None and not is_recorded(search, name):
         print("DVC had it in its cache of runs, and nobody has its record: once more", flush=True)
         result = _train(search, unit, supervisor, "--no-run-cache")
+    if result.status == "failed" and result.reason == KILLED:  # by whatever: once more, but not for ever
+        result.status = "interrupted"
     result = _settle(search, unit, result)
     status.state, status.reason, status.run = result.status, result.reason, result.run
     status.seconds = round(before.seconds + result.seconds, 1)

@@ -1,0 +1,69 @@
+"""Searches on this machine, in somebody else's repository, with kills of whatever is at work."""
+
+import json
+import os
+import signal
+
+import psutil
+from support.foreign import change, foreign_environment
+from support.processes import started, until
+from support.projects import run_in
+from support.sweeps import experiments
+
+SPACE = "params.json:train.lr: {log: [1e-3, 0.5]}\nparams.json:train.seed: {range: [0, 9]}\n"
+COMMAND = ["trackstack", "search", "space.yaml", "--trials", "4", "--metric", "train_accuracy", "--prune", "asha"]
+COMMAND = [*COMMAND, "--sampler", "random", "--local"]
+
+
+def at_work(project, what):
+    """The processes of a search with some words in their command line."""
+    found = psutil.process_iter(["cwd", "cmdline"])
+    mine = [process for process in found if str(project) in (process.info["cwd"] or "")]
+    return [process for process in mine if what in " ".join(process.info["cmdline"] or [])]
+
+
+def kill(project, what):
+    until(lambda: at_work(project, what), f"{what} to be at work")
+    for process in at_work(project, what):
+        try:
+            process.send_signal(signal.SIGKILL)
+        except psutil.NoSuchProcess:
+            continue
+
+
+def decisions(project):
+    lines = map(json.loads, (project / "runs/.sweeps/space/decisions.jsonl").read_text().splitlines())
+    return [{name: line[name] for name in line if name != "seen"} for line in lines if line["event"] != "spent"]
+
+
+def finished_models(project):
+    return {
+        ref: run_in(project, ["git", "show", f"{ref}:./dvc.lock"]).stdout
+        for ref in run_in(project, "git for-each-ref --format='%(refname)' refs/exps").stdout.split()
+        if ref.count("/") == 4
+    }
+
+
+def test_a_search_whose_stage_task_and_command_are_killed_decides_as_an_undisturbed_one(linear, tmp_path):
+    """And what was paused and went on gives the same bytes as what never was."""
+    change(linear, train={"pause": 0.02, "epochs": 12})
+    (linear / "space.yaml").write_text(SPACE)
+    run_in(linear, "git add space.yaml && git commit -qam 'A space'")
+    other = tmp_path / "undisturbed"
+    run_in(tmp_path, ["cp", "-a", str(linear), str(other)])
+    run_in(other, COMMAND, env=foreign_environment())
+
+    with started(COMMAND, cwd=linear, env=foreign_environment()) as process:
+        kill(linear, "train.py")
+        until(lambda: "trial 1" in process.stdout.readline(), "the next trial")
+        kill(linear, "search.task")
+        process.communicate(timeout=900)
+    with started(COMMAND, cwd=linear, env=foreign_environment()) as process:
+        until(lambda: at_work(linear, "search.task"), "it to go on")
+        os.kill(process.pid, signal.SIGKILL)
+        kill(linear, "search.task")
+    run_in(linear, COMMAND, env=foreign_environment())
+    assert decisions(linear) == decisions(other)
+    assert run_in(linear, "trackstack search replay").stdout == "search space: same decisions\n"
+    assert finished_models(linear) == finished_models(other)
+    assert len(experiments(linear)) == 1
