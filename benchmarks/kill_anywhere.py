@@ -1,12 +1,15 @@
 """Kill `dvc repro` anywhere, over and over: does it always end with the bytes of an undisturbed run?
 
-    python benchmarks/kill_anywhere.py [--kills 50] [--seed 0] [--project FOLDER]
+    python benchmarks/kill_anywhere.py [--kills 50] [--seed 0] [--project FOLDER] [--update FILE] [--phases a,b]
 
 Each time a copy of a small project, or of any DVC repository, is reproduced from nothing, without a run cache that
 could answer for it. In one phase after the other, at an instant drawn over it, `dvc` alone, the running stage or the
 whole group is killed.
 Then what the docs say: `trackstack repair` and `dvc repro`. A phase is a stage, or DVC's own work around it: hashing,
 links, lock writing.
+
+With `--update` the project is reproduced first, then the first two rows of one raw file change places, and what is
+killed is the `dvc repro` that takes the rest from the previous outputs. Expected are the bytes of a run from nothing.
 """
 
 from __future__ import annotations
@@ -33,6 +36,7 @@ import yaml
 
 ROOT = Path(__file__).resolve().parent.parent
 VICTIMS = ("dvc", "stage", "group")
+KEPT_PARTS = "data/.processed.parts.partial/*/*/summary.*"
 
 
 def environment() -> dict[str, str]:
@@ -157,13 +161,30 @@ def stage_of(process: psutil.Process) -> str | None:
         return None
 
 
-def fresh_copy(origin: Path, folder: Path) -> Path:
-    """A copy of the project without any output."""
+def change_a_file(project: Path, name: str) -> None:
+    """Reproduce the project, and swap two rows of a raw file."""
+    run(project, "dvc repro")
+    file = project / name
+    header, first, second, rest = file.read_bytes().split(b"\n", 3)
+    file.unlink()  # DVC may have linked it to its cache
+    file.write_bytes(b"\n".join([header, second, first, rest]))
+    run(project, f"dvc add {file.parent}")
+
+
+def copy_of(origin: Path, folder: Path) -> Path:
+    """The project as it is, but what a stage puts out is known to no run cache."""
     copy = folder / "copy"
     shutil.rmtree(copy, ignore_errors=True)
     shutil.copytree(origin, copy, symlinks=True)
-    others = (copy / name for name in (".dvc/cache/runs", "runs", "dvc.lock"))
-    for path in chain(*outputs(copy).values(), others):
+    for path in (copy / ".dvc/cache/runs", copy / "runs"):
+        shutil.rmtree(path, ignore_errors=True)
+    return copy
+
+
+def fresh_copy(origin: Path, folder: Path) -> Path:
+    """A copy of the project without any output."""
+    copy = copy_of(origin, folder)
+    for path in chain(*outputs(copy).values(), [copy / "dvc.lock"]):
         path.unlink(missing_ok=True) if path.is_file() else shutil.rmtree(path, ignore_errors=True)
     return copy
 
@@ -174,36 +195,53 @@ def main() -> None:
     parser.add_argument("--kills", type=int, default=50)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--project", type=Path, help="one of your own; by default a clone of this one, made smaller")
+    parser.add_argument("--update", help="a raw file, from the project's folder, to be changed before the kills")
+    parser.add_argument("--phases", help="comma-separated; by default all")
     arguments = parser.parse_args()
     draw, hit, bad = random.Random(arguments.seed), Counter(), 0
     with tempfile.TemporaryDirectory() as name:
-        origin = arguments.project or make_project(Path(name))
-        undisturbed = fresh_copy(origin, Path(name))
+        origin, copy = arguments.project or make_project(Path(name)), fresh_copy
+        expected: dict[str, str] = {}
+        if arguments.update:
+            change_a_file(origin, arguments.update)
+            from_nothing = fresh_copy(origin, Path(name))
+            run(from_nothing, "dvc repro")
+            copy, expected = copy_of, digests(from_nothing)
+        undisturbed = copy(origin, Path(name))
         lengths = phase_lengths(undisturbed)
-        expected = digests(undisturbed)
+        expected = expected or digests(undisturbed)
+        if digests(undisturbed) != expected:
+            sys.exit("undisturbed: other bytes than from nothing")
         print(f"undisturbed: {sum(lengths.values()):.1f} s, {len(expected)} files", flush=True)
         missing = set(outputs(undisturbed)) - set(lengths)
-        if missing:
+        if missing and not arguments.update:
             sys.exit(f"undisturbed: no {', '.join(sorted(missing))} was executed, so nothing in it could be killed")
-        wanted = [(phase, victim) for phase in lengths for victim in VICTIMS]
+        phases = arguments.phases.split(",") if arguments.phases else list(lengths)
+        if unknown := set(phases) - set(lengths):
+            sys.exit(f"--phases: no {', '.join(sorted(unknown))}; expected of {', '.join(lengths)}")
+        wanted = [(phase, victim) for phase in phases for victim in VICTIMS]
         draw.shuffle(wanted)
         wanted.sort(key=lambda pair: pair[0] != "train")  # first what has most to lose
         for number in range(arguments.kills):
             phase, victim = wanted[number % len(wanted)]
             for _ in range(50):
-                copy = fresh_copy(origin, Path(name))
-                if killed := kill_once(copy, phase, draw.uniform(0, lengths[phase]), victim):
+                project = copy(origin, Path(name))
+                if killed := kill_once(project, phase, draw.uniform(0, lengths[phase]), victim):
                     break
             else:
                 sys.exit(f"{phase}: over each time before the kill")
             hit[killed[1]] += 1
-            repaired = run(copy, "trackstack repair").strip().replace("\n", "; ")
-            run(copy, "dvc repro")
-            same = digests(copy) == expected
+            repaired = run(project, "trackstack repair").strip().replace("\n", "; ")
+            kept = len(list(project.glob(KEPT_PARTS)))
+            run(project, "dvc repro")
+            same = digests(project) == expected and not list(project.glob(KEPT_PARTS))
             bad += not same
             verdict = "same bytes" if same else "DIFFERENT"
-            print(f"{number + 1:3d}  {killed[0]:5s} in {killed[1]:20s} {verdict}  {repaired}", flush=True)
-    missed = sorted(set(lengths) - set(hit))
+            print(
+                f"{number + 1:3d}  {killed[0]:5s} in {killed[1]:20s} {verdict}  {kept} finished parts  {repaired}",
+                flush=True,
+            )
+    missed = sorted(set(phases) - set(hit))
     print(f"{arguments.kills} kills, {bad} with other bytes; phases hit: {dict(hit)}; missed: {missed}")
     # Fewer kills than there are phases and victims cannot hit every phase.
     sys.exit(bool(bad or (missed and arguments.kills >= len(wanted))))

@@ -15,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from typing import NamedTuple
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(Path(__file__).resolve().parent), str(ROOT / "src")]
@@ -29,13 +30,23 @@ STAGES = ("ingest", "parquet", "tensor_cache")
 RAW = "data/raw/monthly"
 # DVC starts each stage in $SHELL.
 SHELL = """#!{python}
-import os, subprocess, sys
+import os, subprocess, sys, time
+began = time.monotonic()
 process = subprocess.Popen(["/bin/sh", *sys.argv[1:]])
 _, status, used = os.wait4(process.pid, 0)
+seconds, cpu = time.monotonic() - began, used.ru_utime + used.ru_stime
 with open({log!r}, "a") as log:
-    print(os.environ["DVC_STAGE"], used.ru_utime + used.ru_stime, file=log)
+    print(os.environ["DVC_STAGE"], cpu, seconds, used.ru_maxrss / 1024, file=log)
 sys.exit(os.waitstatus_to_exitcode(status))
 """
+
+
+class Used(NamedTuple):
+    """What the processes of a stage took."""
+
+    cpu: float
+    seconds: float
+    peak_mb: float
 
 
 class Project:
@@ -76,6 +87,10 @@ class Project:
 
     def measure(self) -> list[float]:
         """CPU seconds of the stages for the files that are there now, all of which is then committed."""
+        return [used.cpu for used in self.update().values()]
+
+    def update(self, *before: str) -> dict[str, Used]:
+        """What each stage took for the files that are there now, all of which is then committed."""
         catalog, params = self.folder / "data/catalog.yaml", self.folder / "params.yaml"
         entry = {"path": RAW, "description": "synthetic", "label": "label", "classes": list(range(7))}
         entry |= {"features": [{"name": name} for name in FLOATS], "group": "subject", "series": "recording"}
@@ -84,12 +99,21 @@ class Project:
         catalog.write_text(yaml.safe_dump({"datasets": {"monthly": entry}}))
         params.write_text(params.read_text().replace("dataset: sensor_v2", "dataset: monthly"))
         self.run("dvc", "add", "--quiet", RAW)
-        self._log.write_text("")
-        self.run("dvc", "repro", "--quiet", "tensor_cache")
+        used = self.reproduce(*before)
         self.run("git", "add", "--all")
         self.run("git", "-c", "user.name=b", "-c", "user.email=b@b", "commit", "--quiet", "--message=month")
-        found = dict(line.split() for line in self._log.read_text().splitlines())
-        return [float(found[name]) for name in STAGES]
+        return {name: used[name] for name in STAGES}
+
+    def reproduce(self, *before: str) -> dict[str, Used]:
+        """What each stage that DVC ran took.
+
+        Args:
+            before: a command that is to run `dvc repro`, such as `strace` with its options.
+        """
+        self._log.write_text("")
+        self.run(*before, "dvc", "repro", "--quiet", "tensor_cache")
+        lines = (line.split() for line in self._log.read_text().splitlines())
+        return {name: Used(*map(float, found)) for name, *found in lines}
 
     def outputs(self) -> dict[str, str]:
         """DVC's hashes of what the stages put out."""
