@@ -116,7 +116,7 @@ def main() -> None:
     metrics, best, shares = [Metric(METRIC, lower_is_better=False)], [], []
     for seed in range(arguments.seeds):
         found = []
-        for sampler, prune, rungs in (("random", "none", []), ("tpe", "asha", [2, 6])):
+        for sampler, prune, rungs in (("random", "none", []), ("tpe", "asha", [1, 3, 9])):
             settings = Settings(SPACE, metrics, sampler, seed, prune, rungs, [[]])
             bench = Bench(settings, arguments.trials, arguments.epochs)
             found.append((bench.run(), bench.num_epochs))

@@ -86,6 +86,7 @@ def start(
 ) -> None:
     """Begin a search; typed again, it goes on with it."""
     from trackstack.cluster.search import PRUNERS, SAMPLERS, Settings
+    from trackstack.cluster.search.decide import has_ended, why_hopeless
     from trackstack.cluster.search.looks import read_state
     from trackstack.cluster.search.space import read_space
     from trackstack.cluster.search.start import begin, prepare, search_locally, show_tasks, submit_tasks
@@ -117,7 +118,7 @@ def start(
                 typer.echo(line)
     state = read_state(search)
     _print_end(search, state)
-    if local and len(state.trials) < trials and not state.is_spent:
+    if local and (not has_ended(state) or why_hopeless(state)):
         raise typer.Exit(1)
 
 

@@ -69,8 +69,9 @@ def _last_promotion(state: SearchState) -> Event | None:
 
 
 def has_ended(state: SearchState) -> bool:
-    """Whether nothing is left to be done."""
-    is_complete = len(state.trials) >= state.num_wanted or state.is_spent or why_hopeless(state) is not None
+    """Whether nothing is left to be done; of a grid, whether that is so may be known to its sampler alone."""
+    all_there = len(state.trials) >= state.num_wanted or state.settings.sampler == "grid"
+    is_complete = all_there or state.is_spent or why_hopeless(state) is not None
     return is_complete and not any(state.missing(trial) for trial in state.trials)
 
 
