@@ -11,12 +11,14 @@ from typer.core import TyperGroup
 
 from trackstack import UserError
 from trackstack.cli.jobs.options import DryRun, Jobs, Local, Watch
-from trackstack.cli.printing import Json, print_json, print_table
+from trackstack.cli.printing import Json, print_json, print_list
 
 if TYPE_CHECKING:
     from trackstack.cluster.search import Metric, Search
 
 TASKS = 4
+NEWEST = 20
+"""Trials that are shown again and again."""
 Name = Annotated[str | None, typer.Argument(help="The search; the newest by default.")]
 Space = Annotated[Path, typer.Argument(metavar="SPACE.yaml", help="Lines like  train.lr: {log: [1e-4, 1e-1]}")]
 Trials = Annotated[int, typer.Option(min=1, help="How many there are to be; typed again, more or fewer.")]
@@ -136,7 +138,7 @@ def status(name: Name = None, watch: Watch = False, as_json: Json = False) -> No
         if as_json:
             print_json({"search": search.name, "trials": found})
         else:
-            _print_rows(search, found)
+            _print_rows(search, found[-NEWEST:] if watch else found)  # no pager in between
             typer.echo(summary(search, state, [row["state"] for row in found]))
         if not watch or not (is_live(search.sweep.folder) or search.sweep.tasks()):
             return
@@ -255,7 +257,7 @@ def _print_rows(search: Search, found: list[dict[str, Any]]) -> None:
         ]
         for row in found
     ]
-    print_table(["trial", "parameters", "state", "steps", *metrics, "reason"], table)
+    print_list(["trial", "parameters", "state", "steps", *metrics, "reason"], table, "parameters")
 
 
 def _print_end(search: Search, state: Any) -> None:
