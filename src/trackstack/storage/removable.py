@@ -9,8 +9,7 @@ from typing import Any
 
 from trackstack import UserError
 from trackstack.cluster.search import is_search, load_search
-from trackstack.cluster.search.decide import has_ended as search_has_ended
-from trackstack.cluster.search.looks import read_state
+from trackstack.cluster.search.looks import is_over
 from trackstack.cluster.sweep import Sweep, load_sweep
 from trackstack.core.dvc_yaml import locked_stages
 from trackstack.records.promotion.versions import read_models
@@ -149,7 +148,7 @@ def has_ended(sweep: Sweep) -> bool:
     if not all(name in finished or state == "failed" for name, state in notes.items()):
         return False
     try:
-        if is_search(sweep.folder) and not search_has_ended(read_state(load_search(sweep.folder))):
+        if is_search(sweep.folder) and not is_over(load_search(sweep.folder)):
             return False
         return not sweep.submissions() or not sweep.tasks()
     except UserError:  # Slurm does not answer

@@ -88,8 +88,8 @@ def start(
 ) -> None:
     """Begin a search; typed again, it goes on with it."""
     from trackstack.cluster.search import PRUNERS, SAMPLERS, Settings
-    from trackstack.cluster.search.decide import has_ended, why_hopeless
-    from trackstack.cluster.search.looks import read_state
+    from trackstack.cluster.search.decide import why_hopeless
+    from trackstack.cluster.search.looks import is_over, read_state
     from trackstack.cluster.search.space import read_space
     from trackstack.cluster.search.start import begin, prepare, search_locally, show_tasks, submit_tasks
     from trackstack.cluster.sweep.start import at_work
@@ -113,14 +113,15 @@ def start(
         return
     with at_work(search.sweep):
         begin(search, trials, budget)
-        if local:
+        done = is_over(search)
+        if local and not done:
             search_locally(search, jobs or 1, typer.echo)
-        else:
+        elif not done:
             for line in submit_tasks(search, max_parallel or TASKS, time_slice):
                 typer.echo(line)
     state = read_state(search)
     _print_end(search, state)
-    if local and (not has_ended(state) or why_hopeless(state)):
+    if local and (not is_over(search) or why_hopeless(state)):
         raise typer.Exit(1)
 
 

@@ -68,11 +68,16 @@ def _last_promotion(state: SearchState) -> Event | None:
     return promotion(min(there, key=lambda trial: (values[trial.number], trial.number)))
 
 
-def has_ended(state: SearchState) -> bool:
-    """Whether nothing is left to be done; of a grid, whether that is so may be known to its sampler alone."""
-    all_there = len(state.trials) >= state.num_wanted or state.settings.sampler == "grid"
-    is_complete = all_there or state.is_spent or why_hopeless(state) is not None
-    return is_complete and not any(state.missing(trial) for trial in state.trials)
+def has_ended(state: SearchState, space: Space) -> bool:
+    """Whether nothing is left to be done."""
+    if any(state.missing(trial) for trial in state.trials):
+        return False
+    if state.is_spent or why_hopeless(state):
+        return True
+    is_at_end = state.settings.sampler == "grid" and suggest(state, space) is None
+    if len(state.trials) < state.num_wanted and not is_at_end:
+        return False
+    return next_promotion(state) is None and _last_promotion(state) is None
 
 
 def decision_at_rung(state: SearchState, trial: TrialState) -> Event | None:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from trackstack.cluster.search import Search
-from trackstack.cluster.search.decide import decision_at_rung, next_decision, why_hopeless
+from trackstack.cluster.search.decide import decision_at_rung, has_ended, next_decision, why_hopeless
 from trackstack.cluster.search.log import Event, read_events
 from trackstack.cluster.search.sampler import refuse_absent_packages, versions_of
 from trackstack.cluster.search.space import parse_space
@@ -23,6 +23,11 @@ DECISIONS = ("suggest", "promote")
 def read_state(search: Search) -> SearchState:
     """What the log says now."""
     return SearchState(search.settings, read_events(search.log))
+
+
+def is_over(search: Search) -> bool:
+    """Whether nothing is left to be done."""
+    return has_ended(read_state(search), parse_space(search.settings.space, search.name))
 
 
 def describe_event(search: Search, event: Event) -> str:

@@ -73,7 +73,7 @@ def test_when_all_have_begun_the_best_paused_one_is_completed_rather_than_none()
     lines += [promoted(1), ended(1, 0.3)]
     state = state_of(*lines)
     assert next_one(state) is None
-    assert has_ended(state)
+    assert has_ended(state, SPACE)
 
 
 def test_a_grid_that_has_no_more_points_is_a_search_that_has_begun_all():
@@ -82,6 +82,7 @@ def test_a_grid_that_has_no_more_points_is_a_search_that_has_begun_all():
     assert next_decision(state, space, {}) is None
     state = state_of(*ladder([0.5, 0.4]), sampler="grid")
     assert next_decision(state, space, {}) == promoted(1)
+    assert not has_ended(state_of(BEGIN, sampler="grid"), space)
 
 
 def test_a_search_whose_budget_is_used_up_decides_nothing_more():
@@ -90,8 +91,10 @@ def test_a_search_whose_budget_is_used_up_decides_nothing_more():
     state = state_of(*lines, spent(0, 1.0))
     assert next_one(state) is None
     assert decision_at_rung(state, state.trials[1]) is None
-    assert has_ended(state)
-    assert not has_ended(state_of(*lines, promoted(1), spent(0, 1.0))), "what was promoted is brought to its rung"
+    assert has_ended(state, SPACE)
+    assert not has_ended(state_of(*lines, promoted(1), spent(0, 1.0)), SPACE), (
+        "what was promoted is brought to its rung"
+    )
 
 
 def test_three_failures_and_nothing_else_end_a_search():
