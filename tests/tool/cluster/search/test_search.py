@@ -2,12 +2,13 @@
 
 import json
 import os
+import re
 import signal
 
 import psutil
 from support.foreign import change, foreign_environment
 from support.processes import started, until
-from support.projects import run_in
+from support.projects import ROOT, run_in
 from support.sweeps import experiments
 
 SPACE = "params.json:train.lr: {log: [1e-3, 0.5]}\nparams.json:train.seed: {range: [0, 9]}\n"
@@ -67,3 +68,28 @@ def test_a_search_whose_stage_task_and_command_are_killed_decides_as_an_undistur
     assert run_in(linear, "trackstack search replay").stdout == "search space: same decisions\n"
     assert finished_models(linear) == finished_models(other)
     assert len(experiments(linear)) == 1
+
+
+def test_on_slurm_a_task_is_requeued_and_another_killed_and_the_command_typed_again_completes_the_search(
+    cluster, linear
+):
+    change(linear, train={"pause": 0.1, "epochs": 12})
+    (linear / "space.yaml").write_text(SPACE)
+    run_in(linear, "git add space.yaml && git commit -qam 'A space'")
+    command = [*COMMAND[:-1], "--max-parallel", "2"]
+    code = {"PYTHONPATH": str(ROOT / "src")}  # in the place of an installation
+    said = cluster.run(linear, command, **code).stdout
+    (array,) = re.findall(r"2 tasks: job (\d+)", said)
+    cluster.until(lambda: len(list(linear.glob("runs/r*/checkpoints/epoch.json"))) == 2, "two trainings")
+    cluster.run(linear, ["scontrol", "requeue", f"{array}_0"])
+    cluster.run(linear, ["scancel", "--signal=KILL", "--full", f"{array}_1"])
+    cluster.until(lambda: not cluster.run(linear, "squeue -h").stdout, "the tasks' end")
+    cluster.run(linear, command, **code)
+    cluster.until(lambda: not cluster.run(linear, "squeue -h").stdout, "the search's end")
+    assert run_in(linear, "trackstack search replay").stdout == "search space: same decisions\n"
+    states = [
+        trial["state"] for trial in json.loads(run_in(linear, "trackstack search status --json").stdout)["trials"]
+    ]
+    assert sorted(states) == ["finished", "paused", "paused", "paused"]
+    assert len(experiments(linear)) == 1
+    assert "job" not in cluster.run(linear, command, **code).stdout, "nothing is left to be done"
