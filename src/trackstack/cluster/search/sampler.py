@@ -12,6 +12,7 @@ import importlib.metadata
 import itertools
 import math
 import warnings
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from trackstack import UserError
@@ -77,24 +78,20 @@ def _quasi_random(settings: Settings, number: int, size: int) -> list[float]:
 
 
 def _at_grid_point(space: Space, number: int) -> Suggestion | None:
-    return next(itertools.islice(grid(space), number, None), None)
+    return next(itertools.islice(_grid(space, {}), number, None), None)
 
 
-def grid(space: Space) -> itertools.chain[Suggestion]:
+def _grid(space: Space, chosen: Suggestion) -> Iterator[Suggestion]:
     """All points of a space whose parameters can be counted, in the order of its file, the last one fastest."""
-    return itertools.chain(_points(space, {}))
-
-
-def _points(space: Space, chosen: Suggestion) -> Any:
     if not space:
         yield chosen
         return
     parameter, *others = space
     if not parameter.counts_with(chosen):
-        yield from _points(others, chosen)
+        yield from _grid(others, chosen)
         return
     for level in parameter.levels or ():
-        yield from _points(others, chosen | {parameter.name: level})
+        yield from _grid(others, chosen | {parameter.name: level})
 
 
 def _by_tpe(state: SearchState, space: Space) -> Suggestion:
