@@ -27,40 +27,47 @@ from torch.utils.data import DataLoader
 
 from pipeline.tensor_cache.safetensors_writer import TensorFile, write_tensors
 from pipeline.train.loader import load
-from pipeline.windows.cache_files import RowsDigest, digest_of_file
+from pipeline.windows.cache_files import RowsDigest, digest_of_file, part_files
 from pipeline.windows.dataset import TensorCache, WindowDataset, open_cache
-from pipeline.windows.layout import SIGNAL_FILE, SPLITS_FILE
+from pipeline.windows.layout import SEGMENTS_FILE, SIGNAL_FOLDER, SPLITS_FILE
 
 WINDOW, STRIDE, CHANNELS = 200, 50, 6
 NUM_WINDOWS = 40_000
 PIECE_ROWS = 1_000_000
 
 
-def write_cache(folder: Path, rows: int) -> Path:
-    """A cache of noise as `tensor_cache` writes it; all windows are in the training split."""
-    folder.mkdir()
-    random, digest = np.random.default_rng(0), RowsDigest()
-    part = {"rows": rows, "missing": 0, "digest": "0" * 64}
-    about = {"groups": ["all"], "parts": [part], "digest": "0" * 64}
+def write_cache(folder: Path, rows: int, num_parts: int = 1) -> Path:
+    """A cache of noise as `tensor_cache` writes it, in one part or several; all windows are in the training split."""
+    (folder / SIGNAL_FOLDER).mkdir(parents=True)
+    edges = np.linspace(0, rows, num_parts + 1).astype(np.int64)
+    parts = []
+    for number, size in enumerate(np.diff(edges).tolist()):
+        path = folder / SIGNAL_FOLDER / f"{number:04d}.safetensors"
+        parts.append({"file": path.name, "rows": size, "missing": 0, "digest": _write_part(path, size, number)})
     segments = {"segment_edges": np.array([0, rows]), "segment_groups": np.array([0])}
-    shapes = {"signal": ("F32", (rows, CHANNELS)), "label": ("I64", (rows,))}
-    shapes |= {name: ("I64", array.shape) for name, array in segments.items()}
-    with TensorFile(folder / SIGNAL_FILE, shapes, about) as file:
+    digest = write_tensors(folder / SEGMENTS_FILE, segments, {"groups": ["all"], "parts": parts})
+    statistics = {"mean": np.full(CHANNELS, 0.1, np.float32), "std": np.full(CHANNELS, 1.1, np.float32)}
+    split = {"train": ["all"], "val": [], "test": []}
+    settings = {"window": WINDOW, "stride": STRIDE, "split": split, "signal": digest}
+    write_tensors(folder / SPLITS_FILE, statistics, settings)
+    return folder
+
+
+def _write_part(path: Path, rows: int, seed: int) -> str:
+    """Noise, some rows at a time; returns the digest of the file."""
+    random, digest = np.random.default_rng(seed), RowsDigest()
+    about = {"rows": "0" * 64, "digest": "0" * 64}
+    with TensorFile(path, {"signal": ("F32", (rows, CHANNELS)), "label": ("I64", (rows,))}, about) as file:
         for begin in range(0, rows, PIECE_ROWS):
             size = min(PIECE_ROWS, rows - begin)
             signal_NC = random.normal(size=(size, CHANNELS)).astype(np.float32)
-            file.write("signal", signal_NC, begin)
-            digest.update(signal_NC, np.zeros(size, np.int64))
-        for name, array in segments.items():
-            file.write(name, array)
-        part["digest"] = digest.hexdigest()
-        about["digest"] = digest_of_file(about, segments)
+            for name, array in (("signal", signal_NC), ("label", np.zeros(size, np.int64))):
+                file.write(name, array, begin)
+                digest.update(name, array)
+        about["rows"] = digest.hexdigest()
+        about["digest"] = digest_of_file(about, {})
         file.finish(about)
-    statistics = {"mean": np.full(CHANNELS, 0.1, np.float32), "std": np.full(CHANNELS, 1.1, np.float32)}
-    split = {"train": ["all"], "val": [], "test": []}
-    settings = {"window": WINDOW, "stride": STRIDE, "split": split, "signal": about["digest"]}
-    write_tensors(folder / SPLITS_FILE, statistics, settings)
-    return folder
+    return about["digest"]
 
 
 def open_with_safetensors(file: Path) -> dict[str, torch.Tensor]:
@@ -71,7 +78,7 @@ def open_with_safetensors(file: Path) -> dict[str, torch.Tensor]:
 
 def compare_opening(folder: Path, rounds: int) -> list[list[str]]:
     """A row of the table per way."""
-    file = folder / SIGNAL_FILE
+    (file,) = part_files(folder)
     pickled = folder / "cache.pt"
     torch.save(open_with_safetensors(file), pickled)
     few = min(20, max(1, int(2e8 / file.stat().st_size)))  # reading everything takes long
@@ -162,7 +169,7 @@ def forget(file: Path) -> None:
 
 def compare_cold(folder: Path, rounds: int, batch_size: int = 512) -> list[list[str]]:
     """Windows per second from a cold disk, over a part of an epoch: a whole one of a full shuffle takes long."""
-    file = folder / SIGNAL_FILE
+    (file,) = part_files(folder)
 
     def read() -> dict:
         forget(file)
@@ -177,7 +184,7 @@ def compare_cold(folder: Path, rounds: int, batch_size: int = 512) -> list[list[
         if full:
             batches = iter(torch.randperm(len(dataset), generator=generator).split(batch_size))
         else:
-            batches = shuffle_from_disk(dataset, file, batch_size, generator)
+            batches = shuffle_from_disk(dataset, folder, batch_size, generator)
         num_batches = len(dataset) // part // batch_size
         result = timed(lambda: run_through(dataset.batch(index_B) for index_B in islice(batches, num_batches)))
         return result | {"windows": num_batches * batch_size}

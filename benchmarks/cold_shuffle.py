@@ -19,6 +19,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from pipeline.windows.cache_files import part_files
 from pipeline.windows.dataset import WindowDataset
 
 RUN_BYTES = 4 << 20
@@ -27,7 +28,7 @@ RUNS_AT_A_TIME = 64
 
 def shuffle_from_disk(
     dataset: WindowDataset,
-    cache_file: Path,
+    cache: Path,
     batch_size: int,
     generator: torch.Generator,
     run_bytes: int = RUN_BYTES,
@@ -39,11 +40,11 @@ def shuffle_from_disk(
     What was used is clean, so that the system takes it back as soon as it needs the memory.
 
     Args:
-        dataset: the windows of a split, in the order of the file.
-        cache_file: the file that `dataset` is mapped from.
+        dataset: the windows of a split, in the order of the rows.
+        cache: the tensor cache that `dataset` is mapped from.
         batch_size: windows per batch.
         generator: decides the order.
-        run_bytes: how much of the file is read at a stretch.
+        run_bytes: how much of the signal is read at a stretch.
         runs_at_a_time: of how many runs the windows are mixed.
     """
     num_windows = len(dataset)
@@ -55,7 +56,7 @@ def shuffle_from_disk(
         for part in order.split(runs_at_a_time)
     ]
     left = torch.empty(0, dtype=torch.int64)
-    with _Pages(dataset, cache_file) as pages:
+    with _Pages(dataset, cache) as pages:
         pages.want(mixes[0])
         for number, mix in enumerate(mixes):
             pages.want(mixes[number + 1] if number + 1 < len(mixes) else [])
@@ -68,28 +69,37 @@ def shuffle_from_disk(
 
 
 class _Pages:
-    """Tells the system which parts of the file will be read."""
+    """Tells the system which stretches of the signal's files will be read."""
 
-    def __init__(self, dataset: WindowDataset, cache_file: Path):
+    def __init__(self, dataset: WindowDataset, cache: Path):
         self._dataset = dataset
         self._row_bytes = dataset.channels * 4
-        self._cache_file = cache_file
+        self._paths = part_files(cache)
 
     def __enter__(self) -> _Pages:
-        self._file = os.open(self._cache_file, os.O_RDONLY)
-        header_bytes = int.from_bytes(os.pread(self._file, 8, 0), "little")
-        header = json.loads(os.pread(self._file, header_bytes, 8))
-        self._offset = 8 + header_bytes + header["signal"]["data_offsets"][0]
+        # Descriptor, the byte where its rows begin, its first row, and that of the next file.
+        self._files: list[tuple[int, int, int, int]] = []
+        end = 0
+        for path in self._paths:
+            file = os.open(path, os.O_RDONLY)
+            header_bytes = int.from_bytes(os.pread(file, 8, 0), "little")
+            entry = json.loads(os.pread(file, header_bytes, 8))["signal"]
+            first, end = end, end + entry["shape"][0]
+            self._files.append((file, 8 + header_bytes + entry["data_offsets"][0], first, end))
         return self
 
     def __exit__(self, *_: object) -> None:
-        os.close(self._file)
+        for file, *_ in self._files:
+            os.close(file)
 
     def want(self, runs: list[tuple[int, int]]) -> None:
         if not hasattr(os, "posix_fadvise"):
             return  # macOS: the order is the same, the system finds out by itself
         for begin, end in sorted(runs):
             first = int(self._dataset.starts[begin])
-            rows = int(self._dataset.starts[end - 1]) + self._dataset.window - first
-            place = self._offset + first * self._row_bytes
-            os.posix_fadvise(self._file, place, rows * self._row_bytes, os.POSIX_FADV_WILLNEED)
+            last = int(self._dataset.starts[end - 1]) + self._dataset.window
+            for file, offset, file_first, file_last in self._files:
+                begins, ends = max(first, file_first), min(last, file_last)
+                if begins < ends:
+                    place = offset + (begins - file_first) * self._row_bytes
+                    os.posix_fadvise(file, place, (ends - begins) * self._row_bytes, os.POSIX_FADV_WILLNEED)

@@ -28,7 +28,7 @@ from pipeline.parquet.stage import convert as to_parquet
 from pipeline.tensor_cache.params import Params as TensorCacheParams
 from pipeline.tensor_cache.stage import build
 from pipeline.windows.dataset import open_cache
-from pipeline.windows.layout import SIGNAL_FILE
+from pipeline.windows.layout import SIGNAL_FOLDER
 
 ROWS, COLUMNS = 100_000, 100
 WINDOWS = TensorCacheParams(window=200, stride=50, folds=3, fold=0, validation=True)
@@ -63,8 +63,8 @@ def compare_formats(folder: Path, rounds: int) -> None:
             lambda: pd.read_parquet(folder / "processed" / ROWS_FOLDER),
         ),
         "PyTorch cache (.pt), the guide's": (folder / "guide.pt", lambda: torch.load(folder / "guide.pt")),
-        "tensor cache, ours: opened": (folder / "cache" / SIGNAL_FILE, lambda: open_cache(folder / "cache")),
-        "tensor cache, ours: every value read": (folder / "cache" / SIGNAL_FILE, open_and_read),
+        "tensor cache, ours: opened": (folder / "cache" / SIGNAL_FOLDER, lambda: open_cache(folder / "cache")),
+        "tensor cache, ours: every value read": (folder / "cache" / SIGNAL_FOLDER, open_and_read),
     }
     found = alternate({name: (lambda read=read: timed(read)) for name, (_, read) in ways.items()}, rounds)
     rows = [

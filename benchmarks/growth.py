@@ -101,7 +101,8 @@ def sweep(gigabytes: float) -> bool:
         trace = Path(temporary) / "opened"
         project.update(*OPENS, str(trace))
         print(f"from nothing CSV or Parquet was opened {project.rows_opened(trace):,} times")
-        signal = (project.folder / "data/cache/signal.safetensors").stat().st_size
+        files = (project.folder / "data/cache/signal").iterdir()
+        signal = sum(file.stat().st_size for file in files)
         first = before = project.cache_bytes()
         print(f"signal {signal / 1e6:,.0f} MB, cache {first / 1e6:,.0f} MB", flush=True)
         last, opened = {"window": 100, "fold": 0}, 0

@@ -34,7 +34,7 @@ def epoch(cache, shuffle_from_disk):
     def batches(seed, **sizes):
         dataset = WindowDataset(open_cache(cache), "train")
         generator = torch.Generator().manual_seed(seed)
-        order = shuffle_from_disk(dataset, cache / "signal.safetensors", 16, generator, **sizes)
+        order = shuffle_from_disk(dataset, cache, 16, generator, **sizes)
         return len(dataset), list(order)
 
     return batches

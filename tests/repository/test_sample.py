@@ -114,11 +114,11 @@ def test_the_sample_has_no_leak_when_recomputed_from_the_raw_files(tmp_path):
     training = features[raw["subject"].isin(subjects["train"])]
     np.testing.assert_allclose(cache.mean, training.mean(), rtol=1e-6)
     np.testing.assert_allclose(cache.std, training.std(ddof=0), rtol=1e-6)
-    np.testing.assert_array_equal(cache.signal, features.astype("float32"))
+    np.testing.assert_array_equal(cache.signal.to("cpu"), features.astype("float32"))
     normalised = ((features - training.mean()) / training.std(ddof=0)).to_numpy()
     for split, starts in cache.starts.items():
         windows, _ = WindowDataset(cache, split).batch(torch.arange(len(starts)))
         rows = starts.numpy()[:, None] + np.arange(200)
         np.testing.assert_allclose(windows, normalised[rows], rtol=1e-4, atol=1e-5)
-    names = np.array(cache.metadata["classes"])[cache.label.numpy()]
+    names = np.array(cache.metadata["classes"])[cache.label.to("cpu").numpy()]
     assert (names == raw["label"].to_numpy()).all()

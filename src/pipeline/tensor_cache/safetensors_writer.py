@@ -67,8 +67,8 @@ class TensorFile:
         return len(content).to_bytes(8, "little") + content
 
 
-def write_tensors(path: Path, tensors: dict[str, np.ndarray], metadata: dict[str, Any]) -> None:
-    """Write tensors that are in memory, and metadata, which gets the digest of itself and of them."""
+def write_tensors(path: Path, tensors: dict[str, np.ndarray], metadata: dict[str, Any]) -> str:
+    """Write tensors that are in memory, and metadata, which gets the digest of itself and of them; returns that."""
     names = {dtype: name for name, dtype in DTYPES.items()}
     whole = metadata | {"digest": digest_of_file(metadata, tensors)}
     shapes = {name: (names[array.dtype], array.shape) for name, array in tensors.items()}
@@ -76,3 +76,4 @@ def write_tensors(path: Path, tensors: dict[str, np.ndarray], metadata: dict[str
         for name, array in tensors.items():
             file.write(name, array)
         file.finish(whole)
+    return whole["digest"]

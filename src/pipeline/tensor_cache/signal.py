@@ -1,23 +1,22 @@
-"""The signal file: all rows as they were measured, once for every split of them.
+"""The signal: all rows as they were measured, in a file for each part, once for every split of them.
 
-It holds `signal` float32 [T, C] with NaN for what is missing, `label` int64 [T] (of a regression float32 [T, K], in
-the columns' own units), `segment_edges` int64 [S + 1], `segment_groups` int64 [S], and `moments_*` of each group in
-each part. It is written a row group at a time. What the previous file has of a part is copied, not decoded again.
+`signal/NAME.safetensors` has the rows of `rows/NAME.parquet` (see `signal_part.py`). `segments.safetensors` lists the
+parts in their order and joins their segments: `segment_edges` int64 [S + 1], `segment_groups` int64 [S]. A file that
+the previous output has of the same part is put in its place, and its Parquet file is not read.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from pipeline.contract.catalog import Contract
-from pipeline.tensor_cache.known_signal import KnownSignal
-from pipeline.tensor_cache.normalising import GroupMoments, columns_of, groups_of_parts
-from pipeline.tensor_cache.parts import Part, decode, refuse_damaged_part
-from pipeline.tensor_cache.safetensors_writer import Shapes, TensorFile
+from pipeline.tensor_cache.normalising import COUNT, Arrays, moments_of_rows
+from pipeline.tensor_cache.parts import Part, refuse_damaged_part
+from pipeline.tensor_cache.safetensors_writer import write_tensors
 from pipeline.tensor_cache.segments import (
     PartSegments,
     Segments,
@@ -26,23 +25,21 @@ from pipeline.tensor_cache.segments import (
     join_segments,
     key_columns,
 )
-from pipeline.windows.cache_files import RowsDigest, digest_of_file
-from pipeline.windows.encoding import channel_names
-from pipeline.windows.layout import SIGNAL_FILE
+from pipeline.tensor_cache.signal_part import SignalPart, file_name, find_part, write_part
+from pipeline.windows.cache_files import map_tensors
+from pipeline.windows.layout import SEGMENTS_FILE, SIGNAL_FOLDER
 from trackstack.core.previous_output import PreviousOutput
 from trackstack.core.progress import progress
 
-NO_DIGEST = "0" * 64
-
 
 class SignalPlan(NamedTuple):
-    """The data, its segments, and what is known of it already."""
+    """The data, its segments, and which parts of the signal are there already."""
 
     contract: Contract
     parts: list[Part]
+    known: list[SignalPart | None]
     found: list[PartSegments]
     segments: Segments
-    known: KnownSignal | None
 
     @classmethod
     def make(cls, parts: list[Part], contract: Contract, previous: PreviousOutput) -> SignalPlan:
@@ -51,117 +48,73 @@ class SignalPlan(NamedTuple):
         Raises:
             UserError: one of them is damaged.
         """
-        known = KnownSignal.open(previous, reads(contract))
-        for part in parts:
-            if known is None or not known.has(part):
+        known = [find_part(previous, part, contract) for part in parts]
+        for part, one in zip(parts, known, strict=True):
+            if one is None:
                 refuse_damaged_part(part)
         if not key_columns(contract):
-            rows = sum(part.rows for part in parts)
             found = [PartSegments(np.zeros(0, np.int64), [], [], [])] * len(parts)
-            return cls(contract, parts, found, every_row(rows), known)
-        found = [(known and known.segments_of(part)) or find_segments(part, contract) for part in parts]
-        return cls(contract, parts, found, join_segments(parts, found, contract), known)
+            return cls(contract, parts, known, found, every_row(sum(part.rows for part in parts)))
+        pairs = zip(parts, known, strict=True)
+        found = [one.segments if one else find_segments(part, contract) for part, one in pairs]
+        return cls(contract, parts, known, found, join_segments(parts, found, contract))
 
-    def write(self, previous: PreviousOutput, target: Path) -> None:
-        """Write the signal file, or take the previous one where it is the same."""
-        known, sources = self.known, [part.digest for part in self.parts]
-        if known and known.sources() == sources and known.is_intact() and previous.take(SIGNAL_FILE, target):
-            return
-        rows = [part.rows for part in self.parts]
-        channels, targets = len(_channels(self.contract)), len(self.contract.target_names())
-        moments = GroupMoments(groups_of_parts(self.segments, rows), channels + targets)
-        shapes: Shapes = {"signal": ("F32", (sum(rows), channels))}
-        shapes["label"] = ("F32", (sum(rows), targets)) if targets else ("I64", (sum(rows),))
-        small = {"segment_edges": self.segments.edges, "segment_groups": self.segments.groups}
-        shapes |= {name: ("I64", array.shape) for name, array in small.items()}
-        shapes |= {name: (_type(array), array.shape) for name, array in moments.arrays.items()}
-        metadata = self._metadata()
-        with (
-            TensorFile(target, shapes, metadata | {"digest": NO_DIGEST}) as file,
-            progress("Parquet to tensors", sum(rows) * 4 * channels) as show,
-        ):
-            first = 0
-            for number, (part, about) in enumerate(zip(self.parts, metadata["parts"], strict=True)):
-                about |= self._write_part(file, number, first, moments)
-                first += part.rows
-                show(first * 4 * channels)
-            small |= moments.arrays
-            for name, array in small.items():
-                file.write(name, array)
-            file.finish(metadata | {"digest": digest_of_file(metadata, small)})
-
-    def _metadata(self) -> dict[str, Any]:
-        """Of the file, with a digest of each part that is as long as what will take its place."""
-        names = self.segments.names
-        return {
-            "reads": reads(self.contract),
-            "groups": list(names) if key_columns(self.contract) else [],
+    def write(self, previous: PreviousOutput, folder: Path) -> Signal:
+        """Write the files of the signal into a folder, or put the previous ones there."""
+        (folder / SIGNAL_FOLDER).mkdir()
+        paths, done = [folder / file_name(part) for part in self.parts], 0
+        sizes = [part.path.stat().st_size for part in self.parts]
+        written: list[SignalPart] = []
+        with progress("Parquet to tensors", sum(sizes)) as show:
+            for number, (part, path) in enumerate(zip(self.parts, paths, strict=True)):
+                known = self.known[number]
+                if known is None or not previous.take(file_name(part), path):
+                    if known is not None:  # it was removed since, and nobody has looked at the Parquet file
+                        refuse_damaged_part(part)
+                    known = write_part(path, part, self.found[number], self.contract)
+                written.append(known)
+                done += sizes[number]
+                show(done)
+        about = {
+            "groups": list(self.segments.names) if key_columns(self.contract) else [],
             "parts": [
-                {
-                    "rows": part.rows,
-                    "source": part.digest,
-                    "first": found.first,
-                    "last": found.last,
-                    "missing": 0,
-                    "digest": NO_DIGEST,
-                }
-                for part, found in zip(self.parts, self.found, strict=True)
+                {"file": path.name, "rows": part.rows, "missing": part.missing, "digest": part.digest}
+                for path, part in zip(paths, written, strict=True)
             ],
         }
-
-    def _write_part(self, file: TensorFile, number: int, first: int, moments: GroupMoments) -> dict[str, Any]:
-        """Copy or decode a part; returns what its metadata says of its rows."""
-        part, known = self.parts[number], self.known
-        if known and known.has(part):
-            wanted = None if known.copy_moments(part, number, moments) else moments
-            written = self._write_rows(file, known.rows(part), number, first, wanted)
-            if written["digest"] == known.about(part)["digest"]:
-                return written
-            known.forget(part)
-            moments.clear(number)
-            refuse_damaged_part(part)
-        return self._write_rows(file, decode(part, self.contract), number, first, moments)
-
-    def _write_rows(
-        self,
-        file: TensorFile,
-        rows: Iterator[tuple[np.ndarray, np.ndarray]],
-        number: int,
-        first: int,
-        moments: GroupMoments | None,
-    ) -> dict[str, Any]:
-        digest, missing = RowsDigest(), False
-        for signal_NC, label_N in rows:
-            file.write("signal", signal_NC, first)
-            file.write("label", label_N, first)
-            digest.update(signal_NC, label_N)
-            missing = missing or bool(np.isnan(signal_NC).any())
-            if moments:
-                self._add_moments(moments, number, first, columns_of(signal_NC, label_N))
-            first += len(signal_NC)
-        return {"missing": int(missing), "digest": digest.hexdigest()}
-
-    def _add_moments(self, moments: GroupMoments, number: int, first: int, rows_NX: np.ndarray) -> None:
-        begins, group_S = self.segments.between(first, first + len(rows_NX))
-        group_N = np.repeat(group_S, np.diff(begins, append=len(rows_NX)))
-        for group in np.unique(group_S).tolist():
-            moments.add(number, group, rows_NX[group_N == group])
+        arrays = {"segment_edges": self.segments.edges, "segment_groups": self.segments.groups}
+        digest = write_tensors(folder / SEGMENTS_FILE, arrays, about)
+        return Signal(paths, written, self.segments, digest)
 
 
-def reads(contract: Contract) -> dict[str, Any]:
-    """What decides how the rows of a Parquet file become those of a signal file."""
-    return {
-        "features": [feature.model_dump(mode="json") for feature in contract.features],
-        "label": contract.label,
-        "targets": contract.target_names(),
-        "group": contract.group,
-        "series": contract.series,
-    }
+class Signal(NamedTuple):
+    """The signal as it was written."""
 
+    paths: list[Path]
+    parts: list[SignalPart]
+    segments: Segments
+    digest: str
+    """Of `segments.safetensors`, which names those of the parts."""
 
-def _channels(contract: Contract) -> list[str]:
-    return channel_names([feature.model_dump(mode="json") for feature in contract.features])
+    def labels(self) -> np.ndarray:
+        """The labels of all rows: int64 [T], or float32 [T, K]."""
+        return np.concatenate([np.array(map_tensors(path)[1]["label"]) for path in self.paths])
 
+    def moments(self, is_training_G: np.ndarray) -> Iterator[Arrays]:
+        """The moments of the training rows of each part: of each of its groups, or of all of them.
 
-def _type(array: np.ndarray) -> str:
-    return "F64" if array.dtype == np.float64 else "I64"
+        Args:
+            is_training_G: bool, whether a group of the segments is trained on.
+        """
+        have_moments = any(len(part.moments[COUNT]) for part in self.parts)
+        number_of = {name: number for number, name in enumerate(self.segments.names)} if have_moments else {}
+        first = 0
+        for path, part in zip(self.paths, self.parts, strict=True):
+            if len(part.moments[COUNT]):
+                chosen_G = is_training_G[[number_of[name] for name in part.names]]
+                yield {name: array[chosen_G] for name, array in part.moments.items()}
+            else:
+                begins, groups = self.segments.between(first, first + part.rows)
+                chosen_N = np.repeat(is_training_G[groups], np.diff(begins, append=part.rows))
+                yield moments_of_rows(map_tensors(path)[1], chosen_N)
+            first += part.rows

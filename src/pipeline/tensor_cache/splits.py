@@ -9,8 +9,8 @@ from pipeline.tensor_cache.segments import Segments
 from trackstack import UserError
 
 
-def deal_into_folds(segments: Segments, label_T: np.ndarray, folds: int) -> Segments:
-    """Make as many groups of recordings, or of rows, as there are folds: shuffled, then dealt out class by class.
+def deal_into_folds(segments: Segments, label_T: np.ndarray, folds: int) -> np.ndarray:
+    """The fold of each recording, or row, int64 [G]: they are shuffled, then dealt out class by class.
 
     Without classes they are dealt out from the lowest to the highest, so that each fold has some of every size. The
     shuffle is NumPy's legacy one, whose numbers are promised never to change.
@@ -30,7 +30,7 @@ def deal_into_folds(segments: Segments, label_T: np.ndarray, folds: int) -> Segm
     by_stratum = shuffled[np.argsort(stratum[shuffled], kind="stable")]
     fold = np.empty(num_parts, np.int64)
     fold[by_stratum] = np.arange(num_parts) % folds
-    return Segments(segments.edges, fold[segments.groups], list(range(folds)))
+    return fold
 
 
 def refuse_many_folds(segments: Segments, params: Params) -> None:

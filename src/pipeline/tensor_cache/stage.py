@@ -1,6 +1,6 @@
 """Parquet to tensors: the signal as it was measured, and beside it what one split of it into windows needs.
 
-`signal.safetensors` is the same for every fold, window and stride (see `signal.py`). `splits.safetensors` is small:
+The signal is the same for every fold, window and stride (see `signal.py`). `splits.safetensors` is small:
 `mean` and `std` float32 [C] of the training rows, of a regression `target_mean` and `target_std` float32 [K], and one
 JSON value of metadata, from which the windows follow; where the data has no group, `segment_folds` says which fold a
 segment was dealt to. `windows/dataset.py` opens both.
@@ -21,9 +21,8 @@ from pipeline.tensor_cache.safetensors_writer import write_tensors
 from pipeline.tensor_cache.segments import Segments
 from pipeline.tensor_cache.signal import SignalPlan
 from pipeline.tensor_cache.splits import deal_into_folds, refuse_many_folds, split_groups
-from pipeline.windows.cache_files import map_tensors
 from pipeline.windows.encoding import channel_names
-from pipeline.windows.layout import SIGNAL_FILE, SPLITS, SPLITS_FILE
+from pipeline.windows.layout import SPLITS, SPLITS_FILE
 from pipeline.windows.slicing import are_in
 from trackstack import UserError
 from trackstack.core.files import new_folder
@@ -48,21 +47,21 @@ def build(processed: Path, out: Path, params: Params) -> None:
     else:
         _split(plan.segments, contract, params)  # before anything is written
     with new_folder(out) as folder:
-        plan.write(previous, folder / SIGNAL_FILE)
-        about, tensors = map_tensors(folder / SIGNAL_FILE)
+        signal = plan.write(previous, folder)
         segments, folds = plan.segments, {}
         if contract.group is None:
-            segments = deal_into_folds(segments, tensors["label"], params.folds)
-            fold_S = segments.groups.astype(np.uint8 if params.folds <= UINT8 else np.int64)
-            folds = {"segment_folds": fold_S}
+            fold_G = deal_into_folds(segments, signal.labels(), params.folds)
+            segments = Segments(segments.edges, fold_G[segments.groups], range(params.folds))
+            folds = {"segment_folds": segments.groups.astype(np.uint8 if params.folds <= UINT8 else np.int64)}
         split = _split(segments, contract, params)
-        mean_X, std_X = mean_and_std(tensors, segments, split["train"])
+        is_training = are_in(np.arange(len(segments.names)), segments.names, split["train"])
+        mean_X, std_X = mean_and_std(signal.moments(is_training[fold_G] if folds else is_training))
         write_tensors(
             folder / SPLITS_FILE,
             _mean_and_std_tensors(mean_X, std_X, contract) | folds,
             _metadata_of_data(profile, contract)
-            | ({"groups": segments.names} if folds else {})
-            | {"signal": about["digest"], "split": split}
+            | ({"groups": list(segments.names)} if folds else {})
+            | {"signal": signal.digest, "split": split}
             | dict(zip(("window", "stride"), _window_and_stride(contract, params), strict=True)),
         )
 

@@ -1,4 +1,7 @@
-"""Windows of the tensor cache, gathered by one `index_select` on an overlapping view of the signal."""
+"""Windows of the tensor cache, gathered by one `index_select` on an overlapping view of the signal.
+
+Where the signal is larger than memory should hold and lies in several files, each window is copied from its file.
+"""
 
 from __future__ import annotations
 
@@ -14,12 +17,13 @@ from safetensors import safe_open
 from torch import Tensor
 
 from pipeline.windows.cache_files import how_to_mend
-from pipeline.windows.layout import SIGNAL_FILE, SPLITS, SPLITS_FILE
+from pipeline.windows.layout import SEGMENTS_FILE, SIGNAL_FOLDER, SPLITS, SPLITS_FILE
+from pipeline.windows.parted_rows import PartedRows, join_rows
 from pipeline.windows.slicing import are_in, window_starts
 from trackstack import UserError
 from trackstack.core.files import METADATA_KEY
 
-SMALL_BYTES = 1 << 28
+SMALL_BYTES = 1 << 30
 """A signal up to this size is normalised once; each process that reads windows then holds as much again."""
 
 
@@ -27,9 +31,9 @@ SMALL_BYTES = 1 << 28
 class TensorCache:
     """An open tensor cache; the tensors are mapped from its files and read when they are touched."""
 
-    signal: Tensor
+    signal: Tensor | PartedRows
     """float32 [T, C], as it was measured; NaN where a value is missing."""
-    label: Tensor
+    label: Tensor | PartedRows
     """int64 [T], the number of a class; of a regression float32 [T, K], the amounts in their own units."""
     starts: Mapping[str, Tensor]
     """Per split: int64 [W], first rows of its windows."""
@@ -60,7 +64,8 @@ class TensorCache:
 
         It is made when it is first asked for, and kept in memory, on the signal's device.
         """
-        standard = (self.signal - self.mean).div_(self.std)
+        rows = self.signal.to(self.mean.device)
+        standard = (rows - self.mean if rows is self.signal else rows.sub_(self.mean)).div_(self.std)
         return standard.nan_to_num_() if self.may_lack_values else standard
 
     @property
@@ -72,7 +77,7 @@ class TensorCache:
         """The same cache with amounts in standard deviations from the training rows' mean; itself without amounts."""
         if self.task == "classification":
             return self
-        return replace(self, label=(self.label - self.target_mean) / self.target_std)
+        return replace(self, label=(self.label.to(self.mean.device) - self.target_mean) / self.target_std)
 
     def to(self, device: torch.device) -> TensorCache:
         """The same cache with its tensors on a device; itself where they are there already."""
@@ -114,29 +119,39 @@ class _Starts(Mapping[str, Tensor]):
 
 
 def open_cache(folder: Path) -> TensorCache:
-    """Open the cache in constant time, whatever its size; UserError when it is not there or not whole."""
+    """Open the cache by mapping its files, whatever their size; UserError when it is not there or not whole."""
     about, split = _read(folder, SPLITS_FILE)
-    data, tensors = _read(folder, SIGNAL_FILE)
+    data, segments = _read(folder, SEGMENTS_FILE)
     try:
         if about["signal"] != data["digest"]:
-            raise ValueError(f"of another {SIGNAL_FILE}")
+            raise ValueError(f"of another {SEGMENTS_FILE}")
         # Where the data has no group, its recordings or rows were dealt out, and the folds are the groups.
-        groups = split.get("segment_folds", tensors["segment_groups"])
+        groups = split.get("segment_folds", segments["segment_groups"])
         missing = any(part["missing"] for part in data["parts"])
         metadata = about | {"groups": about.get("groups", data["groups"]), "missing": missing}
+        parts = [_read_part(folder, part) for part in data["parts"]]
         return TensorCache(
-            signal=tensors["signal"],
-            label=tensors["label"],
-            starts=_Starts(tensors["segment_edges"], groups, metadata),
+            signal=join_rows([part["signal"] for part in parts]),
+            label=join_rows([part["label"] for part in parts]),
+            starts=_Starts(segments["segment_edges"], groups, metadata),
             mean=split["mean"],
             std=split["std"],
             metadata=metadata,
-            segment_edges=tensors["segment_edges"],
+            segment_edges=segments["segment_edges"],
             segment_groups=groups,
             **({name: split[name] for name in ("target_mean", "target_std")} if "targets" in about else {}),
         )
     except (KeyError, TypeError, ValueError) as error:
         raise _not_a_cache(folder, SPLITS_FILE, error) from None
+
+
+def _read_part(folder: Path, part: dict[str, Any]) -> dict[str, Tensor]:
+    """The rows of a part that the segments are of."""
+    name = f"{SIGNAL_FOLDER}/{part['file']}"
+    metadata, tensors = _read(folder, name)
+    if metadata["digest"] != part["digest"]:
+        raise _not_a_cache(folder, name, f"of another {SEGMENTS_FILE}")
+    return tensors
 
 
 def _read(folder: Path, name: str) -> tuple[dict[str, Any], dict[str, Tensor]]:
@@ -154,7 +169,7 @@ def _read(folder: Path, name: str) -> tuple[dict[str, Any], dict[str, Tensor]]:
         raise _not_a_cache(folder, name, error) from None
 
 
-def _not_a_cache(folder: Path, name: str, error: Exception) -> UserError:
+def _not_a_cache(folder: Path, name: str, error: Exception | str) -> UserError:
     reason = str(error).partition("\n")[0]
     return UserError(f"{folder / name}: not a tensor cache ({reason}); {how_to_mend(folder)}")
 
@@ -164,20 +179,23 @@ class WindowDataset(torch.utils.data.Dataset):
 
     A signal of at most `SMALL_BYTES` is normalised as a whole, once for all splits: of several processes, such as
     those of DDP, each holds that copy; the forked workers of a `DataLoader` share it. A larger one stays mapped from
-    its file, and windows are normalised when they are gathered, to the same bits.
+    its files, and windows are normalised when they are gathered, to the same bits.
     """
 
     def __init__(self, cache: TensorCache, split: str):
         self.cache = cache
         self.starts = cache.starts[split]
         self.window = cache.metadata["window"]
-        num_rows, self.channels = cache.signal.shape
-        # Row t of the view is the window that starts at t, flattened; no byte is copied.
-        shape = (num_rows - self.window + 1, self.window * self.channels)
+        self.channels: int = cache.signal.shape[1]
         self._is_standard = cache.signal.nbytes <= SMALL_BYTES
         signal = cache.standard_signal if self._is_standard else cache.signal
-        self._windows = signal.as_strided(shape, (self.channels, 1))
-        self._labels = cache.label[self.window // 2 :]
+        self._windows: Tensor | PartedRows = signal
+        if isinstance(signal, Tensor):
+            # Row t of the view is the window that starts at t, flattened; no byte is copied.
+            shape = (len(signal) - self.window + 1, self.window * self.channels)
+            self._windows = signal.as_strided(shape, (self.channels, 1))
+        label, middle_W = cache.label, self.starts + self.window // 2
+        self._labels = label.index_select(0, middle_W) if isinstance(label, Tensor) else label.take(middle_W)
         # As long as a flattened window: over short channels torch is five times as slow.
         self._mean, self._std = (values.repeat(self.window) for values in (cache.mean, cache.std))
 
@@ -190,16 +208,19 @@ class WindowDataset(torch.utils.data.Dataset):
         The windows are in standard deviations from the training rows' mean; what is missing is the mean.
         """
         starts_B = self.starts.index_select(0, index_B)
-        windows = self._windows.index_select(0, starts_B)
+        if isinstance(self._windows, Tensor):
+            windows = self._windows.index_select(0, starts_B)
+        else:
+            windows = self._windows.windows(starts_B, self.window).flatten(1)
         if not self._is_standard:
             windows.sub_(self._mean).div_(self._std)
             if self.cache.may_lack_values:
                 windows.nan_to_num_()
-        return windows.view(-1, self.window, self.channels), self._labels.index_select(0, starts_B)
+        return windows.view(-1, self.window, self.channels), self._labels.index_select(0, index_B)
 
     def labels(self) -> Tensor:
         """Labels of all windows, in order: int64 [W], or float32 [W, K]."""
-        return self._labels.index_select(0, self.starts)
+        return self._labels
 
     def segments(self) -> Tensor:
         """int64 [W]: the segment that each window lies in."""

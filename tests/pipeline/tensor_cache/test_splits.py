@@ -44,8 +44,8 @@ def test_names_of_groups_may_be_text():
 def test_each_fold_gets_low_and_high_amounts_the_same_every_time(num_rows):
     amounts = np.random.default_rng(0).lognormal(size=(num_rows, 2)).astype(np.float32)
     segments = Segments(np.arange(num_rows + 1), np.arange(num_rows), range(num_rows))
-    folds = deal_into_folds(segments, amounts, 5).groups
-    assert (folds == deal_into_folds(segments, amounts, 5).groups).all()
+    folds = deal_into_folds(segments, amounts, 5)
+    assert (folds == deal_into_folds(segments, amounts, 5)).all()
     ranks = amounts[:, 0].argsort().argsort()
     for fold in range(5):
         in_fold = np.sort(ranks[folds == fold])
@@ -57,5 +57,5 @@ def test_recordings_are_dealt_out_by_the_mean_of_their_amount():
     amounts = np.repeat([[5.0], [1.0], [4.0], [2.0], [3.0], [6.0]], 4, axis=0).astype(np.float32)
     amounts[::4] = 0  # each begins at rest
     segments = Segments(np.arange(0, 25, 4), np.arange(6), range(6))
-    folds = deal_into_folds(segments, amounts, 3).groups
+    folds = deal_into_folds(segments, amounts, 3)
     assert sorted(folds[[1, 3, 4]]) == sorted(folds[[0, 2, 5]]) == [0, 1, 2]

@@ -1,6 +1,7 @@
 """The tensor cache: no leak between splits, normalisation from training rows alone, the same bytes twice."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import polars as pl
@@ -10,7 +11,7 @@ import torch
 from support.conversion import MANY_REJECTED, contents, convert_folder, write_csv
 from support.projects import write_tiny_recordings
 
-from pipeline.tensor_cache.normalising import moments
+from pipeline.tensor_cache.normalising import mean_and_std, moments_of_rows
 from pipeline.tensor_cache.params import Params
 from pipeline.tensor_cache.stage import build
 from pipeline.windows.dataset import WindowDataset, open_cache
@@ -42,11 +43,12 @@ def test_every_window_that_fits_is_there(processed, tmp_path):
 def test_the_bytes_repeat_and_anybody_may_read_them(processed, tmp_path):
     for name in "ab":
         build(processed, tmp_path / name, PARAMS)
-        for file in (tmp_path / name).iterdir():
+        for file in filter(Path.is_file, (tmp_path / name).rglob("*")):
             assert file.stat().st_mode & 0o044, "save_file() would have made it private"
             assert str(tmp_path).encode() not in file.read_bytes()
     assert contents(tmp_path / "a") == contents(tmp_path / "b")
-    assert contents(tmp_path / "a").keys() == {"signal.safetensors", "splits.safetensors"}
+    parts = {f"signal/subject_{number}.csv.0000.safetensors" for number in (1, 2, 3, 4)}
+    assert contents(tmp_path / "a").keys() == {*parts, "segments.safetensors", "splits.safetensors"}
 
 
 def test_another_fold_window_or_stride_is_another_small_file_beside_the_same_signal(processed, tmp_path):
@@ -54,8 +56,8 @@ def test_another_fold_window_or_stride_is_another_small_file_beside_the_same_sig
     for number, change in enumerate(({}, {"fold": 1}, {"window": 10}, {"stride": 5}, {"folds": 3})):
         build(processed, tmp_path / str(number), PARAMS.model_copy(update=change))
         files = contents(tmp_path / str(number))
-        found.add(files["signal.safetensors"])
-        assert len(files["splits.safetensors"]) < 2000
+        assert len(files.pop("splits.safetensors")) < 2000
+        found.add(tuple(files.items()))
     assert len(found) == 1
 
 
@@ -84,14 +86,16 @@ def test_without_a_group_rows_are_dealt_out_class_by_class(tmp_path):
     for fold in range(4):
         build(tmp_path / "processed", tmp_path / "cache", PARAMS.model_copy(update={"fold": fold}))
         cache = open_cache(tmp_path / "cache")
-        assert torch.bincount(cache.label[cache.starts["test"]]).tolist() == [60, 60]
+        assert torch.bincount(cache.label.to("cpu")[cache.starts["test"]]).tolist() == [60, 60]
         assert len(cache.starts["train"]) == 240
         tested += cache.starts["test"].tolist()
     assert sorted(tested) == list(range(480))
     assert tested[:120] != list(range(0, 480, 4)), "shuffled"
 
 
-def test_without_a_group_recordings_are_dealt_out_whole(tmp_path):
+@pytest.mark.parametrize("least_rows", [1, 1000], ids=["moments by group", "moments of rows"])
+def test_without_a_group_recordings_are_dealt_out_whole(tmp_path, monkeypatch, least_rows):
+    monkeypatch.setattr("pipeline.tensor_cache.normalising.LEAST_ROWS", least_rows)
     write_tiny_recordings(tmp_path / "raw")
     convert_folder(tmp_path / "raw", tmp_path / "processed", group=None, extra=["subject"])
     build(tmp_path / "processed", tmp_path / "cache", PARAMS)
@@ -101,6 +105,9 @@ def test_without_a_group_recordings_are_dealt_out_whole(tmp_path):
     recordings = {split: set((first_rows // 60).tolist()) for split, first_rows in starts.items()}
     assert set.union(*recordings.values()) == set(range(8))
     assert sorted(map(len, recordings.values())) == [2, 2, 4]
+    recording_T = cache.segment_groups.repeat_interleave(cache.segment_edges.diff())
+    training = torch.tensor(cache.metadata["split"]["train"])
+    torch.testing.assert_close(cache.mean, cache.signal.to("cpu")[torch.isin(recording_T, training)].mean(0))
     with pytest.raises(UserError, match=r"tensor_cache\.folds is 9; expected at most 8, the recordings"):
         build(tmp_path / "processed", tmp_path / "cache", PARAMS.model_copy(update={"folds": 9}))
 
@@ -120,7 +127,7 @@ def test_without_validation_its_groups_are_trained_on_and_normalised_with(tmp_pa
     assert torch.equal(whole.starts["train"], both)
     groups_T = whole.segment_groups.repeat_interleave(whole.segment_edges.diff())
     tested = whole.metadata["groups"].index(groups["test"][0])
-    torch.testing.assert_close(whole.mean, held_out.signal[groups_T != tested].mean(0))
+    torch.testing.assert_close(whole.mean, held_out.signal.to("cpu")[groups_T != tested].mean(0))
 
 
 @pytest.mark.parametrize(
@@ -171,7 +178,8 @@ def test_a_window_does_not_close_the_gap_that_a_rejected_row_leaves(tmp_path):
 
 
 def test_a_constant_column_is_left_as_it_is():
-    mean, std = moments([np.full((10, 1), 3.0, np.float32)])
+    rows = {"signal": np.full((10, 1), 3.0, np.float32), "label": np.zeros(10, np.int64)}
+    mean, std = mean_and_std([moments_of_rows(rows, np.ones(10, bool))])
     assert (mean.item(), std.item()) == (3.0, 1.0)
 
 
@@ -182,8 +190,8 @@ def test_row_groups_do_not_show_in_the_cache(processed, tmp_path, monkeypatch):
         build(folder, tmp_path / f"{folder.name} cache", PARAMS)
     one, other = (open_cache(tmp_path / f"{name} cache") for name in ("processed", "parts"))
     assert pq.ParquetFile(tmp_path / "parts/rows/subject_1.csv.0000.parquet").num_row_groups > 3
-    assert torch.equal(one.label, other.label)
-    assert torch.equal(one.signal, other.signal)
+    assert torch.equal(one.label.to("cpu"), other.label.to("cpu"))
+    assert torch.equal(one.signal.to("cpu"), other.signal.to("cpu"))
     torch.testing.assert_close(one.mean, other.mean)
     assert all(torch.equal(one.starts[split], other.starts[split]) for split in one.starts)
 
@@ -202,7 +210,7 @@ def test_a_missing_value_is_the_mean_of_the_training_rows(tmp_path):
     profile = json.loads((tmp_path / "processed/profile.json").read_text())
     assert (profile["columns"]["ax"]["nulls"], profile["columns"]["ax"]["count"]) == (2, 478)
     cache = open_cache(tmp_path / "cache")
-    assert cache.signal[:, 0].isnan().nonzero().flatten().tolist() == [124, 125]
+    assert cache.signal.to("cpu")[:, 0].isnan().nonzero().flatten().tolist() == [124, 125]
     assert cache.metadata["missing"]
     training = rows.filter(pl.col("subject").is_in(cache.metadata["split"]["train"]))
     assert cache.mean[0] == pytest.approx(training["ax"].mean())
@@ -269,7 +277,7 @@ def test_amounts_keep_their_units_and_those_of_the_middle_row_belong_to_a_window
     assert "classes" not in cache.metadata
     rows = pl.read_parquet(tmp_path / "processed/rows")
     raw_TK = rows.select("az", "ay").to_numpy()
-    assert (cache.label.numpy() == raw_TK).all()
+    assert (cache.label.to("cpu").numpy() == raw_TK).all()
     training = rows["subject"].is_in(cache.metadata["split"]["train"]).to_numpy()
     np.testing.assert_allclose(cache.target_mean, raw_TK[training].mean(0), rtol=1e-5)
     np.testing.assert_allclose(cache.target_std, raw_TK[training].std(0), rtol=1e-5)

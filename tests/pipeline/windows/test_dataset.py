@@ -1,6 +1,8 @@
 """Windows gathered from the strided view are the rows of the signal, fast or one by one."""
 
+import dataclasses
 import importlib
+import itertools
 
 import pytest
 import torch
@@ -10,7 +12,9 @@ from support.projects import ROOT, write_tiny_recordings
 from pipeline.tensor_cache.params import Params
 from pipeline.tensor_cache.stage import build
 from pipeline.windows import dataset
+from pipeline.windows.cache_files import ROWS
 from pipeline.windows.dataset import TensorCache, WindowDataset, open_cache
+from pipeline.windows.parted_rows import join_rows
 from trackstack import UserError
 
 PARAMS = Params(window=20, stride=10, folds=4, fold=0, validation=True)
@@ -57,17 +61,23 @@ def test_windows_are_in_standard_deviations_and_what_is_missing_is_the_mean():
     assert signal[0].tolist() == [1, 5], "the signal stays as it was measured"
 
 
+@pytest.mark.parametrize("edges", [[0, 1000], [0, 5, 400, 1000]], ids=["one file", "several"])
 @pytest.mark.parametrize("channels", [1, 3, 7])
-def test_windows_of_a_large_signal_are_those_of_a_small_one_to_the_last_bit(channels, monkeypatch):
+def test_windows_of_a_large_signal_are_those_of_a_small_one_to_the_last_bit(channels, edges, monkeypatch):
     random = torch.Generator().manual_seed(0)
     signal = torch.randn(1000, channels, generator=random) * 1e3
     signal[torch.rand(signal.shape, generator=random) < 0.01] = float("nan")
     mean, std = torch.randn(channels, generator=random), torch.rand(channels, generator=random) + 0.1
     cache = TensorCache(signal, torch.arange(1000), {"new": torch.arange(980)}, mean, std, {"window": 20})
-    small, _ = WindowDataset(cache, "new").batch(torch.arange(980))
+    small, small_labels = WindowDataset(cache, "new").batch(torch.arange(980))
     monkeypatch.setattr(dataset, "SMALL_BYTES", 0)
-    large, _ = WindowDataset(cache, "new").batch(torch.arange(980))
+    pieces = list(itertools.pairwise(edges))
+    rows = {name: join_rows([getattr(cache, name)[slice(*piece)] for piece in pieces]) for name in ROWS}
+    split = WindowDataset(dataclasses.replace(cache, **rows), "new")
+    large, large_labels = split.batch(torch.arange(980))
     assert torch.equal(small.view(torch.int32), large.view(torch.int32))
+    assert torch.equal(small_labels, large_labels)
+    assert torch.equal(small_labels, split.labels())
 
 
 def test_a_small_signal_is_normalised_once_for_all_splits(cache):
@@ -90,14 +100,16 @@ def test_a_missing_or_damaged_cache_is_one_line(tmp_path):
         open_cache(tmp_path)
 
 
-def test_the_two_files_must_belong_together(tmp_path):
+def test_the_files_must_belong_together(tmp_path):
     write_tiny_recordings(tmp_path / "raw")
     for name, features in (("one", ["ax", "ay", "az"]), ("other", ["ax", "ay"])):
         extra = ["az"] if "az" not in features else []
         convert_folder(tmp_path / "raw", tmp_path / "rows", features=[{"name": f} for f in features], extra=extra)
         build(tmp_path / "rows", tmp_path / name, PARAMS)
     (tmp_path / "one/splits.safetensors").replace(tmp_path / "other/splits.safetensors")
-    with pytest.raises(UserError, match=r"splits.safetensors: not a tensor cache \(of another signal.safetensors\)"):
+    with pytest.raises(
+        UserError, match=r"splits.safetensors: not a tensor cache \(of another segments.safetensors\)"
+    ):
         open_cache(tmp_path / "other")
 
 

@@ -112,7 +112,7 @@ def test_what_nobody_has_and_what_is_damaged_is_named(recorded):
     ].unlink()
     shutil.rmtree(project / "data/cache")
     (output,) = yaml.safe_load((project / "dvc.lock").read_text())["stages"]["tensor_cache"]["outs"]
-    damaged = cached_files(project, output["md5"])["signal.safetensors"]
+    damaged = cached_files(project, output["md5"])["signal/subject_3.csv.0000.safetensors"]
     flip_last_byte(damaged)
     flip_last_byte(next((project / "runs" / key).glob("artifacts/*/model/model.safetensors")))
     links = verdicts(project, key, expect=1)
@@ -133,7 +133,7 @@ def test_a_runs_source_and_data_come_into_a_worktree(recorded_twice, tmp_path):
     place = tmp_path / "as it was"
     assert "git worktree remove" in run_in(project, ["trackstack", "lineage", key, "--checkout", str(place)]).stderr
     assert "lr: 0.02" in (place / "params.yaml").read_text()
-    assert (place / "data/cache/signal.safetensors").exists()
+    assert (place / "data/cache/segments.safetensors").exists()
     # Its training is in the run cache: nothing is computed to have it there.
     assert "cached" in run_in(place, "dvc repro train").stdout
     assert run_of(place) == key
