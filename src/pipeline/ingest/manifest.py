@@ -18,6 +18,7 @@ from pipeline.ingest.file_notes import FileNotes
 from pipeline.ingest.pieces import Piece, PieceFinder, is_cut
 from trackstack import UserError
 from trackstack.core.digest import digest_json
+from trackstack.core.previous_output import previous_text
 
 MAX_SHOWN = 300
 
@@ -70,8 +71,12 @@ def read_manifest(path: Path) -> Manifest:
     raise UserError(f"{path}: not a manifest ({reason}); type: dvc repro --force ingest")
 
 
-def build_manifest(name: str, dataset: Dataset, raw: Path) -> Manifest:
-    """Read every raw file once (header, line count, SHA-256); UserError where it breaks the contract."""
+def build_manifest(name: str, dataset: Dataset, raw: Path, earlier: Path | None = None) -> Manifest:
+    """Read every raw file once (header, line count, SHA-256); UserError where it breaks the contract.
+
+    Args:
+        earlier: where the stage that runs has put out its manifest before.
+    """
     contract = dataset.contract()
     if LINE_COLUMN in contract.columns():
         raise UserError(
@@ -80,7 +85,10 @@ def build_manifest(name: str, dataset: Dataset, raw: Path) -> Manifest:
         )
     notes = FileNotes.of_project()
     try:
-        files = [_inspect(file, contract, dataset, notes) for file in _list_files(name, dataset, raw)]
+        paths = _list_files(name, dataset, raw)
+        if earlier and not any(map(notes.find, paths)):  # a clone, or the notes were removed
+            _take_over(notes, earlier, raw)
+        files = [_inspect(file, contract, dataset, notes) for file in paths]
     finally:
         notes.save(raw)
     num_rows = sum(file.rows for file in files)
@@ -90,6 +98,20 @@ def build_manifest(name: str, dataset: Dataset, raw: Path) -> Manifest:
             f"(data/catalog.yaml: datasets.{name}.num_samples); {_keep_or_restore(raw)}"
         )
     return manifest_of(name, dataset, files)
+
+
+def _take_over(notes: FileNotes, earlier: Path, raw: Path) -> None:
+    """Note what the manifest of the last commit says of files that are the same; their headers are read again."""
+    content, unchanged = previous_text(earlier, raw)
+    try:
+        files = Manifest.model_validate_json(content).files if unchanged else ()
+    except ValidationError:
+        return
+    for found in files:
+        if found.name in unchanged:
+            identity = notes.identify(raw / found.name)
+            with open_csv(raw / found.name) as (stream, _):
+                notes.keep(raw / found.name, identity, note_on(read_line(stream), found))
 
 
 def manifest_of(name: str, dataset: Dataset, files: Iterable[RawFile]) -> Manifest:

@@ -25,5 +25,5 @@ def ingest(params: Parameters, raw: Path, manifest_file: Path) -> None:
             f"data/catalog.yaml: datasets.{name}.path is {dataset.path!r}, but dvc.yaml reads {raw}; "
             "a dataset version lies in data/raw/NAME"
         )
-    write_json(manifest_file, build_manifest(name, dataset, raw).model_dump(mode="json"))
+    write_json(manifest_file, build_manifest(name, dataset, raw, manifest_file).model_dump(mode="json"))
     refuse_changed_entry(name, dataset)

@@ -8,13 +8,18 @@ right is for the stage to say, by what it was made from; that the code is still 
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import shutil
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from trackstack.core.dvc_yaml import DVC_YAML, dvc_root, running_stage
+from trackstack.system.git import git_bytes
+
+T = TypeVar("T")
 
 CODE = ("src/", "stages/")
 """Where a project's code lies, from its root, beside other `.py` files: what the guard of a stage looks at."""
@@ -84,20 +89,54 @@ def previous_output(out: Path) -> PreviousOutput:
     Args:
         out: as dvc.yaml names it, relative to the present folder.
     """
+
+    def ask(repo: Any, stage: Any) -> PreviousOutput:
+        return PreviousOutput(_cached_files(repo, _at(stage.outs, out)), tuple(repo.cache.local.cache_types))
+
+    return _ask_last_run(ask) or PreviousOutput()
+
+
+def previous_text(out: Path, read: Path) -> tuple[bytes, set[str]]:
+    """What the stage that runs wrote last, and the files that it read then and that are the same now.
+
+    Nothing where either is not known. That a file is the same is for DVC to say, which has looked at all of them
+    before it started this process.
+
+    Args:
+        out: an output that git keeps, as dvc.yaml names it, relative to the present folder.
+        read: a folder that the stage depends on; of its files the names are returned.
+    """
+
+    def ask(repo: Any, stage: Any) -> tuple[bytes, set[str]] | None:
+        committed = git_bytes(Path.cwd(), "show", f"HEAD:./{out.as_posix()}")
+        is_last = hashlib.md5(committed, usedforsecurity=False).hexdigest() == _at(stage.outs, out).hash_info.value
+        return (committed, _unchanged_files(repo, _at(stage.deps, read))) if is_last else None
+
+    return _ask_last_run(ask) or (b"", set())
+
+
+def _ask_last_run(ask: Callable[[Any, Any], T]) -> T | None:
+    """What there is to say of DVC's repository and of the stage that runs, with the hashes of its last run.
+
+    None where DVC did not start this process, nothing is known, or the code was another.
+    """
     root, address = dvc_root(Path.cwd()), running_stage()
     if root is None or address is None or not (Path.cwd() / DVC_YAML).is_file():
-        return PreviousOutput()
+        return None
     from dvc.repo import Repo
 
     try:
         with Repo(str(root)) as repo:
             stage = repo.stage.load_one(str(Path.cwd() / DVC_YAML), address.rpartition(":")[2])
-            if not all(_is_unchanged(dep, root) for dep in stage.deps):
-                return PreviousOutput()
-            (found,) = (one for one in stage.outs if Path(one.fs_path) == Path.cwd() / out)
-            return PreviousOutput(_cached_files(repo, found), tuple(repo.cache.local.cache_types))
+            return ask(repo, stage) if all(_is_unchanged(dep, root) for dep in stage.deps) else None
     except Exception:  # no such stage, no lock, no cache: classes of many packages, and none is a reason to stop
-        return PreviousOutput()
+        return None
+
+
+def _at(entries: Any, path: Path) -> Any:
+    """The output or dependency of a stage that lies at a path."""
+    (found,) = (one for one in entries if Path(one.fs_path) == Path.cwd() / path)
+    return found
 
 
 def _is_unchanged(dep: Any, root: Path) -> bool:
@@ -118,6 +157,16 @@ def _cached_files(repo: Any, out: Any) -> dict[str, Path]:
         return {Path(out.fs_path).name: Path(database.oid_to_path(info.value))}
     tree = Tree.load(database, info)
     return {"/".join(key): Path(database.oid_to_path(found.value)) for key, _, found in tree}
+
+
+def _unchanged_files(repo: Any, dep: Any) -> set[str]:
+    """The names of the files of a folder that dvc.lock knows by the same hash as DVC's notes on what lies there."""
+    from dvc_data.hashfile.tree import Tree
+
+    before = {"/".join(key): found for key, _, found in Tree.load(repo.cache.local, dep.hash_info)}
+    paths = {str(Path(dep.fs_path, name)): name for name in before}
+    notes = repo.state.get_many(paths, dep.fs, {})
+    return {paths[path] for path, _, now in notes if now is not None and now == before[paths[path]]}
 
 
 def _umask() -> int:

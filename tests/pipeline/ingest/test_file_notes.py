@@ -1,14 +1,20 @@
 """A raw file that did not change is not read again; one that may have changed is."""
 
+import functools
 import os
+import shutil
+from pathlib import Path
 
 import pytest
-from support.conversion import GOOD, HEADER, entry, write_csv
+from dvc.repo import Repo
+from support.conversion import GOOD, HEADER, entry, write_bytes, write_csv
+from support.projects import run_in
 
 from pipeline.ingest import file_notes, manifest
 from pipeline.ingest.file_notes import FileNotes, is_same_content
 from pipeline.ingest.manifest import build_manifest
 from trackstack import UserError
+from trackstack.core.files import write_json
 
 CONTENT = f"{HEADER}\n{GOOD}\n"
 
@@ -102,3 +108,43 @@ def test_notes_that_are_damaged_or_of_other_code_are_made_anew(raw, read, monkey
         notes.write_text(damaged)
         build_manifest("tiny", entry(1), raw)
     assert len(read) == 4
+
+
+STAGE = """stages:
+  ingest:
+    cmd: python make.py
+    deps: [raw]
+    outs:
+      - manifest.json: {cache: false}
+"""
+
+
+def test_in_a_clone_only_files_that_dvc_does_not_know_to_be_those_of_the_last_commit_are_read(
+    tmp_path, monkeypatch, read
+):
+    monkeypatch.chdir(tmp_path)
+    for name in ("DVC_ROOT", "DVC_EXP_NAME"):
+        monkeypatch.delenv(name, raising=False)
+    ages(monkeypatch)
+    for name in ("a.csv", "b.csv"):
+        write_bytes(tmp_path / "raw", CONTENT.encode(), name)
+    run_in(tmp_path, "git init -q && dvc init -q && dvc add -q raw")
+    (tmp_path / "dvc.yaml").write_text(STAGE)
+    build = functools.partial(build_manifest, "tiny", raw=Path("raw"), earlier=Path("manifest.json"))
+    before = build(entry(2))
+    write_json(Path("manifest.json"), before.model_dump(mode="json"))
+    with Repo() as repo:
+        repo.commit("ingest", force=True)
+    run_in(tmp_path, "git add -A && git commit -qm ingested")
+    monkeypatch.setenv("DVC_STAGE", "ingest")
+
+    shutil.rmtree(".dvc/tmp/trackstack")  # as in a clone
+    read.clear()
+    assert build(entry(2)) == before
+    assert read == []
+
+    shutil.rmtree(".dvc/tmp/trackstack")
+    Path("raw/b.csv").unlink()
+    write_bytes(tmp_path / "raw", f"{CONTENT}{GOOD}\n".encode(), "b.csv")
+    assert [file.rows for file in build(entry(3)).files] == [1, 2]
+    assert len(read) == 1
