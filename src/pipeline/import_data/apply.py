@@ -13,7 +13,7 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_args
 
 import polars as pl
 import yaml
@@ -31,11 +31,14 @@ from pipeline.ingest.csv_lines import CHUNK_BYTES, open_csv
 from pipeline.ingest.file_notes import FileNotes, Identity, is_same_content
 from pipeline.ingest.manifest import RawFile, inspect_file, manifest_of, note_on
 from pipeline.parquet.csv_rows import Rejected
+from pipeline.parquet.params import Compression
 from pipeline.parquet.parts import accepted_rows, quick_digest
 from pipeline.parquet.rejected import RejectedRows
+from pipeline.parquet.stage import convert_ahead
 from trackstack import UserError
+from trackstack.core.dvc_yaml import stage_definition
 from trackstack.core.files import new_folder
-from trackstack.core.params import validate
+from trackstack.core.params import PARAMS_FILE, Parameters, validate
 from trackstack.core.progress import after, progress
 from trackstack.system.programs import run_program
 
@@ -64,12 +67,13 @@ def apply(plan: Plan, *, move: bool) -> Written:
     new = not raw.exists() or in_place
     if in_place and plan.converted:
         raise UserError(f"{raw}: must be rewritten ({'; '.join(plan.converted)}); move the files elsewhere first")
+    ahead = _stage_parquet() if new else None
     if in_place:
-        written = validate_files(plan, raw)
+        written = validate_files(plan, raw, ahead)
     else:
         with new_folder(raw) as folder:
             write_files(plan, folder, move)
-            written = validate_files(plan, folder)
+            written = validate_files(plan, folder, ahead)
     try:
         run_dvc("add", "--quiet", str(raw))
     except UserError:
@@ -86,8 +90,12 @@ def apply(plan: Plan, *, move: bool) -> Written:
     return written
 
 
-def validate_files(plan: Plan, folder: Path) -> Written:
-    """Count the rows of the files in the folder and check each as the pipeline will."""
+def validate_files(plan: Plan, folder: Path, ahead: tuple[Path, str] | None = None) -> Written:
+    """Count the rows of the files in the folder and check each as the pipeline will.
+
+    Args:
+        ahead: the output of the stage `parquet`, for which the checked rows are kept, and its compression.
+    """
     prefix = f"datasets.{plan.name}"
     contract = validate(Dataset, plan.entry, CATALOG_FILE, prefix=prefix).contract()
     targets = [folder / file.target for file in plan.files]
@@ -96,13 +104,26 @@ def validate_files(plan: Plan, folder: Path) -> Written:
     entry = plan.entry | {"num_samples": sum(rows.values()), "files": rows}
     dataset = validate(Dataset, entry, CATALOG_FILE, prefix=prefix)
     manifest = manifest_of(plan.name, dataset, (file for _, _, file in found.values()))
-    rejected, accepted = RejectedRows(io.StringIO()), 0
-    for block in accepted_rows(manifest, folder, rejected):
-        accepted += block.height
+    if ahead:
+        accepted, rejected = convert_ahead(manifest, folder, *ahead)
+    else:
+        rejected, accepted = RejectedRows(io.StringIO()), 0
+        for block in accepted_rows(manifest, folder, rejected):
+            accepted += block.height
     if accepted == 0 and rejected.first:
         raise UserError(f"{rejected.first}; and no other row is accepted either")
     entry["settings"] = entry["settings"] | {"parquet": {"max_rejected": rejected.count}}
     return Written(entry, rejected.count, rejected.first, found)
+
+
+def _stage_parquet() -> tuple[Path, str] | None:
+    """The output and the compression of the stage `parquet`; None where it is not there, or cannot run as it is."""
+    definition = stage_definition(Path.cwd(), "parquet")
+    section = Parameters.load().values.get("parquet") if PARAMS_FILE.is_file() else None
+    compression = section.get("compression") if isinstance(section, dict) else None
+    if definition is None or not definition.outs or compression not in get_args(Compression):
+        return None
+    return Path(definition.outs[0]), str(compression)
 
 
 def _keep_notes(raw: Path, written: Written) -> None:

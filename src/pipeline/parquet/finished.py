@@ -1,4 +1,7 @@
-"""Parts that are whole, kept beside the output until the stage has ended well: a killed stage goes on from them."""
+"""Parts that are whole, kept beside the output until the stage has ended well.
+
+A killed stage goes on from them, and the first one after `catalog add`, which has to check every row.
+"""
 
 from __future__ import annotations
 
@@ -22,9 +25,11 @@ class FinishedParts:
 
     Args:
         out: the folder of the output.
+        ahead: the parts are for a stage that runs later, and kept where all ended well.
     """
 
-    def __init__(self, out: Path):
+    def __init__(self, out: Path, *, ahead: bool = False):
+        self._ahead = ahead
         self._place = out.with_name(f".{out.name}.parts.partial")
         self.folder = self._place / code_digest()[:16]
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -32,17 +37,20 @@ class FinishedParts:
         others = (folder for folder in self._place.iterdir() if folder != self.folder)
         for left in (*halves, *others):
             shutil.rmtree(left, ignore_errors=True)
+        self._before = set(self.folder.iterdir())
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         with contextlib.suppress(OSError):  # a worker that was thought dead writes still: the next stage removes it
-            if kind is None:
+            if kind is None and not self._ahead:
                 shutil.rmtree(self._place)
-            else:  # unless there are parts
-                self.folder.rmdir()
-                self._place.rmdir()
+            elif self._ahead and kind is not None:
+                for made in set(self.folder.iterdir()) - self._before:
+                    shutil.rmtree(made)
+            self.folder.rmdir()  # unless there are parts
+            self._place.rmdir()
 
     def find(self, made_from: str) -> PartFiles | None:
         """The files of a part, None where it is not there."""

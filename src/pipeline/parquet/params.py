@@ -6,10 +6,12 @@ from typing import Literal
 
 from trackstack.core.params import Index, Section
 
+Compression = Literal["zstd", "snappy", "none"]
+
 
 class Params(Section):
     """CSV to Parquet."""
 
-    compression: Literal["zstd", "snappy", "none"]
+    compression: Compression
     max_rejected: Index
     """The stage fails when more rows than this break the catalog's contract."""

@@ -9,6 +9,7 @@ part is, `parts`.
 from __future__ import annotations
 
 import sys
+import tempfile
 from collections.abc import Callable
 from itertools import groupby
 from pathlib import Path
@@ -52,10 +53,24 @@ def convert(manifest: Manifest, raw: Path, out: Path, params: Params) -> None:
             raise
 
 
+def convert_ahead(manifest: Manifest, raw: Path, out: Path, compression: str) -> tuple[int, RejectedRows]:
+    """Make the parts for the stage that will run, beside its output `out`; the rows it will accept, and the others.
+
+    Raises:
+        UserError: a file cannot be read.
+    """
+    with FinishedParts(out, ahead=True) as finished, tempfile.TemporaryDirectory(dir=finished.folder) as name:
+        folder = Path(name)
+        _make_folders(folder)
+        writer = PartWriter(raw, finished.folder, manifest.contract, compression)
+        _make_parts(stretches(manifest), folder, writer, KnownParts(writer, folder, [finished]), finished)
+        profile, _, rejected = _join_summaries(manifest, folder)
+    return profile.rows, rejected
+
+
 def _convert(manifest: Manifest, raw: Path, out: Path, params: Params, finished: FinishedParts, stop: Stop) -> None:
     with new_folder(out) as folder:
-        for name in (ROWS_FOLDER, SUMMARIES_FOLDER):
-            (folder / name).mkdir()
+        _make_folders(folder)
         writer = PartWriter(raw, finished.folder, manifest.contract, params.compression)
         known = KnownParts(writer, folder, [finished, PreviousParts(previous_output(out))])
         _make_parts(stretches(manifest), folder, writer, known, finished, stop)
@@ -76,13 +91,23 @@ def _convert(manifest: Manifest, raw: Path, out: Path, params: Params, finished:
         )
 
 
+def _make_folders(folder: Path) -> None:
+    for name in (ROWS_FOLDER, SUMMARIES_FOLDER):
+        (folder / name).mkdir()
+
+
 def _make_parts(
-    work: list[Stretch], folder: Path, writer: PartWriter, known: KnownParts, finished: FinishedParts, stop: Stop
+    work: list[Stretch],
+    folder: Path,
+    writer: PartWriter,
+    known: KnownParts,
+    finished: FinishedParts,
+    stop: Stop | None = None,
 ) -> None:
     """Take the parts that there are, and make the others: with Dask's workers, if there are any."""
 
     def look() -> None:
-        if reason := stop.reason():
+        if stop and (reason := stop.reason()):
             raise Interrupted(reason)
 
     with Workers(look) as workers, counted_progress("checking rows", work) as advance:

@@ -11,16 +11,20 @@ from support.projects import write_tiny_recordings
 from pipeline.ingest.manifest import build_manifest
 from pipeline.parquet import finished
 from pipeline.parquet.parts import PartWriter
-from pipeline.parquet.stage import convert
+from pipeline.parquet.stage import convert, convert_ahead
 from trackstack import Interrupted, UserError
 
 RAW, OUT = Path("raw"), Path("out")
 KEPT = Path(".out.parts.partial")
 
 
-def convert_files():
+def manifest_of_files():
     rows = sum(file.read_bytes().count(b"\n") - 1 for file in RAW.iterdir())
-    convert(build_manifest("tiny", entry(rows), RAW), RAW, OUT, MANY_REJECTED)
+    return build_manifest("tiny", entry(rows), RAW)
+
+
+def convert_files():
+    convert(manifest_of_files(), RAW, OUT, MANY_REJECTED)
 
 
 @pytest.fixture
@@ -119,11 +123,34 @@ def test_parts_of_other_code_are_forgotten(right, monkeypatch):
 
 
 def test_a_raw_file_that_changed_since_ingest_is_seen_though_its_part_is_finished(right, monkeypatch):
-    rows = sum(file.read_bytes().count(b"\n") - 1 for file in RAW.iterdir())
-    manifest = build_manifest("tiny", entry(rows), RAW)
+    manifest = manifest_of_files()
     with monkeypatch.context() as patch:
         patch.setattr(finished.FinishedParts, "__exit__", lambda *_: None)
         convert_files()
     write_bytes(RAW, (RAW / "subject_1.csv").read_bytes().replace(b"0.1", b"0.2"), "subject_1.csv")
     with pytest.raises(UserError, match="changed since ingest looked at it; run dvc repro again"):
         convert(manifest, RAW, OUT, MANY_REJECTED)
+
+
+def test_parts_that_were_made_ahead_are_taken_by_the_stage(right, monkeypatch):
+    accepted, rejected = convert_ahead(manifest_of_files(), RAW, OUT, MANY_REJECTED.compression)
+    assert (accepted, rejected.count, rejected.first.line) == (480, 1, 122)
+    assert not OUT.exists()
+    begun = stop_before(0, monkeypatch, fail)
+    convert_files()
+    assert begun == []
+    assert contents(OUT) == right
+    assert not KEPT.exists()
+
+
+def test_what_was_made_ahead_goes_where_it_fails_and_what_a_killed_stage_had_finished_stays(right, monkeypatch):
+    with monkeypatch.context() as patch:
+        stop_before(4, patch, fail)
+        with pytest.raises(OSError, match="No space left"):
+            convert_files()
+    kept = kept_parts()
+    manifest = manifest_of_files()
+    (RAW / "subject_4.csv").write_text("changed\n")
+    with pytest.raises(UserError):
+        convert_ahead(manifest, RAW, OUT, MANY_REJECTED.compression)
+    assert kept_parts() == kept
