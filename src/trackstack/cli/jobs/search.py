@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -10,15 +9,14 @@ import typer
 from typer.core import TyperGroup
 
 from trackstack import UserError
-from trackstack.cli.jobs.options import DryRun, Jobs, Local, Watch
-from trackstack.cli.printing import Json, print_json, print_list
+from trackstack.cli.jobs.options import DryRun, Jobs, Local, refuse_mixed
+from trackstack.cli.jobs.trials import print_trials, status
+from trackstack.cli.printing import Json, print_json
 
 if TYPE_CHECKING:
     from trackstack.cluster.search import Metric, Search
 
 TASKS = 4
-NEWEST = 20
-"""Trials that are shown again and again."""
 Name = Annotated[str | None, typer.Argument(help="The search; the newest by default.")]
 Space = Annotated[Path, typer.Argument(metavar="SPACE.yaml", help="Lines like  train.lr: {log: [1e-4, 1e-1]}")]
 Trials = Annotated[int, typer.Option(min=1, help="How many there are to be; typed again, more or fewer.")]
@@ -95,7 +93,7 @@ def start(
     from trackstack.cluster.sweep.start import at_work
     from trackstack.cluster.sweep.trials import expand_settings
 
-    _refuse_options(local, jobs, max_parallel, time_slice)
+    refuse_mixed(local, jobs, {"--max-parallel": max_parallel, "--slice": time_slice})
     settings = Settings(
         read_space(space),
         _metrics(metric, minimize, maximize),
@@ -125,25 +123,7 @@ def start(
         raise typer.Exit(1)
 
 
-@commands.command()
-def status(name: Name = None, watch: Watch = False, as_json: Json = False) -> None:
-    """How far each trial of a search is."""
-    from trackstack.cluster.search import find_search
-    from trackstack.cluster.search.looks import read_state, rows, summary
-    from trackstack.system.lease import is_live
-
-    while True:
-        search = find_search(name)
-        state = read_state(search)
-        found = rows(search, state)
-        if as_json:
-            print_json({"search": search.name, "trials": found})
-        else:
-            _print_rows(search, found[-NEWEST:] if watch else found)  # no pager in between
-            typer.echo(summary(search, state, [row["state"] for row in found]))
-        if not watch or not (is_live(search.sweep.folder) or search.sweep.tasks()):
-            return
-        time.sleep(2)
+commands.command()(status)
 
 
 @commands.command()
@@ -165,7 +145,8 @@ def show(
     if as_json:
         print_json({"search": search.name, "best": [found[number] for number in order], "history": history(state)})
     else:
-        _print_rows(search, [found[number] for number in order[:10]])
+        names = [metric.name for metric in search.settings.metrics]
+        print_trials([found[number] for number in order[:10]], names)
         for line in history(state):
             typer.echo(line)
     if out:
@@ -202,13 +183,6 @@ def replay(name: Name = None) -> None:
     typer.echo(f"search {search.name}: same decisions")
 
 
-def _refuse_options(local: bool, jobs: int | None, max_parallel: int | None, time_slice: str | None) -> None:
-    if local and (max_parallel or time_slice):
-        raise UserError("--local: runs -j trials at a time; --max-parallel and --slice are for SLURM")
-    if jobs and not local:
-        raise UserError("-j: is for --local; under SLURM it is --max-parallel")
-
-
 def _metrics(names: list[str], minimize: bool, maximize: bool) -> list[Metric]:
     from trackstack.cluster.search import Metric
     from trackstack.records.choosing.directions import lower_is_better
@@ -241,24 +215,6 @@ def _rungs(text: str) -> list[int]:
         return [int(part) for part in text.split(",") if part.strip()]
     except ValueError:
         raise UserError(f"--rungs {text}: expected numbers that rise, such as 2,6,18") from None
-
-
-def _print_rows(search: Search, found: list[dict[str, Any]]) -> None:
-    from trackstack.cluster.search.looks import describe_number, describe_values
-
-    metrics = [metric.name for metric in search.settings.metrics]
-    table = [
-        [
-            row["trial"],
-            describe_values(row["values"]),
-            row["state"],
-            row["steps"],
-            *("" if row.get(name) is None else describe_number(row[name]) for name in metrics),
-            row["reason"],
-        ]
-        for row in found
-    ]
-    print_list(["trial", "parameters", "state", "steps", *metrics, "reason"], table, "parameters")
 
 
 def _print_end(search: Search, state: Any) -> None:

@@ -33,6 +33,8 @@ KINDS = {
     "not finite": re.compile(r"\b(nan|inf|infinite|not finite)\b", re.IGNORECASE),
     "out of memory": re.compile(r"out of memory|MemoryError|oom|SIGKILL", re.IGNORECASE),
 }
+STATES = ("finished", "failed", "paused", "interrupted", "running", "queued", "waiting")
+"""Of trials, as they are counted; those of a search alone are paused, and never queued or waiting."""
 
 
 class Trial(NamedTuple):
@@ -125,18 +127,23 @@ class Sweep:
         Args:
             local: whether a process on this machine is at work on the sweep.
         """
-        finished, tasks = self.finished(), self.tasks()
-        statuses = {}
-        for name in (SHARED, *(trial.name for trial in self.trials)):
-            status = self.status(name)
-            if name in finished:
-                status.state, status.reason = "finished", ""
-            elif status.state == "running" or (status.state == "finished" and name != SHARED):
+        statuses = {name: self.status(name) for name in (SHARED, *(trial.name for trial in self.trials))}
+        finished = self.finished()
+        for name in finished:
+            statuses[name].state, statuses[name].reason = "finished", ""
+        done = {SHARED, *finished}
+        unsettled = {
+            name: status
+            for name, status in statuses.items()
+            if status.state != "failed" and not (status.state == "finished" and name in done)
+        }
+        tasks = self.tasks() if unsettled else {}
+        for name, status in unsettled.items():
+            if status.state in ("running", "finished"):
                 alive = local if status.job is None else tasks.get(name) == status.job
                 status.state = "running" if alive else "interrupted"  # by a kill: nobody wrote it down
             if status.state in ("waiting", "interrupted") and name in tasks:
                 status.state = "queued"
-            statuses[name] = status
         return statuses
 
     def tasks(self) -> dict[str, str]:
@@ -180,29 +187,40 @@ def load_sweep(folder: Path) -> Sweep:
 
 
 def find_sweep(name: str | None) -> Sweep:
-    """A sweep of this home by its name, the newest by default.
+    """A sweep of this home, or what is one of a search, by its name; the newest by default.
 
     Raises:
         UserError: there is none.
     """
-    files = (home() / "runs/.sweeps").glob(f"{name or '*'}/sweep.json")
-    of_sweeps = [file for file in files if not file.with_name(SEARCH_FILE).exists()]
-    newest = max(of_sweeps, key=lambda file: file.stat().st_mtime, default=None)
+    hint = "trackstack sweep -S name=value,value makes one"
+    return load_sweep(find_folder(name, "sweep.json", "sweeps and searches", hint))
+
+
+def find_folder(name: str | None, file: str, what: str, hint: str) -> Path:
+    """Of the folders with this file in this home, that of this name, by default the newest; UserError without one."""
+    files = (home() / "runs/.sweeps").glob(f"{name or '*'}/{file}")
+    newest = max(files, key=lambda file: file.stat().st_mtime, default=None)
     if newest is None:
-        raise UserError(f"{name or 'sweeps'}: none here; trackstack sweep -S name=value,value makes one")
-    return load_sweep(newest.parent)
+        raise UserError(f"{name or what}: none here; {hint}")
+    return newest.parent
 
 
 def summary(statuses: dict[str, TrialStatus], resumed: int = 0) -> str:
     """One line: 183 finished, 12 failed (9 not finite, 3 out of memory), 5 resumed."""
-    trials = [status for name, status in statuses.items() if name != SHARED]
-    counts = collections.Counter(status.state for status in trials)
-    kinds = collections.Counter(_kind(status.reason) for status in trials if status.state == "failed")
+    counted = count_states((status.state, status.reason) for name, status in statuses.items() if name != SHARED)
+    return ", ".join([*counted, *([f"{resumed} resumed"] if resumed else [])]) or "no trials"
+
+
+def count_states(trials: Iterable[tuple[str, str]]) -> list[str]:
+    """How many trials are in each state, from states and reasons: `12 failed (9 not finite, 3 out of memory)`."""
+    trials = list(trials)
+    counts = collections.Counter(state for state, _ in trials)
+    kinds = collections.Counter(_kind(reason) for state, reason in trials if state == "failed")
     parts = []
-    for state in ("finished", "failed", "interrupted", "running", "queued", "waiting"):
+    for state in STATES:
         why = ", ".join(f"{count} {kind}" for kind, count in kinds.most_common()) if state == "failed" else ""
         parts += [f"{counts[state]} {state}" + (f" ({why})" if why else "")] if counts[state] else []
-    return ", ".join([*parts, *([f"{resumed} resumed"] if resumed else [])]) or "no trials"
+    return parts
 
 
 def _kind(reason: str) -> str:
