@@ -89,8 +89,8 @@ def start(
     from trackstack.cluster.search.decide import why_hopeless
     from trackstack.cluster.search.looks import is_over, read_state
     from trackstack.cluster.search.space import read_space
-    from trackstack.cluster.search.start import begin, prepare, search_locally, show_tasks, submit_tasks
-    from trackstack.cluster.sweep.start import at_work
+    from trackstack.cluster.search.start import begin, missing_tasks, prepare, search_locally, tasks_of
+    from trackstack.cluster.sweep.start import at_work, show_submissions, submit
     from trackstack.cluster.sweep.trials import expand_settings
 
     refuse_mixed(local, jobs, {"--max-parallel": max_parallel, "--slice": time_slice})
@@ -106,7 +106,7 @@ def start(
     search = prepare(settings, space, name)
     typer.echo(f"search {search.name}: {trials} trials at {search.sweep.commit[:10]}")
     if dry_run:
-        lines = [] if local else show_tasks(search, max_parallel or TASKS, time_slice)
+        lines = [] if local else show_submissions(search.sweep, tasks_of(max_parallel or TASKS, time_slice))
         typer.echo("\n".join(lines), nl=not local)
         return
     with at_work(search.sweep):
@@ -115,7 +115,7 @@ def start(
         if local and not done:
             search_locally(search, jobs or 1, typer.echo)
         elif not done:
-            for line in submit_tasks(search, max_parallel or TASKS, time_slice):
+            for line in submit(search.sweep, missing_tasks(search, max_parallel or TASKS, time_slice)):
                 typer.echo(line)
     state = read_state(search)
     _print_end(search, state)
@@ -127,13 +127,7 @@ commands.command()(status)
 
 
 @commands.command()
-def show(
-    name: Name = None,
-    out: Annotated[
-        Path | None, typer.Option(metavar="FILE.html", help="Also a page with pictures of all its runs.")
-    ] = None,
-    as_json: Json = False,
-) -> None:
+def show(name: Name = None, as_json: Json = False) -> None:
     """The best trials, and how the best came to be."""
     from trackstack.cluster.search import find_search
     from trackstack.cluster.search.looks import best, history, read_state, rows
@@ -145,18 +139,9 @@ def show(
     if as_json:
         print_json({"search": search.name, "best": [found[number] for number in order], "history": history(state)})
     else:
-        names = [metric.name for metric in search.settings.metrics]
-        print_trials([found[number] for number in order[:10]], names)
+        print_trials([found[number] for number in order[:10]])
         for line in history(state):
             typer.echo(line)
-    if out:
-        from trackstack.page.render import render, write_page
-        from trackstack.page.runs import read_page
-        from trackstack.tracking.environment import home
-
-        page = read_page(home(), search.name, None, test=False)
-        write_page(out, render(page))
-        typer.echo(f"{out}: {len(page.runs)} runs", err=True)
 
 
 @commands.command()

@@ -47,7 +47,7 @@ def sweep(
         return
     from trackstack.cluster.sweep import SHARED, summary
     from trackstack.cluster.sweep.local import run_locally
-    from trackstack.cluster.sweep.start import at_work, prepare, show_sweep, submit_sweep, to_run
+    from trackstack.cluster.sweep.start import at_work, prepare, show_submissions, submit, tasks_of, to_run
     from trackstack.cluster.sweep.trials import expand
 
     refuse_mixed(local, jobs, {"--max-parallel": max_parallel, "--pack": pack})
@@ -58,14 +58,14 @@ def sweep(
         due = to_run(statuses, sweep.trials, retry_failed)
         if dry_run:
             local_lines = (f"{trial.name}: {' '.join(trial.overrides)}" for trial in due)
-            lines = local_lines if local else show_sweep(sweep, due, max_parallel, pack or 1)
+            lines = local_lines if local else show_submissions(sweep, tasks_of(due, pack or 1, max_parallel))
             typer.echo(redact_uris("\n".join(lines)))
             return
         resumed = sum(statuses[trial.name].state != "waiting" for trial in due)
         if due and local:
             run_locally(sweep, due, jobs or 1, typer.echo)
-        elif due:
-            for line in submit_sweep(sweep, due, max_parallel, pack or 1):
+        elif not local:
+            for line in submit(sweep, tasks_of(due, pack or 1, max_parallel)):
                 typer.echo(line)
         statuses = sweep.statuses(local=False)
     typer.echo(summary(statuses, resumed))

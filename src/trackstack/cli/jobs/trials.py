@@ -1,16 +1,13 @@
-"""How far trials are, be they of a sweep or of a search: `trackstack sweep status` and `trackstack search status`."""
+"""How far trials are, be they of a sweep or of a search."""
 
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from trackstack.cli.printing import Json, print_json, print_list, seconds
-
-if TYPE_CHECKING:
-    from trackstack.cluster.search.overview import Overview
 
 NEWEST = 20
 """Trials that are shown again and again."""
@@ -24,42 +21,35 @@ def status(
     as_json: Json = False,
 ) -> None:
     """How far each trial of a sweep or a search is."""
-    from trackstack.cluster.search.overview import read_overview
+    from trackstack.cluster.search.looks import overview
+    from trackstack.cluster.sweep import find_sweep
 
     while True:
-        found = read_overview(name)
+        sweep = find_sweep(name)
+        shown, summary = overview(sweep)
         if as_json:
-            print_json({found.kind: found.sweep.name, "shared": found.shared, "trials": found.trials})
+            print_json(shown)
         else:
-            _print_all(found, found.trials[-NEWEST:] if watch else found.trials)  # no pager in between
-        if not watch or not found.is_at_work():
+            print_trials([shown["shared"], *shown["trials"][-NEWEST if watch else 0 :]])  # no pager in between
+            typer.echo(summary)
+        if not watch or not sweep.is_at_work():
             return
         time.sleep(2)
 
 
-def _print_all(found: Overview, trials: list[dict[str, Any]]) -> None:
-    print_trials([found.shared, *trials], found.metrics)
-    typer.echo(found.summary)
-
-
-def print_trials(trials: list[dict[str, Any]], metrics: list[str]) -> None:
-    """A table of trials, with the metrics that a search compares them by."""
+def print_trials(rows: list[dict[str, Any]]) -> None:
+    """A table of trials; of those of a search also with steps and metrics."""
     from trackstack.cluster.search.looks import describe_number, describe_values
 
-    def cells(row: dict[str, Any]) -> list[Any]:
-        known = [row.get("metrics", {}).get(name) for name in metrics]
-        figures = ["" if value is None else describe_number(value) for value in known]
-        return [
-            row["trial"],
-            describe_values(row["values"]) if "values" in row else " ".join(row["parameters"]),
-            row["state"],
-            *([row.get("steps"), *figures] if metrics else []),
-            row["attempts"],
-            row["job"],
-            seconds(row["seconds"]),
-            row["reason"],
-        ]
-
+    metrics = rows[-1].get("metrics") if rows else None
     columns = ["steps", *metrics] if metrics else []
+
+    def cells(row: dict[str, Any]) -> list[Any]:
+        known = {"steps": row.get("steps")} | row.get("metrics", {})
+        figures = ["" if known.get(name) is None else describe_number(known[name]) for name in columns]
+        parameters = describe_values(row["values"]) if "values" in row else " ".join(row["parameters"])
+        last = [row["attempts"], row["job"], seconds(row["seconds"]), row["reason"]]
+        return [row["trial"], parameters, row["state"], *figures, *last]
+
     header = ["trial", "parameters", "state", *columns, "attempts", "job", "s", "reason"]
-    print_list(header, list(map(cells, trials)), "parameters")
+    print_list(header, list(map(cells, rows)), "parameters")

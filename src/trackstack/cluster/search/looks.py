@@ -7,14 +7,15 @@ import math
 from collections.abc import Iterator
 from typing import Any
 
-from trackstack.cluster.search import Search
+from trackstack.cluster.search import Search, is_search, load_search
 from trackstack.cluster.search.decide import decision_at_rung, has_ended, next_decision, why_hopeless
 from trackstack.cluster.search.log import Event, read_events
 from trackstack.cluster.search.sampler import refuse_absent_packages, versions_of
 from trackstack.cluster.search.space import overrides_of, parse_space
 from trackstack.cluster.search.state import SearchState, TrialState
 from trackstack.cluster.search.units import unit_of
-from trackstack.cluster.sweep import TrialStatus, count_states
+from trackstack.cluster.sweep import SHARED, Sweep, TrialStatus, count_states
+from trackstack.cluster.sweep import summary as summary_of_sweep
 from trackstack.system.lease import is_live
 
 DECISIONS = ("suggest", "promote")
@@ -64,6 +65,21 @@ def describe_number(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value)
 
 
+def overview(sweep: Sweep) -> tuple[dict[str, Any], str]:
+    """A sweep or a search as `status` shows it: what its trials share, a row for each of them, and a line for all."""
+    statuses = sweep.statuses(is_live(sweep.folder))
+    shown = {"shared": {"trial": SHARED, "parameters": sweep.shared, **vars(statuses[SHARED])}}
+    if is_search(sweep.folder):
+        search = load_search(sweep.folder)
+        state = read_state(search)
+        found = rows(search, state)
+        return {"search": sweep.name, **shown, "trials": found}, summary(
+            search, state, [row["state"] for row in found]
+        )
+    found = [{"trial": name, "parameters": overrides, **vars(statuses[name])} for name, overrides in sweep.trials]
+    return {"sweep": sweep.name, **shown, "trials": found}, summary_of_sweep(statuses)
+
+
 def rows(search: Search, state: SearchState) -> list[dict[str, Any]]:
     """A row for each trial, as `status` shows it; `attempts` counts all starts of its members."""
     return [_row(search, state, trial) for trial in state.trials]
@@ -80,6 +96,7 @@ def _row(search: Search, state: SearchState, trial: TrialState) -> dict[str, Any
     attempts = trial.starts + sum(note.state == "running" for note in notes)
     seconds = math.fsum(note.seconds for note in notes)
     reached = min(len(member.rungs) for member in trial.members)
+    metrics: dict[str, float | None] = dict.fromkeys(metric.name for metric in search.settings.metrics)
     figures = trial.figures() if trial.is_complete else [trial.value_at(reached - 1) if reached else None]
     return {
         "trial": trial.number,
@@ -87,7 +104,7 @@ def _row(search: Search, state: SearchState, trial: TrialState) -> dict[str, Any
         **vars(TrialStatus(status, reason, attempts, last.job, last.run, seconds)),
         "values": trial.values,
         "steps": None if trial.is_complete or not reached else search.settings.rung(reached - 1),
-        "metrics": {metric.name: value for metric, value in zip(search.settings.metrics, figures, strict=False)},
+        "metrics": metrics | dict(zip(metrics, figures, strict=False)),
         "hours": trial.hours,
     }
 

@@ -21,6 +21,7 @@ from trackstack.core.dvc_yaml import DVC_YAML
 from trackstack.core.files import read_json, remove, sealed, write_json
 from trackstack.system import slurm
 from trackstack.system.git import git
+from trackstack.system.lease import is_live
 from trackstack.tracking.environment import home
 
 BASE = "base"
@@ -115,11 +116,10 @@ class Sweep:
         return self.folder / "trials" / f"{name}.json"
 
     def finished(self) -> set[str]:
-        """The names of the trials whose experiments the checkout has."""
+        """The names of the experiments that the checkout has on the sweep's commit."""
         at_commit = f"refs/exps/{self.commit[:2]}/{self.commit[2:]}"
         refs = git(self.origin, "for-each-ref", "--format=%(refname)", at_commit).split()
-        names = {ref.rsplit("/", 1)[1] for ref in refs}
-        return {trial.name for trial in self.trials if trial.name in names}
+        return {ref.rsplit("/", 1)[1] for ref in refs}
 
     def statuses(self, local: bool) -> dict[str, TrialStatus]:
         """How far every trial is, and first of all what they share, with what Slurm knows of its job.
@@ -127,33 +127,36 @@ class Sweep:
         Args:
             local: whether a process on this machine is at work on the sweep.
         """
-        statuses = {name: self.status(name) for name in (SHARED, *(trial.name for trial in self.trials))}
-        finished = self.finished()
-        for name in finished:
-            statuses[name].state, statuses[name].reason = "finished", ""
-        done = {SHARED, *finished}
-        unsettled = {
-            name: status
-            for name, status in statuses.items()
-            if status.state != "failed" and not (status.state == "finished" and name in done)
-        }
-        tasks = self.tasks() if unsettled else {}
+        finished, statuses = self.finished(), {}
+        for name in (SHARED, *(trial.name for trial in self.trials)):
+            status = statuses[name] = self.status(name)
+            if name in finished:
+                status.state, status.reason = "finished", ""
+            elif status.state == "finished" and name != SHARED:
+                status.state = "running"  # it is about to give its experiment, unless that was removed
+        unsettled = {name: status for name, status in statuses.items() if status.state not in ("finished", "failed")}
+        tasks = {name: task for task, names in self.tasks().items() for name in names} if unsettled else {}
         for name, status in unsettled.items():
-            if status.state in ("running", "finished"):
+            if status.state == "running":
                 alive = local if status.job is None else tasks.get(name) == status.job
                 status.state = "running" if alive else "interrupted"  # by a kill: nobody wrote it down
-            if status.state in ("waiting", "interrupted") and name in tasks:
+            if status.state != "running" and name in tasks:
                 status.state = "queued"
         return statuses
 
-    def tasks(self) -> dict[str, str]:
-        """The trials that Slurm has yet to end, each with its array task, and what they share with its job."""
-        submissions = self.submissions()
-        groups = {submission["shared"]: [SHARED] for submission in submissions}
-        for job, tasks in (array for submission in submissions for array in submission["arrays"].items()):
-            groups |= {f"{job}_{index}": names for index, names in enumerate(tasks)}
+    def tasks(self) -> dict[str, list[str]]:
+        """The jobs and array tasks that Slurm has yet to end, with the names of the trials of each, or `SHARED`."""
+        groups: dict[str, list[str]] = {}
+        for submission in self.submissions():
+            groups[submission["shared"]] = [SHARED]
+            for job, tasks in submission["arrays"].items():
+                groups |= {f"{job}_{index}": names for index, names in enumerate(tasks)}
         active = slurm.active_tasks(task.partition("_")[0] for task in groups)
-        return {name: task for task, names in groups.items() if task in active for name in names}
+        return {task: names for task, names in groups.items() if task in active}
+
+    def is_at_work(self) -> bool:
+        """Whether something of it runs or is queued, here or under Slurm."""
+        return is_live(self.folder) or bool(self.tasks())
 
     def submissions(self) -> list[dict[str, Any]]:
         """The jobs of each submission: `shared`, and `arrays` with the names of each task's trials.
