@@ -73,9 +73,8 @@ def overview(sweep: Sweep) -> tuple[dict[str, Any], str]:
         search = load_search(sweep.folder)
         state = read_state(search)
         found = rows(search, state)
-        return {"search": sweep.name, **shown, "trials": found}, summary(
-            search, state, [row["state"] for row in found]
-        )
+        line = summary(search, state, [row["state"] for row in found])
+        return {"search": sweep.name, **shown, "trials": found}, line
     found = [{"trial": name, "parameters": overrides, **vars(statuses[name])} for name, overrides in sweep.trials]
     return {"sweep": sweep.name, **shown, "trials": found}, summary_of_sweep(statuses)
 

@@ -25,16 +25,17 @@ MOST_STARTS = 5
 """Starts of a unit that came to nothing, by kills or what else lies around a training: then its trial has failed."""
 
 
-def work(folder: Path, supervisor: Supervisor) -> JobResult:
-    """Take units and work on them, until nothing is due, this process is asked to stop, or nobody waits for it."""
+def take_part(folder: Path, supervisor: Supervisor) -> JobResult:
+    """Work on the search in a folder; interrupted, let Slurm start this task again."""
     gc.set_threshold(100_000, 20, 20)  # of ten thousand trials Optuna makes millions of objects, and none is garbage
-    result = _work_on_what_is_due(load_search(folder), supervisor)
+    result = work(load_search(folder), supervisor)
     if result.status == "interrupted" and supervisor.requeue(result):
         print("requeued: it goes on with what is due", flush=True)
     return result
 
 
-def _work_on_what_is_due(search: Search, supervisor: Supervisor) -> JobResult:
+def work(search: Search, supervisor: Supervisor) -> JobResult:
+    """Take units and work on them, until nothing is due, this process is asked to stop, or nobody waits for it."""
     starter = os.getppid()
     while not supervisor.stop_file.exists() and os.getppid() == starter:
         unit = take_unit(search)

@@ -4,6 +4,10 @@ A sweep lies in `HOME/runs/.sweeps/NAME/`: `sweep.json` says what it is, `base/`
 reproduces what no trial changes, and `trials/` has a note per trial, and one for what they share. It is identified by
 commit and trials, so that typing the same command again goes on with it. A trial is finished when the checkout has
 its experiment.
+
+A trial has a note of its own, since nothing about it depends on the others: ten thousand begin and end without
+waiting for one another, and damage costs one. A search decides by what all gave; so it has a log, too, which one
+writes at a time.
 """
 
 from __future__ import annotations

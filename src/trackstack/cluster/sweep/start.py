@@ -30,11 +30,7 @@ SCRIPT = Path("slurm/sweep.sh")
 
 def prepare(trials: list[Trial], attempts: int) -> Sweep:
     """The sweep of these trials at the present commit: as it was left, or a new one; see `new_sweep`."""
-    origin = Path.cwd()
-    refuse_unusable_folder(home())
-    folder_in_git(origin)
-    commit = present_commit(origin)
-    refuse_dirty_tree(origin)
+    _, commit = _place_and_commit()
     name = f"{trials[0].name.rpartition('-')[0]}-{digest_json([commit, sorted(t.name for t in trials)])[:4]}"
     try:
         return dataclasses.replace(load_sweep(folder_of(name)), attempts=attempts)
@@ -60,12 +56,17 @@ def new_sweep(name: str, trials: list[Trial], parameters: Collection[str], attem
     Raises:
         UserError: uncommitted changes, which the trials would not have, or parameters that no stage follows.
     """
-    origin = Path.cwd()
-    refuse_unusable_folder(home())
-    subfolder, commit = folder_in_git(origin), present_commit(origin)
-    refuse_dirty_tree(origin)
+    origin, (subfolder, commit) = Path.cwd(), _place_and_commit()
     shared, own = split_pipeline(parameters, origin)
     return Sweep(folder_of(name), origin, commit, trials, attempts, own, shared, cache_folder(origin), str(subfolder))
+
+
+def _place_and_commit() -> tuple[Path, str]:
+    """Where in its git repository this folder lies, and HEAD; UserError where trials could not be made of it."""
+    refuse_unusable_folder(home())
+    found = folder_in_git(Path.cwd()), present_commit(Path.cwd())
+    refuse_dirty_tree(Path.cwd())
+    return found
 
 
 def refuse_dirty_tree(root: Path) -> None:

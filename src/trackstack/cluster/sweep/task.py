@@ -135,9 +135,9 @@ def main(arguments: list[str]) -> int:
 
 def _work(folder: Path, what: str, names: list[str], supervisor: Supervisor) -> JobResult:
     if what == "search":
-        from trackstack.cluster.search.task import work  # which is made of what is above
+        from trackstack.cluster.search.task import take_part  # which is made of what is above
 
-        return work(folder, supervisor)
+        return take_part(folder, supervisor)
     sweep = load_sweep(folder)
     if what == SHARED:
         return attempt(sweep, SHARED, supervisor, lambda: reproduce_shared(sweep, supervisor))
