@@ -23,7 +23,8 @@ import yaml
 
 from trackstack.cluster.clones import cache_folder, make_clone
 from trackstack.cluster.sweep import SHARED, Sweep, Trial
-from trackstack.cluster.sweep.start import TASK, at_work, prepare
+from trackstack.cluster.sweep.local import TASK
+from trackstack.cluster.sweep.start import at_work, prepare
 from trackstack.cluster.sweep.trials import expand
 
 TRIALS = 3

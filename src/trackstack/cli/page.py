@@ -17,7 +17,7 @@ def report(
     out: Annotated[Path, typer.Option(metavar="FILE", help="The page's file; one that is there is replaced.")] = Path(
         "runs.html"
     ),
-    sweep: Annotated[str | None, typer.Option(metavar="NAME", help="Only the runs of this sweep.")] = None,
+    sweep: Annotated[str | None, typer.Option(metavar="NAME", help="Only the runs of this sweep or search.")] = None,
     where: WhereText = None,
     test: Test = False,
 ) -> None:

@@ -150,6 +150,6 @@ def has_ended(sweep: Sweep) -> bool:
     try:
         if is_search(sweep.folder) and not is_over(load_search(sweep.folder)):
             return False
-        return not sweep.submissions() or not sweep.tasks()
+        return not sweep.tasks()
     except UserError:  # Slurm does not answer
         return False

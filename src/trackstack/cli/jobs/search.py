@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -10,15 +9,14 @@ import typer
 from typer.core import TyperGroup
 
 from trackstack import UserError
-from trackstack.cli.jobs.options import DryRun, Jobs, Local, Watch
-from trackstack.cli.printing import Json, print_json, print_list
+from trackstack.cli.jobs.options import DryRun, Jobs, Local, refuse_mixed
+from trackstack.cli.jobs.trials import print_trials, status
+from trackstack.cli.printing import Json, print_json
 
 if TYPE_CHECKING:
     from trackstack.cluster.search import Metric, Search
 
 TASKS = 4
-NEWEST = 20
-"""Trials that are shown again and again."""
 Name = Annotated[str | None, typer.Argument(help="The search; the newest by default.")]
 Space = Annotated[Path, typer.Argument(metavar="SPACE.yaml", help="Lines like  train.lr: {log: [1e-4, 1e-1]}")]
 Trials = Annotated[int, typer.Option(min=1, help="How many there are to be; typed again, more or fewer.")]
@@ -91,11 +89,11 @@ def start(
     from trackstack.cluster.search.decide import why_hopeless
     from trackstack.cluster.search.looks import is_over, read_state
     from trackstack.cluster.search.space import read_space
-    from trackstack.cluster.search.start import begin, prepare, search_locally, show_tasks, submit_tasks
-    from trackstack.cluster.sweep.start import at_work
+    from trackstack.cluster.search.start import begin, missing_tasks, prepare, search_locally, tasks_of
+    from trackstack.cluster.sweep.start import at_work, show_submissions, submit
     from trackstack.cluster.sweep.trials import expand_settings
 
-    _refuse_options(local, jobs, max_parallel, time_slice)
+    refuse_mixed(local, jobs, {"--max-parallel": max_parallel, "--slice": time_slice})
     settings = Settings(
         read_space(space),
         _metrics(metric, minimize, maximize),
@@ -108,7 +106,7 @@ def start(
     search = prepare(settings, space, name)
     typer.echo(f"search {search.name}: {trials} trials at {search.sweep.commit[:10]}")
     if dry_run:
-        lines = [] if local else show_tasks(search, max_parallel or TASKS, time_slice)
+        lines = [] if local else show_submissions(search.sweep, tasks_of(max_parallel or TASKS, time_slice))
         typer.echo("\n".join(lines), nl=not local)
         return
     with at_work(search.sweep):
@@ -117,7 +115,7 @@ def start(
         if local and not done:
             search_locally(search, jobs or 1, typer.echo)
         elif not done:
-            for line in submit_tasks(search, max_parallel or TASKS, time_slice):
+            for line in submit(search.sweep, missing_tasks(search, max_parallel or TASKS, time_slice)):
                 typer.echo(line)
     state = read_state(search)
     _print_end(search, state)
@@ -125,35 +123,11 @@ def start(
         raise typer.Exit(1)
 
 
-@commands.command()
-def status(name: Name = None, watch: Watch = False, as_json: Json = False) -> None:
-    """How far each trial of a search is."""
-    from trackstack.cluster.search import find_search
-    from trackstack.cluster.search.looks import read_state, rows, summary
-    from trackstack.system.lease import is_live
-
-    while True:
-        search = find_search(name)
-        state = read_state(search)
-        found = rows(search, state)
-        if as_json:
-            print_json({"search": search.name, "trials": found})
-        else:
-            _print_rows(search, found[-NEWEST:] if watch else found)  # no pager in between
-            typer.echo(summary(search, state, [row["state"] for row in found]))
-        if not watch or not (is_live(search.sweep.folder) or search.sweep.tasks()):
-            return
-        time.sleep(2)
+commands.command()(status)
 
 
 @commands.command()
-def show(
-    name: Name = None,
-    out: Annotated[
-        Path | None, typer.Option(metavar="FILE.html", help="Also a page with pictures of all its runs.")
-    ] = None,
-    as_json: Json = False,
-) -> None:
+def show(name: Name = None, as_json: Json = False) -> None:
     """The best trials, and how the best came to be."""
     from trackstack.cluster.search import find_search
     from trackstack.cluster.search.looks import best, history, read_state, rows
@@ -165,17 +139,9 @@ def show(
     if as_json:
         print_json({"search": search.name, "best": [found[number] for number in order], "history": history(state)})
     else:
-        _print_rows(search, [found[number] for number in order[:10]])
+        print_trials([found[number] for number in order[:10]])
         for line in history(state):
             typer.echo(line)
-    if out:
-        from trackstack.page.render import render, write_page
-        from trackstack.page.runs import read_page
-        from trackstack.tracking.environment import home
-
-        page = read_page(home(), search.name, None, test=False)
-        write_page(out, render(page))
-        typer.echo(f"{out}: {len(page.runs)} runs", err=True)
 
 
 @commands.command()
@@ -200,13 +166,6 @@ def replay(name: Name = None) -> None:
     if differences:
         raise UserError("\n".join(f"search {search.name}: {line}" for line in differences[:10]))
     typer.echo(f"search {search.name}: same decisions")
-
-
-def _refuse_options(local: bool, jobs: int | None, max_parallel: int | None, time_slice: str | None) -> None:
-    if local and (max_parallel or time_slice):
-        raise UserError("--local: runs -j trials at a time; --max-parallel and --slice are for SLURM")
-    if jobs and not local:
-        raise UserError("-j: is for --local; under SLURM it is --max-parallel")
 
 
 def _metrics(names: list[str], minimize: bool, maximize: bool) -> list[Metric]:
@@ -241,24 +200,6 @@ def _rungs(text: str) -> list[int]:
         return [int(part) for part in text.split(",") if part.strip()]
     except ValueError:
         raise UserError(f"--rungs {text}: expected numbers that rise, such as 2,6,18") from None
-
-
-def _print_rows(search: Search, found: list[dict[str, Any]]) -> None:
-    from trackstack.cluster.search.looks import describe_number, describe_values
-
-    metrics = [metric.name for metric in search.settings.metrics]
-    table = [
-        [
-            row["trial"],
-            describe_values(row["values"]),
-            row["state"],
-            row["steps"],
-            *("" if row.get(name) is None else describe_number(row[name]) for name in metrics),
-            row["reason"],
-        ]
-        for row in found
-    ]
-    print_list(["trial", "parameters", "state", "steps", *metrics, "reason"], table, "parameters")
 
 
 def _print_end(search: Search, state: Any) -> None:

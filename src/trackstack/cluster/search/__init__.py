@@ -11,10 +11,8 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
-from trackstack import UserError
-from trackstack.cluster.sweep import SEARCH_FILE, Sweep, load_sweep
+from trackstack.cluster.sweep import SEARCH_FILE, Sweep, find_folder, load_sweep
 from trackstack.core.files import read_json, sealed, write_json
-from trackstack.tracking.environment import home
 
 LOG_FILE = "decisions.jsonl"
 SAMPLERS = ("tpe", "random", "quasi-random", "grid")
@@ -103,10 +101,5 @@ def load_search(folder: Path) -> Search:
 
 def find_search(name: str | None) -> Search:
     """A search of this home by its name, the newest by default; UserError where there is none."""
-    files = (home() / "runs/.sweeps").glob(f"{name or '*'}/{SEARCH_FILE}")
-    newest = max(files, key=lambda file: file.stat().st_mtime, default=None)
-    if newest is None:
-        raise UserError(
-            f"{name or 'searches'}: none here; type: trackstack search SPACE.yaml --trials 30 --metric val_loss"
-        )
-    return load_search(newest.parent)
+    hint = "type: trackstack search SPACE.yaml --trials 30 --metric val_loss"
+    return load_search(find_folder(name, SEARCH_FILE, "searches", hint))

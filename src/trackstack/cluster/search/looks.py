@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-import collections
 import json
+import math
 from collections.abc import Iterator
 from typing import Any
 
-from trackstack.cluster.search import Search
+from trackstack.cluster.search import Search, is_search, load_search
 from trackstack.cluster.search.decide import decision_at_rung, has_ended, next_decision, why_hopeless
 from trackstack.cluster.search.log import Event, read_events
 from trackstack.cluster.search.sampler import refuse_absent_packages, versions_of
-from trackstack.cluster.search.space import parse_space
+from trackstack.cluster.search.space import overrides_of, parse_space
 from trackstack.cluster.search.state import SearchState, TrialState
 from trackstack.cluster.search.units import unit_of
+from trackstack.cluster.sweep import SHARED, Sweep, TrialStatus, count_states
+from trackstack.cluster.sweep import summary as summary_of_sweep
 from trackstack.system.lease import is_live
 
-STATES = ("finished", "failed", "paused", "running", "interrupted")
 DECISIONS = ("suggest", "promote")
 
 
@@ -64,8 +65,22 @@ def describe_number(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value)
 
 
+def overview(sweep: Sweep) -> tuple[dict[str, Any], str]:
+    """A sweep or a search as `status` shows it: what its trials share, a row for each of them, and a line for all."""
+    statuses = sweep.statuses(is_live(sweep.folder))
+    shown = {"shared": {"trial": SHARED, "parameters": sweep.shared, **vars(statuses[SHARED])}}
+    if is_search(sweep.folder):
+        search = load_search(sweep.folder)
+        state = read_state(search)
+        found = rows(search, state)
+        line = summary(search, state, [row["state"] for row in found])
+        return {"search": sweep.name, **shown, "trials": found}, line
+    found = [{"trial": name, "parameters": overrides, **vars(statuses[name])} for name, overrides in sweep.trials]
+    return {"sweep": sweep.name, **shown, "trials": found}, summary_of_sweep(statuses)
+
+
 def rows(search: Search, state: SearchState) -> list[dict[str, Any]]:
-    """A row for each trial, as `search status` shows it."""
+    """A row for each trial, as `status` shows it; `attempts` counts all starts of its members."""
     return [_row(search, state, trial) for trial in state.trials]
 
 
@@ -74,17 +89,22 @@ def _row(search: Search, state: SearchState, trial: TrialState) -> dict[str, Any
     if status == "begun":
         units = [unit_of(search, state, trial.number, member) for member in state.missing(trial)]
         status = "running" if any(is_live(unit.folder) for unit in units) else "interrupted"
+    notes = [search.sweep.status(search.unit_name(trial.number, member)) for member in range(len(trial.members))]
+    last = next((note for note in reversed(notes) if note.state != "waiting"), TrialStatus())
+    reason = trial.failure or (last.reason if status == "interrupted" else "")
+    attempts = trial.starts + sum(note.state == "running" for note in notes)
+    seconds = math.fsum(note.seconds for note in notes)
     reached = min(len(member.rungs) for member in trial.members)
-    metrics = search.settings.metrics
+    metrics: dict[str, float | None] = dict.fromkeys(metric.name for metric in search.settings.metrics)
     figures = trial.figures() if trial.is_complete else [trial.value_at(reached - 1) if reached else None]
     return {
         "trial": trial.number,
+        "parameters": overrides_of(trial.values),
+        **vars(TrialStatus(status, reason, attempts, last.job, last.run, seconds)),
         "values": trial.values,
-        "state": status,
         "steps": None if trial.is_complete or not reached else search.settings.rung(reached - 1),
-        **{metric.name: value for metric, value in zip(metrics, figures, strict=False)},
+        "metrics": metrics | dict(zip(metrics, figures, strict=False)),
         "hours": trial.hours,
-        "reason": trial.failure,
     }
 
 
@@ -98,9 +118,8 @@ def best(state: SearchState) -> list[TrialState]:
 
 def summary(search: Search, state: SearchState, states: list[str]) -> str:
     """One line: how many trials are how far, and why no more come."""
-    counts = collections.Counter(states)
-    parts = [f"{counts[name]} {name}" for name in STATES if counts[name]]
-    line = f"{len(state.trials)} of {state.num_wanted} trials: " + (", ".join(parts) or "none yet")
+    counted = count_states(zip(states, (trial.failure or "" for trial in state.trials), strict=True))
+    line = f"{len(state.trials)} of {state.num_wanted} trials: " + (", ".join(counted) or "none yet")
     if state.is_spent:
         line += f"; the budget of {state.budget:g} hours is used up"
     elif reason := why_hopeless(state):

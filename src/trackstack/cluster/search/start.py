@@ -7,8 +7,6 @@ import os
 import re
 import signal
 import socket
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -20,22 +18,13 @@ from trackstack.cluster.search.looks import describe_event
 from trackstack.cluster.search.sampler import refuse_absent_packages
 from trackstack.cluster.search.space import Parameter, Space, overrides_of, parse_space, probes
 from trackstack.cluster.search.state import SearchState
-from trackstack.cluster.submit import sbatch_options
 from trackstack.cluster.sweep import SHARED
-from trackstack.cluster.sweep.local import (
-    log_file,
-    make_shared,
-    requests_to_stop,
-    run_side_by_side,
-    start_task,
-)
-from trackstack.cluster.sweep.start import SCRIPT, folder_of, new_sweep
+from trackstack.cluster.sweep.local import TASK, log_file, run_tasks
+from trackstack.cluster.sweep.start import Tasks, folder_of, new_sweep
 from trackstack.cluster.sweep.trials import refuse_bad_values
-from trackstack.core.files import read_json, sealed, write_json
+from trackstack.core.files import read_json
 from trackstack.system import slurm
 from trackstack.system.lease import NOTE_FILE, is_live
-
-TASK = [sys.executable, "-P", "-m", "trackstack.cluster.search.task"]
 
 
 def prepare(settings: Settings, space_file: Path, name: str | None) -> Search:
@@ -135,11 +124,7 @@ def _refuse_whole_numbers_for_others(parameter: Parameter, files: dict[str, obje
 
 
 def search_locally(search: Search, jobs: int, report: Callable[[str], None]) -> None:
-    """Search on this machine, `jobs` trials at a time. Ctrl-C lets each of them write its checkpoint.
-
-    Raises:
-        UserError: what the trials share could not be made.
-    """
+    """Search on this machine; see `run_tasks`."""
     sweep, shown = search.sweep, len(read_events(search.log))
 
     def show_news() -> None:
@@ -150,67 +135,28 @@ def search_locally(search: Search, jobs: int, report: Callable[[str], None]) -> 
                 report(line)
         shown = len(events)
 
-    def start(name: str) -> subprocess.Popen:
-        return start_task(sweep, name, [*TASK, str(sweep.folder)])
-
     def ended(name: str) -> None:
         show_news()
         report(f"{name}: ended; its log: {log_file(sweep, name)}")
 
-    workers = [f"worker-{number}" for number in range(jobs)]
-    with requests_to_stop() as stops:
-        make_shared(sweep, stops, report)
-        run_side_by_side(workers, jobs, start, ended, stops, report, show_news)
+    command = [*TASK, str(sweep.folder), "search"]
+    run_tasks(sweep, {f"worker-{number}": command for number in range(jobs)}, jobs, ended, report, show_news)
 
 
-def submit_tasks(search: Search, max_parallel: int, time_slice: str | None) -> Iterator[str]:
-    """Submit a job for what the trials share and, behind it, as many tasks as are missing; yield a line for each.
-
-    Raises:
-        UserError: Slurm is not here, or refuses; then nothing stays in the queue.
-    """
-    slurm.refuse_without_slurm("search --local -j 2 runs on this machine")
-    missing = max_parallel - len(set(search.sweep.tasks()) - {SHARED})
-    if missing <= 0:
-        return
-    Path("logs").mkdir(exist_ok=True)
-    shared, array = _commands(search, missing, time_slice)
-    job = slurm.submit([*shared[:2], "--hold", *shared[2:]], without=[slurm.GPU_REQUEST])
-    try:
-        tasks = slurm.submit(array, f"afterok:{job}", without=[slurm.GPU_REQUEST])
-    except UserError:
-        slurm.cancel(job)
-        raise
-    note = {"shared": job, "arrays": {tasks: [[f"{tasks}_{number}"] for number in range(missing)]}}
-    write_json(search.sweep.folder / "submissions" / f"{job}.json", sealed(note))
-    search.sweep.forget([SHARED])
-    slurm.release(job)
-    yield f"{', '.join(search.sweep.shared) or 'raw data'}: job {job}"
-    yield f"{missing} task{'s' * (missing > 1)}: job {tasks}"
+def tasks_of(num_tasks: int, time_slice: str | None) -> Tasks:
+    """Tasks that take what is due."""
+    return Tasks("search", [[]] * num_tasks, time=time_slice)
 
 
-def show_tasks(search: Search, max_parallel: int, time_slice: str | None) -> Iterator[str]:
-    """The submissions as lines for a shell."""
-    shared, array = _commands(search, max_parallel, time_slice)
-    yield slurm.show_submission("shared", shared, without=[slurm.GPU_REQUEST])
-    yield slurm.show_submission("tasks", array, "afterok:$shared", without=[slurm.GPU_REQUEST])
-
-
-def _commands(search: Search, count: int, time_slice: str | None) -> tuple[list[str], list[str]]:
-    slurm.refuse_without_script(SCRIPT)
-    sweep = search.sweep
-    arguments = [str(sweep.folder), str(Path(sys.executable).parent)]
-    shared = slurm.sbatch_command(str(SCRIPT), [*arguments, SHARED], job_name=sweep.name, output="logs/%x_%j.out")
-    resources = {name: value for stage in sweep.own.values() for name, value in stage.items()}
-    options = {"job_name": sweep.name, "array": f"0-{count - 1}"} | sbatch_options(resources)
-    options |= {"time": time_slice} if time_slice else {}
-    return shared, slurm.sbatch_command(str(SCRIPT), [*arguments, "search"], **options)
+def missing_tasks(search: Search, num_tasks: int, time_slice: str | None) -> Tasks:
+    """Those that are neither queued nor running of so many."""
+    here = [names for names in search.sweep.tasks().values() if names != [SHARED]]
+    return tasks_of(num_tasks - len(here), time_slice)
 
 
 def stop(search: Search) -> Iterator[str]:
     """Ask all that is at work to write its checkpoint and end; the search's command typed again goes on."""
-    jobs = {job for submission in search.sweep.submissions() for job in (submission["shared"], *submission["arrays"])}
-    for job in sorted({task.partition("_")[0] for task in slurm.active_tasks(jobs)}):
+    for job in sorted({task.partition("_")[0] for task in search.sweep.tasks()}):
         slurm.cancel(job)
         yield f"job {job}: cancelled"
     folder = search.sweep.folder

@@ -41,6 +41,8 @@ class TrialState:
     target: int = 0
     """The rung that it is to reach; beyond the last one it is to be completed."""
     failure: str | None = None
+    starts: int = 0
+    """Those that came to an end."""
     hours: float = 0.0
 
     @property
@@ -101,6 +103,7 @@ class SearchState:
             trial.failure = event["reason"]
         elif kind == "spent":
             trial.hours += event["hours"]
+            trial.starts += 1
         elif kind == "rung":
             trial.members[event["member"]].rungs.append(event["value"])
         elif kind == "end":

@@ -1,22 +1,15 @@
-"""The work of a search, in a job or in a process of its own: one trial after the other, while there is any.
-
-    python -P -m trackstack.cluster.search.task FOLDER
-
-It runs the code of the sweep's base clone, so that an edit of the checkout changes no trial.
-"""
+"""The work of a task of a search: one trial after the other, while there is any; started by `cluster.sweep.task`."""
 
 from __future__ import annotations
 
 import gc
 import os
-import sys
 import time
 from pathlib import Path
 
 import psutil
 
-from trackstack import UserError, describe_error
-from trackstack.cluster.jobs import print_beginning
+from trackstack import UserError
 from trackstack.cluster.search import Search, load_search
 from trackstack.cluster.search.figures import is_recorded, read_figures
 from trackstack.cluster.search.log import Event, opened
@@ -25,13 +18,20 @@ from trackstack.cluster.search.units import Unit, is_due, take_unit
 from trackstack.cluster.supervisor import KILLED, JobResult, Supervisor
 from trackstack.cluster.sweep import TrialStatus
 from trackstack.cluster.sweep.task import run_trial
-from trackstack.system.git import try_git
 from trackstack.system.lease import give_back_lease
-from trackstack.system.programs import begin_process
-from trackstack.system.room import outlive_full_log, says_no_room
+from trackstack.system.room import says_no_room
 
 MOST_STARTS = 5
 """Starts of a unit that came to nothing, by kills or what else lies around a training: then its trial has failed."""
+
+
+def take_part(folder: Path, supervisor: Supervisor) -> JobResult:
+    """Work on the search in a folder; interrupted, let Slurm start this task again."""
+    gc.set_threshold(100_000, 20, 20)  # of ten thousand trials Optuna makes millions of objects, and none is garbage
+    result = work(load_search(folder), supervisor)
+    if result.status == "interrupted" and supervisor.requeue(result):
+        print("requeued: it goes on with what is due", flush=True)
+    return result
 
 
 def work(search: Search, supervisor: Supervisor) -> JobResult:
@@ -65,7 +65,7 @@ def work_on(search: Search, unit: Unit, supervisor: Supervisor) -> JobResult:
     sweep.write(name, status)
     os.environ |= variables(sweep.folder, unit.trial, unit.member)
     result = JobResult("finished")
-    if not _has_experiment(search, name):  # else a kill came before the log had it
+    if name not in sweep.finished():  # else a kill came before the log had it
         result = _train(search, unit, supervisor)
     if result.status == "finished" and result.run is None and not is_recorded(search, name):
         print("DVC had it in its cache of runs, and nobody has its record: once more", flush=True)
@@ -104,12 +104,6 @@ def _settle(search: Search, unit: Unit, result: JobResult) -> JobResult:
     return result
 
 
-def _has_experiment(search: Search, name: str) -> bool:
-    commit = search.sweep.commit
-    ref = f"refs/exps/{commit[:2]}/{commit[2:]}/{name}"
-    return try_git(search.sweep.origin, "rev-parse", "--verify", "--quiet", ref) is not None
-
-
 def _wait_for_lost_processes(clone: Path) -> None:
     """What a killed task has left at work in its clone sees that by itself, and ends with a checkpoint."""
     is_first = True
@@ -129,27 +123,3 @@ def _num_gpus() -> int:
     """Of this task; a computation without any counts as one, so that a budget holds on CPUs, too."""
     visible = os.environ.get("CUDA_VISIBLE_DEVICES", "")
     return max(1, len([device for device in visible.split(",") if device.strip()]))
-
-
-def main(arguments: list[str]) -> int:
-    """Exit code 0 when nothing is left to do, 75 when interrupted, else 1."""
-    begin_process()
-    gc.set_threshold(100_000, 20, 20)  # of ten thousand trials Optuna makes millions of objects, and none is garbage
-    (folder,) = arguments
-    search = load_search(Path(folder))
-    os.environ |= {"TRACKSTACK_HOME": str(search.sweep.folder.parents[2]), "TRACKSTACK_SWEEP": search.name}
-    try:
-        print_beginning()
-        with Supervisor() as supervisor:
-            result = work(search, supervisor)
-            if result.status == "interrupted" and supervisor.requeue(result):
-                print("requeued: it goes on with what is due", flush=True)
-            return result.exit_code
-    except (UserError, OSError) as error:
-        print(describe_error(error), file=sys.stderr)
-        return 1
-
-
-if __name__ == "__main__":
-    outlive_full_log()
-    sys.exit(main(sys.argv[1:]))

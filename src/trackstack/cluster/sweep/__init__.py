@@ -4,6 +4,10 @@ A sweep lies in `HOME/runs/.sweeps/NAME/`: `sweep.json` says what it is, `base/`
 reproduces what no trial changes, and `trials/` has a note per trial, and one for what they share. It is identified by
 commit and trials, so that typing the same command again goes on with it. A trial is finished when the checkout has
 its experiment.
+
+A trial has a note of its own, since nothing about it depends on the others: ten thousand begin and end without
+waiting for one another, and damage costs one. A search decides by what all gave; so it has a log, too, which one
+writes at a time.
 """
 
 from __future__ import annotations
@@ -21,6 +25,7 @@ from trackstack.core.dvc_yaml import DVC_YAML
 from trackstack.core.files import read_json, remove, sealed, write_json
 from trackstack.system import slurm
 from trackstack.system.git import git
+from trackstack.system.lease import is_live
 from trackstack.tracking.environment import home
 
 BASE = "base"
@@ -33,6 +38,8 @@ KINDS = {
     "not finite": re.compile(r"\b(nan|inf|infinite|not finite)\b", re.IGNORECASE),
     "out of memory": re.compile(r"out of memory|MemoryError|oom|SIGKILL", re.IGNORECASE),
 }
+STATES = ("finished", "failed", "paused", "interrupted", "running", "queued", "waiting")
+"""Of trials, as they are counted; those of a search alone are paused, and never queued or waiting."""
 
 
 class Trial(NamedTuple):
@@ -113,11 +120,10 @@ class Sweep:
         return self.folder / "trials" / f"{name}.json"
 
     def finished(self) -> set[str]:
-        """The names of the trials whose experiments the checkout has."""
+        """The names of the experiments that the checkout has on the sweep's commit."""
         at_commit = f"refs/exps/{self.commit[:2]}/{self.commit[2:]}"
         refs = git(self.origin, "for-each-ref", "--format=%(refname)", at_commit).split()
-        names = {ref.rsplit("/", 1)[1] for ref in refs}
-        return {trial.name for trial in self.trials if trial.name in names}
+        return {ref.rsplit("/", 1)[1] for ref in refs}
 
     def statuses(self, local: bool) -> dict[str, TrialStatus]:
         """How far every trial is, and first of all what they share, with what Slurm knows of its job.
@@ -125,28 +131,36 @@ class Sweep:
         Args:
             local: whether a process on this machine is at work on the sweep.
         """
-        finished, tasks = self.finished(), self.tasks()
-        statuses = {}
+        finished, statuses = self.finished(), {}
         for name in (SHARED, *(trial.name for trial in self.trials)):
-            status = self.status(name)
+            status = statuses[name] = self.status(name)
             if name in finished:
                 status.state, status.reason = "finished", ""
-            elif status.state == "running" or (status.state == "finished" and name != SHARED):
+            elif status.state == "finished" and name != SHARED:
+                status.state = "running"  # it is about to give its experiment, unless that was removed
+        unsettled = {name: status for name, status in statuses.items() if status.state not in ("finished", "failed")}
+        tasks = {name: task for task, names in self.tasks().items() for name in names} if unsettled else {}
+        for name, status in unsettled.items():
+            if status.state == "running":
                 alive = local if status.job is None else tasks.get(name) == status.job
                 status.state = "running" if alive else "interrupted"  # by a kill: nobody wrote it down
-            if status.state in ("waiting", "interrupted") and name in tasks:
+            if status.state != "running" and name in tasks:
                 status.state = "queued"
-            statuses[name] = status
         return statuses
 
-    def tasks(self) -> dict[str, str]:
-        """The trials that Slurm has yet to end, each with its array task, and what they share with its job."""
-        submissions = self.submissions()
-        groups = {submission["shared"]: [SHARED] for submission in submissions}
-        for job, tasks in (array for submission in submissions for array in submission["arrays"].items()):
-            groups |= {f"{job}_{index}": names for index, names in enumerate(tasks)}
+    def tasks(self) -> dict[str, list[str]]:
+        """The jobs and array tasks that Slurm has yet to end, with the names of the trials of each, or `SHARED`."""
+        groups: dict[str, list[str]] = {}
+        for submission in self.submissions():
+            groups[submission["shared"]] = [SHARED]
+            for job, tasks in submission["arrays"].items():
+                groups |= {f"{job}_{index}": names for index, names in enumerate(tasks)}
         active = slurm.active_tasks(task.partition("_")[0] for task in groups)
-        return {name: task for task, names in groups.items() if task in active for name in names}
+        return {task: names for task, names in groups.items() if task in active}
+
+    def is_at_work(self) -> bool:
+        """Whether something of it runs or is queued, here or under Slurm."""
+        return is_live(self.folder) or bool(self.tasks())
 
     def submissions(self) -> list[dict[str, Any]]:
         """The jobs of each submission: `shared`, and `arrays` with the names of each task's trials.
@@ -180,29 +194,40 @@ def load_sweep(folder: Path) -> Sweep:
 
 
 def find_sweep(name: str | None) -> Sweep:
-    """A sweep of this home by its name, the newest by default.
+    """A sweep of this home, or what is one of a search, by its name; the newest by default.
 
     Raises:
         UserError: there is none.
     """
-    files = (home() / "runs/.sweeps").glob(f"{name or '*'}/sweep.json")
-    of_sweeps = [file for file in files if not file.with_name(SEARCH_FILE).exists()]
-    newest = max(of_sweeps, key=lambda file: file.stat().st_mtime, default=None)
+    hint = "trackstack sweep -S name=value,value makes one"
+    return load_sweep(find_folder(name, "sweep.json", "sweeps and searches", hint))
+
+
+def find_folder(name: str | None, file: str, what: str, hint: str) -> Path:
+    """Of the folders with this file in this home, that of this name, by default the newest; UserError without one."""
+    files = (home() / "runs/.sweeps").glob(f"{name or '*'}/{file}")
+    newest = max(files, key=lambda file: file.stat().st_mtime, default=None)
     if newest is None:
-        raise UserError(f"{name or 'sweeps'}: none here; trackstack sweep -S name=value,value makes one")
-    return load_sweep(newest.parent)
+        raise UserError(f"{name or what}: none here; {hint}")
+    return newest.parent
 
 
 def summary(statuses: dict[str, TrialStatus], resumed: int = 0) -> str:
     """One line: 183 finished, 12 failed (9 not finite, 3 out of memory), 5 resumed."""
-    trials = [status for name, status in statuses.items() if name != SHARED]
-    counts = collections.Counter(status.state for status in trials)
-    kinds = collections.Counter(_kind(status.reason) for status in trials if status.state == "failed")
+    counted = count_states((status.state, status.reason) for name, status in statuses.items() if name != SHARED)
+    return ", ".join([*counted, *([f"{resumed} resumed"] if resumed else [])]) or "no trials"
+
+
+def count_states(trials: Iterable[tuple[str, str]]) -> list[str]:
+    """How many trials are in each state, from states and reasons: `12 failed (9 not finite, 3 out of memory)`."""
+    trials = list(trials)
+    counts = collections.Counter(state for state, _ in trials)
+    kinds = collections.Counter(_kind(reason) for state, reason in trials if state == "failed")
     parts = []
-    for state in ("finished", "failed", "interrupted", "running", "queued", "waiting"):
+    for state in STATES:
         why = ", ".join(f"{count} {kind}" for kind, count in kinds.most_common()) if state == "failed" else ""
         parts += [f"{counts[state]} {state}" + (f" ({why})" if why else "")] if counts[state] else []
-    return ", ".join([*parts, *([f"{resumed} resumed"] if resumed else [])]) or "no trials"
+    return parts
 
 
 def _kind(reason: str) -> str:

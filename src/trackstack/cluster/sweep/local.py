@@ -20,44 +20,43 @@ Report = Callable[[str], None]
 
 
 def run_locally(sweep: Sweep, trials: list[Trial], jobs: int, report: Report) -> None:
-    """Run a sweep on this machine, `jobs` trials at a time. Ctrl-C lets each of them write its checkpoint.
+    """Run a sweep on this machine; see `run_tasks`."""
+    names = [trial.name for trial in trials]
+    sweep.forget(names)
+    commands = {name: [*TASK, str(sweep.folder), "trials", name] for name in names}
+    run_tasks(sweep, commands, jobs, lambda name: report(_how_it_went(sweep, name)), report)
+
+
+def run_tasks(
+    sweep: Sweep,
+    commands: dict[str, list[str]],
+    jobs: int,
+    ended: Report,
+    report: Report,
+    each_turn: Callable[[], None] = lambda: None,
+) -> None:
+    """Make what the trials share, then run tasks, `jobs` at a time. Ctrl-C lets each of them write its checkpoint.
+
+    Args:
+        commands: of each task, by its name.
+        ended: is told the name of each task that has ended.
+        each_turn: is called again and again meanwhile.
 
     Raises:
         UserError: what the trials share could not be made.
     """
-    names = [trial.name for trial in trials]
-    sweep.forget(names)
-
-    def start(name: str) -> subprocess.Popen:
-        return start_task(sweep, name, [*TASK, str(sweep.folder), "trials", name])
-
-    def ended(name: str) -> None:
-        report(_how_it_went(sweep, name))
-
-    with requests_to_stop() as stops:
-        make_shared(sweep, stops, report)
-        run_side_by_side(names, jobs, start, ended, stops, report)
-
-
-def make_shared(sweep: Sweep, stops: list[int], report: Report) -> None:
-    """Make what all trials share; UserError when that fails."""
-    sweep.forget([SHARED])
+    shared = {SHARED: [*TASK, str(sweep.folder), SHARED]}
+    sweep.forget(shared)
     report(f"{', '.join(sweep.shared) or 'raw data'}: follow {log_file(sweep, SHARED)}")
-    command = [*TASK, str(sweep.folder), SHARED]
-    run_side_by_side(
-        [SHARED],
-        1,
-        lambda name: start_task(sweep, name, command),
-        lambda name: report(_how_it_went(sweep, name)),
-        stops,
-        report,
-    )
-    if not stops and sweep.status(SHARED).state != "finished":
-        raise UserError(f"what the trials share is not done; the log: {log_file(sweep, SHARED)}")
+    with _requests_to_stop() as stops:
+        _run_side_by_side(sweep, shared, 1, lambda name: report(_how_it_went(sweep, name)), stops, report)
+        if not stops and sweep.status(SHARED).state != "finished":
+            raise UserError(f"what the trials share is not done; the log: {log_file(sweep, SHARED)}")
+        _run_side_by_side(sweep, commands, jobs, ended, stops, report, each_turn)
 
 
 @contextlib.contextmanager
-def requests_to_stop() -> Iterator[list[int]]:
+def _requests_to_stop() -> Iterator[list[int]]:
     """Yield the list of the SIGINT and SIGTERM that come during the block, none of which ends this process."""
     stops: list[int] = []
     signals = (signal.SIGINT, signal.SIGTERM)
@@ -69,23 +68,23 @@ def requests_to_stop() -> Iterator[list[int]]:
             signal.signal(number, handler)
 
 
-def run_side_by_side(
-    names: list[str],
+def _run_side_by_side(
+    sweep: Sweep,
+    commands: dict[str, list[str]],
     jobs: int,
-    start: Callable[[str], subprocess.Popen],
-    ended: Callable[[str], None],
+    ended: Report,
     stops: list[int],
     report: Report,
     each_turn: Callable[[], None] = lambda: None,
 ) -> None:
     """Run tasks until all have ended; when `stops` is no longer empty, ask them to end, and start no more."""
-    waiting, running, num_asked = list(names), dict[str, subprocess.Popen](), 0
+    waiting, running, num_asked = list(commands), dict[str, subprocess.Popen](), 0
     while running or (waiting and not stops):
         asked = len(stops)  # once, so that what is pressed in this turn is handed on in the next
         while waiting and len(running) < jobs and not stops:
             name = waiting.pop(0)
             try:
-                running[name] = start(name)
+                running[name] = _start_task(sweep, name, commands[name])
             except OSError as error:  # others are at work, and are waited for
                 report(f"{name}: not started: {describe_error(error)}")
         for name, process in list(running.items()):
@@ -107,7 +106,7 @@ def log_file(sweep: Sweep, name: str) -> Path:
     return sweep.folder / "logs" / f"{name}.log"
 
 
-def start_task(sweep: Sweep, name: str, command: list[str]) -> subprocess.Popen:
+def _start_task(sweep: Sweep, name: str, command: list[str]) -> subprocess.Popen:
     """Start a task in the base clone, whose code it runs; its output goes to its `log_file`."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("SLURM_")}
     log_file(sweep, name).parent.mkdir(exist_ok=True)

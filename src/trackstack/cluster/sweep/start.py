@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import itertools
 import os
 import sys
 from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 from trackstack import UserError
 from trackstack.cluster.clones import cache_folder, folder_in_git, make_clone, present_commit
@@ -28,11 +30,7 @@ SCRIPT = Path("slurm/sweep.sh")
 
 def prepare(trials: list[Trial], attempts: int) -> Sweep:
     """The sweep of these trials at the present commit: as it was left, or a new one; see `new_sweep`."""
-    origin = Path.cwd()
-    refuse_unusable_folder(home())
-    folder_in_git(origin)
-    commit = present_commit(origin)
-    refuse_dirty_tree(origin)
+    _, commit = _place_and_commit()
     name = f"{trials[0].name.rpartition('-')[0]}-{digest_json([commit, sorted(t.name for t in trials)])[:4]}"
     try:
         return dataclasses.replace(load_sweep(folder_of(name)), attempts=attempts)
@@ -58,12 +56,17 @@ def new_sweep(name: str, trials: list[Trial], parameters: Collection[str], attem
     Raises:
         UserError: uncommitted changes, which the trials would not have, or parameters that no stage follows.
     """
-    origin = Path.cwd()
-    refuse_unusable_folder(home())
-    subfolder, commit = folder_in_git(origin), present_commit(origin)
-    refuse_dirty_tree(origin)
+    origin, (subfolder, commit) = Path.cwd(), _place_and_commit()
     shared, own = split_pipeline(parameters, origin)
     return Sweep(folder_of(name), origin, commit, trials, attempts, own, shared, cache_folder(origin), str(subfolder))
+
+
+def _place_and_commit() -> tuple[Path, str]:
+    """Where in its git repository this folder lies, and HEAD; UserError where trials could not be made of it."""
+    refuse_unusable_folder(home())
+    found = folder_in_git(Path.cwd()), present_commit(Path.cwd())
+    refuse_dirty_tree(Path.cwd())
+    return found
 
 
 def refuse_dirty_tree(root: Path) -> None:
@@ -117,35 +120,59 @@ def to_run(statuses: dict[str, TrialStatus], trials: list[Trial], retry_failed: 
     return [trial for trial in trials if statuses[trial.name].state in wanted]
 
 
-def submit_sweep(sweep: Sweep, trials: list[Trial], max_parallel: int | None, pack: int) -> Iterator[str]:
-    """Submit one job for what the trials share and, behind it, arrays of trials; yield a line for each job.
+class Tasks(NamedTuple):
+    """What is submitted behind the job for what the trials share."""
+
+    what: str
+    """They do trials, or a search."""
+    names: list[list[str]]
+    """Of each task's trials; none in a search, whose tasks take what is due."""
+    limit: int | None = None
+    """Of tasks at a time."""
+    time: str | None = None
+    """How long each may take, as sbatch reads it; what its stages ask for by default."""
+
+
+def tasks_of(trials: list[Trial], pack: int, limit: int | None) -> Tasks:
+    """So many trials for each task, one after the other."""
+    names = [trial.name for trial in trials]
+    return Tasks("trials", [names[first : first + pack] for first in range(0, len(names), pack)], limit)
+
+
+def submit(sweep: Sweep, tasks: Tasks) -> Iterator[str]:
+    """Submit one job for what the trials share and, behind it, arrays of tasks; yield a line for each job.
 
     Raises:
         UserError: Slurm is not here, or refuses; then nothing stays in the queue, and no trial's status is touched.
     """
-    slurm.refuse_without_slurm("sweep --local -j 2 runs on this machine")
+    if not tasks.names:
+        return
+    slurm.refuse_without_slurm("--local -j 2 runs on this machine")
     Path("logs").mkdir(exist_ok=True)
-    shared, arrays = _commands(sweep, trials, max_parallel, pack)
+    shared, arrays = _commands(sweep, tasks)
     # Held, so that all is written down before a task asks what its trials are.
     job = slurm.submit([*shared[:2], "--hold", *shared[2:]], without=[slurm.GPU_REQUEST])
     submitted: dict[str, list[list[str]]] = {}
     try:
-        for command, tasks in arrays:
-            submitted[slurm.submit(command, _behind(job, submitted), without=[slurm.GPU_REQUEST])] = tasks
+        for command, names in arrays:
+            submitted[slurm.submit(command, _behind(job, submitted), without=[slurm.GPU_REQUEST])] = names
     except UserError:
         slurm.cancel(job)  # and with it what waits for it
         raise
     write_json(sweep.folder / "submissions" / f"{job}.json", sealed({"shared": job, "arrays": submitted}))
-    sweep.forget([SHARED, *(trial.name for trial in trials)])
+    sweep.forget([SHARED, *itertools.chain.from_iterable(tasks.names)])
     slurm.release(job)
     yield f"{', '.join(sweep.shared) or 'raw data'}: job {job}"
-    for array, tasks in submitted.items():
-        yield f"{sum(map(len, tasks))} trials in {len(tasks)} tasks: job {array}"
+    for array, names in submitted.items():
+        num_trials = sum(map(len, names))
+        yield (f"{num_trials} trials in " if num_trials else "") + f"{len(names)} tasks: job {array}"
 
 
-def show_sweep(sweep: Sweep, trials: list[Trial], max_parallel: int | None, pack: int) -> Iterator[str]:
-    """The submissions as lines for a shell."""
-    shared, arrays = _commands(sweep, trials, max_parallel, pack)
+def show_submissions(sweep: Sweep, tasks: Tasks) -> Iterator[str]:
+    """What `submit` would do, as lines for a shell."""
+    if not tasks.names:
+        return
+    shared, arrays = _commands(sweep, tasks)
     yield slurm.show_submission("shared", shared, without=[slurm.GPU_REQUEST])
     names: list[str] = []
     for command, _ in arrays:
@@ -155,28 +182,21 @@ def show_sweep(sweep: Sweep, trials: list[Trial], max_parallel: int | None, pack
 
 
 def _behind(shared: str, arrays: Iterable[str]) -> str:
-    """Beyond the site's limit arrays come one after the other, so that max_parallel holds for all of them."""
+    """Beyond the site's limit arrays come one after the other, so that the limit of tasks holds for all of them."""
     return f"afterok:{shared}" + "".join(f",afterany:{array}" for array in list(arrays)[-1:])
 
 
-def _commands(
-    sweep: Sweep, trials: list[Trial], max_parallel: int | None, pack: int
-) -> tuple[list[str], list[tuple[list[str], list[list[str]]]]]:
-    """The submission of what is shared; those of the arrays, each with the names of its trials by task."""
+def _commands(sweep: Sweep, tasks: Tasks) -> tuple[list[str], list[tuple[list[str], list[list[str]]]]]:
+    """The submission of what is shared; those of the arrays, each with the names of its tasks' trials."""
     slurm.refuse_without_script(SCRIPT)
     arguments = [str(sweep.folder), str(Path(sys.executable).parent)]
     shared = slurm.sbatch_command(str(SCRIPT), [*arguments, SHARED], job_name=sweep.name, output="logs/%x_%j.out")
-    limit = f"%{max_parallel}" if max_parallel else ""
-    arrays = []
-    for tasks in _blocks(trials, pack):
-        resources = {name: value for stage in sweep.own.values() for name, value in stage.items()}
-        options = {"job_name": sweep.name, "array": f"0-{len(tasks) - 1}{limit}"} | sbatch_options(resources)
-        arrays.append((slurm.sbatch_command(str(SCRIPT), [*arguments, "trials"], **options), tasks))
+    resources = {name: value for stage in sweep.own.values() for name, value in stage.items()}
+    limit = f"%{tasks.limit}" if tasks.limit else ""
+    arrays, most = [], slurm.largest_array()
+    for first in range(0, len(tasks.names), most):
+        names = tasks.names[first : first + most]
+        options = {"job_name": sweep.name, "array": f"0-{len(names) - 1}{limit}"} | sbatch_options(resources)
+        options |= {"time": tasks.time} if tasks.time else {}
+        arrays.append((slurm.sbatch_command(str(SCRIPT), [*arguments, tasks.what], **options), names))
     return shared, arrays
-
-
-def _blocks(trials: list[Trial], pack: int) -> list[list[list[str]]]:
-    """Trials by task, and tasks by array."""
-    groups = [[trial.name for trial in trials[first : first + pack]] for first in range(0, len(trials), pack)]
-    most = slurm.largest_array()
-    return [groups[first : first + most] for first in range(0, len(groups), most)]

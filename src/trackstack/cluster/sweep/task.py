@@ -1,8 +1,8 @@
-"""The work of a sweep, in a job or in a process of its own: what all trials share, or some trials one by one.
+"""The work of a sweep or a search, in a job or in a process of its own.
 
-    python -P -m trackstack.cluster.sweep.task FOLDER shared
-    python -P -m trackstack.cluster.sweep.task FOLDER trials NAME...
-    python -P -m trackstack.cluster.sweep.task FOLDER search           (what `cluster.search.task` does)
+    python -P -m trackstack.cluster.sweep.task FOLDER shared                what all trials share
+    python -P -m trackstack.cluster.sweep.task FOLDER trials NAME...        some trials one by one
+    python -P -m trackstack.cluster.sweep.task FOLDER search                what is due of a search
 
 It runs the code of the sweep's base clone, so that an edit of the checkout changes no trial.
 """
@@ -123,21 +123,25 @@ def main(arguments: list[str]) -> int:
     """Exit code 0 when finished, 75 when interrupted, else 1."""
     begin_process()
     folder, what, *names = arguments
-    if what == "search":
-        from trackstack.cluster.search.task import main as search  # which is made of what is above
-
-        return search([folder])
-    sweep = load_sweep(Path(folder))
-    os.environ |= {"TRACKSTACK_HOME": str(sweep.folder.parents[2]), "TRACKSTACK_SWEEP": sweep.name}
+    os.environ |= {"TRACKSTACK_HOME": str(Path(folder).parents[2]), "TRACKSTACK_SWEEP": Path(folder).name}
     try:
         print_beginning()
         with Supervisor() as supervisor:
-            if what == SHARED:
-                return attempt(sweep, SHARED, supervisor, lambda: reproduce_shared(sweep, supervisor)).exit_code
-            return run_trials(sweep, names or _names_of_task(sweep), supervisor).exit_code
+            return _work(Path(folder), what, names, supervisor).exit_code
     except (UserError, OSError) as error:
         print(describe_error(error), file=sys.stderr)
         return 1
+
+
+def _work(folder: Path, what: str, names: list[str], supervisor: Supervisor) -> JobResult:
+    if what == "search":
+        from trackstack.cluster.search.task import take_part  # which is made of what is above
+
+        return take_part(folder, supervisor)
+    sweep = load_sweep(folder)
+    if what == SHARED:
+        return attempt(sweep, SHARED, supervisor, lambda: reproduce_shared(sweep, supervisor))
+    return run_trials(sweep, names or _names_of_task(sweep), supervisor)
 
 
 def _names_of_task(sweep: Sweep) -> list[str]:

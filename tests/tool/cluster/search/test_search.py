@@ -14,6 +14,8 @@ from support.sweeps import experiments
 SPACE = "params.json:train.lr: {log: [1e-3, 0.5]}\nparams.json:train.seed: {range: [0, 9]}\n"
 COMMAND = ["trackstack", "search", "space.yaml", "--trials", "4", "--metric", "train_accuracy", "--prune", "asha"]
 COMMAND = [*COMMAND, "--sampler", "random", "--local"]
+WORKER = "/space search"
+"""The end of a task's command line."""
 
 
 def at_work(project, what):
@@ -57,12 +59,12 @@ def test_a_search_whose_stage_task_and_command_are_killed_decides_as_an_undistur
     with started(COMMAND, cwd=linear, env=foreign_environment()) as process:
         kill(linear, "train.py")
         until(lambda: "trial 1" in process.stdout.readline(), "the next trial")
-        kill(linear, "search.task")
+        kill(linear, WORKER)
         process.communicate(timeout=900)
     with started(COMMAND, cwd=linear, env=foreign_environment()) as process:
-        until(lambda: at_work(linear, "search.task"), "it to go on")
+        until(lambda: at_work(linear, WORKER), "it to go on")
         os.kill(process.pid, signal.SIGKILL)
-        kill(linear, "search.task")
+        kill(linear, WORKER)
     run_in(linear, COMMAND, env=foreign_environment())
     assert decisions(linear) == decisions(other)
     assert run_in(linear, "trackstack search replay").stdout == "search space: same decisions\n"

@@ -51,9 +51,8 @@ def test_six_trials_on_two_nodes_survive_failures_cancellation_and_edits(cluster
     until_nothing_is_queued(cluster)
     run_in(project, "git checkout -q stages src")
     assert run_in(project, "git status --porcelain").stdout == "", "the checkout is untouched"
-    statuses = json.loads(cluster.run(project, "trackstack sweep status --json").stdout)
-    del statuses["sweep"]
-    requeued = [trial for trial in statuses.values() if trial["job"] == working[3]]
+    trials = json.loads(cluster.run(project, "trackstack sweep status --json").stdout)["trials"]
+    requeued = [trial for trial in trials if trial["job"] == working[3]]
     assert [(trial["state"], trial["attempts"]) for trial in requeued] == [("finished", 2)]
 
     both = {"TRACKSTACK_SINKS": "sqlite,mlflow"}
