@@ -22,6 +22,11 @@ def report(
     test: Test = False,
 ) -> None:
     """One page for many runs: table, curves, parameters; a file that needs no server and no network."""
+    write_report(out, sweep, where, test)
+
+
+def write_report(out: Path, sweep: str | None, where: str | None = None, test: bool = False) -> None:
+    """Write the page of some runs, and say how many they are; see `read_page`."""
     from trackstack.page.render import render, write_page
     from trackstack.page.runs import read_page
     from trackstack.tracking.environment import home

@@ -98,6 +98,28 @@ def _panel_axis(column: Column, levels: set[Any]) -> Spec:
     return _number("x", column.name, scale=scale | {"padding": 12}, axis=axis)
 
 
+def history() -> Spec:
+    """Rows: run, name, at (its number by start), y, best (of those so far; None where no end is the better one)."""
+    scale, axis = {"zero": False, "nice": False, "padding": 12}, {"tickMinStep": 1, "tickCount": 10}
+    x = _number("at", "runs in the order of their starts", scale=scale, axis=axis)
+    points = {
+        "mark": {"type": "circle", "color": ACCENT, "clip": True},
+        "encoding": {
+            "y": _number("y", METRIC, scale={"zero": False}),
+            "size": {"condition": {"test": "datum.picked", "value": 180}, "value": 42},
+            "opacity": {"condition": {"test": "datum.picked", "value": 1}, "value": 0.6},
+        },
+    }
+    line = {"type": "line", "color": SECOND, "strokeWidth": 2, "interpolate": "step-after", "clip": True}
+    best = {
+        "transform": [{"filter": "isValid(datum.best)"}],
+        "mark": line,
+        "encoding": {"y": _number("best", METRIC, scale={"zero": False})},
+    }
+    encoding = {"x": x, "tooltip": _tooltip("name", "run", "y", "best")}
+    return _whole({"height": 260, "encoding": encoding, "layer": [points, best]})
+
+
 def parallel(columns: list[Column]) -> Spec:
     """Rows: run, name, axis (its name), at (0 to 1), label, y, picked; a last axis is the metric's."""
     names = [*(column.name for column in columns), METRIC]

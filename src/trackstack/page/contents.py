@@ -120,6 +120,7 @@ def specs(contents: Contents) -> dict[str, Any]:
         "curves": charts.curves(),
         "panels": [charts.panel(column) for column in shown],
         "parallel": charts.parallel(shown[:MOST_AXES]),
+        "history": charts.history(),
         "importance": charts.importance(),
         "groups": charts.groups(group_figure(contents)),
         "hours": charts.hours(),
@@ -155,6 +156,21 @@ def parallel_rows(contents: Contents, kept: set[int]) -> list[Row]:
         if place in kept and metric.values[place] is not None
         for axis in axes
     ]
+
+
+def history_rows(contents: Contents, kept: set[int]) -> list[Row]:
+    """A point for each run that has the first metric, oldest first, with the best of the finished ones so far."""
+    metric, best = contents.metrics[0], None
+    rows: list[Row] = []
+    for place, run in enumerate(contents.runs):
+        y = metric.column.values[place]
+        if y is None:
+            continue
+        if run.status == "finished" and metric.lower is not None:
+            best = y if best is None else min(best, y) if metric.lower else max(best, y)
+        if place in kept:
+            rows.append({"run": run.key, "at": place + 1, "y": y, "best": best})
+    return rows
 
 
 def importance_rows(contents: Contents) -> list[Row]:

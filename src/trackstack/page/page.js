@@ -200,6 +200,15 @@ const ROWS = {
     return lines().filter(place => metric().values[place] !== null).flatMap(place => axes.map(axis => (
       { ...about(place), axis: axis.name, at: axis.places[place], label: textOf(axis, place), y: metric().values[place] })))
   },
+  history() {
+    const { values, lower } = metric(), kept = new Set(state.kept)
+    let best = null
+    return values.flatMap((y, place) => {
+      if (y === null) return []
+      if (data.runs.status[place] === "finished" && lower !== null) best = best === null ? y : lower ? Math.min(best, y) : Math.max(best, y)
+      return kept.has(place) ? [{ ...about(place), at: place + 1, y, best }] : []
+    })
+  },
   importance() {
     return data.params.map((param, number) => ({ param: param.name, value: metric().importances[number], chance: data.chances[number] }))
       .filter(row => row.value !== null).sort((a, b) => b.value - a.value).slice(0, data.mostBars)

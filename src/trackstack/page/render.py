@@ -134,6 +134,7 @@ def _drawings(contents: Contents, drawn: set[int]) -> dict[str, Any]:
         rows_of = {
             "curves": made.curve_rows(contents, drawn),
             "parallel": made.parallel_rows(contents, drawn) if contents.shown_params else [],
+            "history": made.history_rows(contents, drawn),
             "importance": made.importance_rows(contents),
             "groups": made.group_rows(contents),
         }

@@ -13,7 +13,9 @@ from support.pages import made_up, page_of, parsed, text_of_page, words
 from support.recording import trackstack
 
 from trackstack import UserError
+from trackstack.page.contents import history_rows, make_contents
 from trackstack.page.render import write_page
+from trackstack.page.runs import Page
 
 HOSTILE = {
     "</script><script>alert(1)</script>": "<img src=x onerror=alert(2)>",
@@ -39,6 +41,7 @@ def test_the_command_writes_one_file_that_is_read_without_a_script(tmp_path):
         "Learning curves",
         "One panel per parameter",
         "Parameters together",
+        "How the best came to be",
         "Importance",
         "Time",
         "Settings",
@@ -96,6 +99,14 @@ def test_no_file_of_that_name_is_one_line(tmp_path):
     for out in (tmp_path, tmp_path / "none" / "a.html"):
         with pytest.raises(UserError, match=r"--out .*expected a file such as runs\.html"):
             write_page(out, "")
+
+
+def test_the_best_so_far_is_that_of_finished_runs():
+    values = (0.5, 0.9, 0.4, 0.8)
+    runs = [made_up(number, 1, val_accuracy=value) for number, value in enumerate(values)]
+    runs[1].candidate.series.status = "failed"
+    rows = history_rows(make_contents(Page("runs", runs, [], False)), {0, 1, 3})
+    assert [(row["at"], row["y"], row["best"]) for row in rows] == [(1, 0.5, 0.5), (2, 0.9, 0.5), (4, 0.8, 0.8)]
 
 
 @pytest.mark.parametrize(("number", "megabytes"), [(12, 1), (200, 3), (2000, 12)])

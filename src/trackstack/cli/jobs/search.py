@@ -127,7 +127,13 @@ commands.command()(status)
 
 
 @commands.command()
-def show(name: Name = None, as_json: Json = False) -> None:
+def show(
+    name: Name = None,
+    out: Annotated[
+        Path | None, typer.Option(metavar="FILE.html", help="Also a page with pictures, as runs report --sweep NAME.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
     """The best trials, and how the best came to be."""
     from trackstack.cluster.search import find_search
     from trackstack.cluster.search.looks import best, history, read_state, rows
@@ -142,6 +148,10 @@ def show(name: Name = None, as_json: Json = False) -> None:
         print_trials([found[number] for number in order[:10]])
         for line in history(state):
             typer.echo(line)
+    if out:
+        from trackstack.cli.page import write_report
+
+        write_report(out, search.name)
 
 
 @commands.command()
