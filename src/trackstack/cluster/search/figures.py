@@ -74,6 +74,6 @@ def _metrics_of(name: str, run: str | None) -> dict[str, list[Point]]:
 def _at_rungs(settings: Settings, points: list[Point]) -> list[float | None]:
     rungs: list[float | None] = []
     for point in sorted(points, key=lambda point: point.step):
-        while settings.has_rung(len(rungs)) and point.step + 1 >= settings.rung(len(rungs)):
+        while settings.has_passed(len(rungs), point.step):
             rungs.append(point.value if math.isfinite(point.value) else None)
     return rungs

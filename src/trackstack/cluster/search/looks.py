@@ -44,6 +44,8 @@ def describe_event(search: Search, event: Event) -> str:
         return f"{trial}: {settings.metrics[0].name} {describe_number(event['value'])} at {steps} steps"
     if kind == "promote":
         return f"{trial}: goes on beyond {settings.rung(event['rung'])} steps"
+    if kind == "again":
+        return f"{trial}: no checkpoint of it at its last rung; computed again from step {event['step']} on"
     if kind == "fail":
         return f"{trial}: failed: {event['reason']}"
     pairs = zip(settings.metrics, event["values"], strict=True)
@@ -101,6 +103,8 @@ def summary(search: Search, state: SearchState, states: list[str]) -> str:
     counts = collections.Counter(states)
     parts = [f"{counts[name]} {name}" for name in STATES if counts[name]]
     line = f"{len(state.trials)} of {state.num_wanted} trials: " + (", ".join(parts) or "none yet")
+    if repeated := sum(trial.num_repeats > 0 for trial in state.trials):
+        line += f"; {repeated} computed again what they had, since their training keeps no checkpoint at a rung"
     if state.is_spent:
         line += f"; the budget of {state.budget:g} hours is used up"
     elif reason := why_hopeless(state):
@@ -116,15 +120,15 @@ def replay(search: Search) -> Iterator[str]:
     versions = versions_of(settings.sampler)
     state, previous = SearchState(settings), dict[str, Any]()
     for number, event in enumerate(read_events(search.log), 1):
-        expected = _decision_before(state, previous)
-        if event["event"] not in DECISIONS:  # a kill behind the line of a rung: whoever was free decided, later
-            expected = None
-        elif expected is None:
+        # Behind the line of a rung; or by whoever was free, be it that a kill came between those two lines.
+        if event["event"] in DECISIONS and event != _decision_before(state, previous):
             expected = next_decision(state, space, event.get("versions", versions))
-        if expected is not None and expected != event:
-            yield f"line {number}: {_said(event)}, and now it would be {_said(expected)}" + _other(event, versions)
-        elif expected is None and event["event"] in DECISIONS:
-            yield f"line {number}: {_said(event)}, and now nothing would be decided"
+            if expected is None:
+                yield f"line {number}: {_said(event)}, and now nothing would be decided"
+            elif expected != event:
+                yield f"line {number}: {_said(event)}, and now it would be {_said(expected)}" + _other(
+                    event, versions
+                )
         state.add(event)
         previous = event
 

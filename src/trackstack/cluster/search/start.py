@@ -9,7 +9,8 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Iterator
 from pathlib import Path
 
 from trackstack import UserError
@@ -20,9 +21,11 @@ from trackstack.cluster.search.looks import describe_event
 from trackstack.cluster.search.sampler import refuse_absent_packages
 from trackstack.cluster.search.space import Parameter, Space, overrides_of, parse_space, probes
 from trackstack.cluster.search.state import SearchState
+from trackstack.cluster.search.units import workers
 from trackstack.cluster.submit import sbatch_options
 from trackstack.cluster.sweep import SHARED
 from trackstack.cluster.sweep.local import (
+    Report,
     log_file,
     make_shared,
     requests_to_stop,
@@ -134,7 +137,7 @@ def _refuse_whole_numbers_for_others(parameter: Parameter, files: dict[str, obje
         )
 
 
-def search_locally(search: Search, jobs: int, report: Callable[[str], None]) -> None:
+def search_locally(search: Search, jobs: int, report: Report) -> None:
     """Search on this machine, `jobs` trials at a time. Ctrl-C lets each of them write its checkpoint.
 
     Raises:
@@ -151,16 +154,29 @@ def search_locally(search: Search, jobs: int, report: Callable[[str], None]) -> 
         shown = len(events)
 
     def start(name: str) -> subprocess.Popen:
-        return start_task(sweep, name, [*TASK, str(sweep.folder)])
+        return start_task(sweep, name, [*TASK, str(sweep.folder), name, str(os.getpid())])
 
     def ended(name: str) -> None:
         show_news()
         report(f"{name}: ended; its log: {log_file(sweep, name)}")
 
-    workers = [f"worker-{number}" for number in range(jobs)]
+    names = [f"worker-{number}" for number in range(jobs)]
     with requests_to_stop() as stops:
+        _wait_for_lost_workers(search, stops, report)
         make_shared(sweep, stops, report)
-        run_side_by_side(workers, jobs, start, ended, stops, report, show_news)
+        run_side_by_side(names, jobs, start, ended, stops, report, show_news)
+
+
+def _wait_for_lost_workers(search: Search, stops: list[int], report: Report) -> None:
+    """Those of a command that was killed see that by themselves, and end with a checkpoint."""
+    told: set[str] = set()
+    while lost := {folder.name for folder in workers(search).glob("*") if is_live(folder)}:
+        for name in sorted(lost - told):
+            report(f"waiting for {name} of a command that was killed; its log: {log_file(search.sweep, name)}")
+        told |= lost
+        if stops:
+            return
+        time.sleep(0.2)
 
 
 def submit_tasks(search: Search, max_parallel: int, time_slice: str | None) -> Iterator[str]:

@@ -42,6 +42,8 @@ class TrialState:
     """The rung that it is to reach; beyond the last one it is to be completed."""
     failure: str | None = None
     hours: float = 0.0
+    num_repeats: int = 0
+    """How often it had no checkpoint at the last rung that it had reached, and so computed it once more."""
 
     @property
     def is_complete(self) -> bool:
@@ -101,6 +103,8 @@ class SearchState:
             trial.failure = event["reason"]
         elif kind == "spent":
             trial.hours += event["hours"]
+        elif kind == "again":
+            trial.num_repeats += 1
         elif kind == "rung":
             trial.members[event["member"]].rungs.append(event["value"])
         elif kind == "end":

@@ -1,15 +1,18 @@
 """The work of a search, in a job or in a process of its own: one trial after the other, while there is any.
 
-    python -P -m trackstack.cluster.search.task FOLDER
+    python -P -m trackstack.cluster.search.task FOLDER                    (in a job)
+    python -P -m trackstack.cluster.search.task FOLDER NAME PID           (a worker of the command with this PID)
 
 It runs the code of the sweep's base clone, so that an edit of the checkout changes no trial.
 """
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import os
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -21,22 +24,28 @@ from trackstack.cluster.search import Search, load_search
 from trackstack.cluster.search.figures import is_recorded, read_figures
 from trackstack.cluster.search.log import Event, opened
 from trackstack.cluster.search.rungs import variables
-from trackstack.cluster.search.units import Unit, is_due, take_unit
+from trackstack.cluster.search.units import Unit, is_due, take_unit, workers
 from trackstack.cluster.supervisor import KILLED, JobResult, Supervisor
 from trackstack.cluster.sweep import TrialStatus
 from trackstack.cluster.sweep.task import run_trial
 from trackstack.system.git import try_git
-from trackstack.system.lease import give_back_lease
+from trackstack.system.lease import give_back_lease, take_lease
 from trackstack.system.programs import begin_process
 from trackstack.system.room import outlive_full_log, says_no_room
 
 MOST_STARTS = 5
 """Starts of a unit that came to nothing, by kills or what else lies around a training: then its trial has failed."""
+LOST_WORKER_SECONDS = 60.0
+"""For a worker that has just begun, and finds that its command was killed."""
 
 
-def work(search: Search, supervisor: Supervisor) -> JobResult:
-    """Take units and work on them, until nothing is due, this process is asked to stop, or nobody waits for it."""
-    starter = os.getppid()
+def work(search: Search, supervisor: Supervisor, starter: int) -> JobResult:
+    """Take units and work on them, until nothing is due, this process is asked to stop, or nobody waits for it.
+
+    Args:
+        starter: the process without which nobody waits: the command, typed again, has workers of its own.
+    """
+    threading.Thread(target=_stop_without, args=(starter, supervisor), daemon=True).start()
     while not supervisor.stop_file.exists() and os.getppid() == starter:
         unit = take_unit(search)
         if unit is None:
@@ -51,6 +60,14 @@ def work(search: Search, supervisor: Supervisor) -> JobResult:
     return JobResult("interrupted", "stopped between two trials")
 
 
+def _stop_without(starter: int, supervisor: Supervisor) -> None:
+    """Ask the training for a checkpoint and an end once the starter is gone."""
+    while os.getppid() == starter:
+        time.sleep(0.2)
+    with contextlib.suppress(OSError):  # all is over
+        supervisor.stop_file.touch()
+
+
 def work_on(search: Search, unit: Unit, supervisor: Supervisor) -> JobResult:
     """Bring a unit as far as it is to go, and write to the log what came of it."""
     sweep, name = search.sweep, unit.run.name
@@ -58,12 +75,13 @@ def work_on(search: Search, unit: Unit, supervisor: Supervisor) -> JobResult:
     if before.attempts >= MOST_STARTS:
         reason = f"started {before.attempts} times, each time cut short: {before.reason or 'killed'}"
         return _settle(search, unit, JobResult("failed", reason))
-    _wait_for_lost_processes(sweep.folder / "work" / name)
+    of_trial = variables(sweep.folder, unit.trial, unit.member)
+    _wait_for_lost_processes(sweep.folder / "work" / name, of_trial)
     if not is_due(search, unit):
         return JobResult("paused", "a process that had lost its task got that far")
     status = TrialStatus("running", attempts=before.attempts + 1, job=supervisor.job)
     sweep.write(name, status)
-    os.environ |= variables(sweep.folder, unit.trial, unit.member)
+    os.environ |= of_trial
     result = JobResult("finished")
     if not _has_experiment(search, name):  # else a kill came before the log had it
         result = _train(search, unit, supervisor)
@@ -110,19 +128,25 @@ def _has_experiment(search: Search, name: str) -> bool:
     return try_git(search.sweep.origin, "rev-parse", "--verify", "--quiet", ref) is not None
 
 
-def _wait_for_lost_processes(clone: Path) -> None:
+def _wait_for_lost_processes(clone: Path, of_trial: dict[str, str]) -> None:
     """What a killed task has left at work in its clone sees that by itself, and ends with a checkpoint."""
     is_first = True
-    while processes := [process for process in psutil.process_iter(["cwd"]) if _works_in(process, clone)]:
+    while processes := [process for process in psutil.process_iter(["cwd"]) if _is_lost(process, clone, of_trial)]:
         if is_first:
             print(f"waiting for process {processes[0].pid}, whose task was killed", flush=True)
         is_first = False
         time.sleep(0.2)
 
 
-def _works_in(process: psutil.Process, clone: Path) -> bool:
+def _is_lost(process: psutil.Process, clone: Path, of_trial: dict[str, str]) -> bool:
+    """Whether a task has started it for this trial; somebody's shell may stand in the clone, too."""
     folder = process.info["cwd"]
-    return bool(folder) and Path(folder).is_relative_to(clone)
+    if not folder or not Path(folder).is_relative_to(clone):
+        return False
+    try:
+        return of_trial.items() <= process.environ().items()
+    except psutil.Error:  # it has ended, or is another person's
+        return False
 
 
 def _num_gpus() -> int:
@@ -135,13 +159,16 @@ def main(arguments: list[str]) -> int:
     """Exit code 0 when nothing is left to do, 75 when interrupted, else 1."""
     begin_process()
     gc.set_threshold(100_000, 20, 20)  # of ten thousand trials Optuna makes millions of objects, and none is garbage
-    (folder,) = arguments
+    folder, *of_command = arguments
     search = load_search(Path(folder))
+    starter = int(of_command[1]) if of_command else os.getppid()
     os.environ |= {"TRACKSTACK_HOME": str(search.sweep.folder.parents[2]), "TRACKSTACK_SWEEP": search.name}
     try:
+        if of_command:
+            take_lease(workers(search) / of_command[0], f"search {search.name}", LOST_WORKER_SECONDS)
         print_beginning()
         with Supervisor() as supervisor:
-            result = work(search, supervisor)
+            result = work(search, supervisor, starter)
             if result.status == "interrupted" and supervisor.requeue(result):
                 print("requeued: it goes on with what is due", flush=True)
             return result.exit_code
