@@ -92,7 +92,7 @@ def _refuse_changes(search: Search, settings: Settings, space_file: Path) -> Sea
     changed = [name for name in now if before[name] != now[name]]
     if "space" in changed:
         old, new = before["space"], now["space"]
-        name = next(key for key in {**old, **new} if old.get(key) != new.get(key) or list(old) != list(new))
+        name = next(key for key in {**old, **new} if old.get(key) != new.get(key))
         raise UserError(
             f"{space_file}: {name}: not as it was when search {search.name} began; "
             f"put it back, or begin another search: --name {search.name}-2"

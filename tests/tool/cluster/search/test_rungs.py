@@ -1,10 +1,14 @@
 """In the process that trains: a metric at a rung goes to the log once, and the trial goes on or is paused."""
 
+import json
+
+from support.recording import in_back_ends, in_journals, record, statuses, trackstack
 from support.searches import at_rung, promoted, search_in, suggested
+from support.wandb_reader import read_wandb
 
 from trackstack.cluster.search.log import opened, read_events
 from trackstack.cluster.search.looks import describe_event, read_state, summary
-from trackstack.cluster.search.rungs import RungWatch
+from trackstack.cluster.search.rungs import RungWatch, variables
 
 
 def begun(tmp_path, *lines, **changes):
@@ -83,3 +87,69 @@ def test_a_value_behind_two_rungs_counts_at_both_whoever_is_among_the_best_at_th
     assert RungWatch(search, 3, 0)({"val_loss": 0.1}, 4).startswith("paused at 3 steps")
     lines = [at_rung(3, 0.1), promoted(3), at_rung(3, 0.1, rung=1)]
     assert read_events(search.log)[before:] == lines
+
+
+TRAINING = """
+import json, random
+import trackstack
+
+with trackstack.Stop() as stop, trackstack.start_run("walk", {"lr": 0.1}) as run:
+    kept = run.folder / "checkpoints/epoch.json"
+    state = json.loads(kept.read_text()) if kept.exists() else {"epoch": 0, "weight": 0.0}
+    for epoch in range(state["epoch"], 6):
+        state = {"epoch": epoch + 1, "weight": state["weight"] + random.Random(epoch).random() / 3}
+        run.log({"val_loss": 1 / (1 + state["weight"])}, epoch)
+        kept.parent.mkdir(exist_ok=True)
+        kept.write_text(json.dumps(state))
+        if reason := stop.reason():
+            raise trackstack.Interrupted(reason)
+open("model.json", "w").write(json.dumps(state))
+"""
+SINKS = ("sqlite", "mlflow", "wandb")
+
+
+def test_a_training_is_paused_in_every_back_end_and_goes_on_to_the_bytes_of_one_that_never_was(tmp_path):
+    never, home = tmp_path / "never", tmp_path / "home"
+    record(never, "", script=TRAINING)
+    home.mkdir()
+    search, _ = begun(home, suggested(0))
+    as_trial = variables(search.sweep.folder, 0, 0)
+    record(home, ",".join(SINKS), script=TRAINING, expect=75, **as_trial)
+    assert not (home / "model.json").exists()
+    trackstack(home, "sync")
+    assert statuses(home) == [("paused", 0)]
+    assert status_in_mlflow(home) == ("KILLED", "paused")
+    assert status_in_wandb(home) == "paused"
+
+    with opened(search.log) as log:
+        log.append(promoted(0), *(line for trial in (1, 2) for line in (suggested(trial), at_rung(trial, 0.9))))
+        log.append(*(line for trial in (1, 2) for line in (promoted(trial), at_rung(trial, 0.95, rung=1))))
+    record(home, ",".join(SINKS), script=TRAINING, **as_trial)
+    assert (home / "model.json").read_bytes() == (never / "model.json").read_bytes()
+    trackstack(home, "sync")
+    assert statuses(home) == [("finished", 0)]
+    assert status_in_mlflow(home) == ("FINISHED", None)
+    assert status_in_wandb(home) == "finished"
+    expected = sorted(in_journals(home))
+    assert [point[1:] for point in expected] == sorted(point[1:] for point in in_journals(never))
+    assert in_back_ends(home, SINKS) == dict.fromkeys(SINKS, expected)
+
+
+def status_in_mlflow(home):
+    from mlflow.tracking import MlflowClient
+
+    client = MlflowClient(f"sqlite:///{home}/mlflow.db")
+    (run,) = client.search_runs([client.get_experiment_by_name("trackstack").experiment_id])
+    return run.info.status, run.data.tags.get("trackstack.status")
+
+
+def status_in_wandb(home):
+    """As the last of the offline folders has it."""
+    files = sorted(home.glob("runs/*/**/offline-run-*/*.wandb"), key=lambda file: file.stat().st_mtime)
+    said = [
+        json.loads(update.value_json)
+        for entry in read_wandb(files[-1])
+        for update in entry.summary.update
+        if update.key == "trackstack_status"
+    ]
+    return said[-1]
