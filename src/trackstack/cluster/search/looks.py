@@ -45,7 +45,7 @@ def describe_event(search: Search, event: Event) -> str:
     if kind == "promote":
         return f"{trial}: goes on beyond {settings.rung(event['rung'])} steps"
     if kind == "again":
-        return f"{trial}: no checkpoint of it at its last rung; computed again from step {event['step']} on"
+        return f"{trial}: again from step {event['step']}: no checkpoint was kept at the rung that it had reached"
     if kind == "fail":
         return f"{trial}: failed: {event['reason']}"
     pairs = zip(settings.metrics, event["values"], strict=True)
@@ -104,7 +104,9 @@ def summary(search: Search, state: SearchState, states: list[str]) -> str:
     parts = [f"{counts[name]} {name}" for name in STATES if counts[name]]
     line = f"{len(state.trials)} of {state.num_wanted} trials: " + (", ".join(parts) or "none yet")
     if repeated := sum(trial.num_repeats > 0 for trial in state.trials):
-        line += f"; {repeated} computed again what they had, since their training keeps no checkpoint at a rung"
+        line += f"; {repeated} began again before a rung that they had reached: no checkpoint was kept there"
+    if state.settings.prune != "none" and counts["finished"] and not state.num_compared:
+        line += f"; --prune {state.settings.prune} compared none: no figure came while a training ran"
     if state.is_spent:
         line += f"; the budget of {state.budget:g} hours is used up"
     elif reason := why_hopeless(state):

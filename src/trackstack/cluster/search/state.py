@@ -71,6 +71,8 @@ class SearchState:
         self.num_wanted = 0
         self.budget: float | None = None
         self.num_lines = 0
+        self.num_compared = 0
+        """How often a training has got to a rung."""
         for event in events:
             self.add(event)
 
@@ -107,6 +109,7 @@ class SearchState:
             trial.num_repeats += 1
         elif kind == "rung":
             trial.members[event["member"]].rungs.append(event["value"])
+            self.num_compared += 1
         elif kind == "end":
             member = trial.members[event["member"]]
             member.values, member.rungs = event["values"], event["rungs"]

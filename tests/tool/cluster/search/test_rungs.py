@@ -53,10 +53,10 @@ def test_what_begins_anew_behind_a_rung_says_so_once_and_is_compared_at_no_rung_
     assert read_events(search.log)[before:] == [again, at_rung(0, 0.4, rung=1)]
     state = read_state(search)
     assert describe_event(search, again) == (
-        "trial 0: no checkpoint of it at its last rung; computed again from step 0 on"
+        "trial 0: again from step 0: no checkpoint was kept at the rung that it had reached"
     )
     assert summary(search, state, ["paused"]) == (
-        "1 of 10 trials: 1 paused; 1 computed again what they had, since their training keeps no checkpoint at a rung"
+        "1 of 10 trials: 1 paused; 1 began again before a rung that they had reached: no checkpoint was kept there"
     )
 
 
