@@ -17,6 +17,7 @@ from __future__ import annotations
 import argparse
 import collections
 import contextlib
+import functools
 import hashlib
 import json
 import random
@@ -52,7 +53,7 @@ TRAIN = """
     params = json.loads(Path("params.json").read_text())
     draw = random.Random(0)
     rows = [(draw.gauss(label, 1.5), draw.gauss(-label, 1.5), label) for label in (0, 1) * 100]
-    accuracies = []
+    losses = []
     with trackstack.Stop() as stop, trackstack.start_run("linear", params) as run:
         kept = run.folder / "checkpoints/epoch.json"
         state = json.loads(kept.read_text()) if kept.exists() else {"epoch": 0, "weights": [0, 0, 0]}
@@ -67,7 +68,7 @@ TRAIN = """
                 step = params["lr"] / (1 + params["decay"] * epoch) * (label - guess)
                 a, b, c, loss = a + step * x, b + step * y, c + step, loss + (label - guess) ** 2
             run.log({"val_loss": loss}, step=epoch)
-            accuracies.append(loss)
+            losses.append(loss)
             kept.parent.mkdir(exist_ok=True)
             kept.with_suffix(".new").write_text(json.dumps({"epoch": epoch + 1, "weights": [a, b, c]}))
             kept.with_suffix(".new").rename(kept)
@@ -75,7 +76,7 @@ TRAIN = """
                 raise trackstack.Interrupted(reason)
     Path("model.json").write_text(json.dumps([a, b, c]))
     if figures := os.environ.get("FIGURES"):
-        Path(figures).write_text(json.dumps(accuracies))
+        Path(figures).write_text(json.dumps(losses))
 """
 PIPELINE = """
     stages:
@@ -97,8 +98,8 @@ VICTIMS = {
 MOST_STARTS = 40
 
 
-class Trial:
-    """A search in a copy of the repository, on this machine or on a cluster, and what can happen to it."""
+class SearchAtWork:
+    """A search in a copy of the repository, on this machine or on a cluster."""
 
     def __init__(self, folder: Path, arguments: argparse.Namespace, cluster: Cluster | None):
         self.folder, self.cluster = folder, cluster
@@ -111,14 +112,8 @@ class Trial:
 
     def type_command(self) -> None:
         """Type the search's command; under Slurm it only submits."""
-        self.process = subprocess.Popen(
-            self.command,
-            cwd=self.folder,
-            env=self.environment,
-            stdout=self.log,
-            stderr=self.log,
-            start_new_session=True,
-        )
+        options = {"cwd": self.folder, "env": self.environment, "stdout": self.log, "stderr": self.log}
+        self.process = subprocess.Popen(self.command, **options, start_new_session=True)
         if self.cluster:
             self.process.wait()
 
@@ -156,6 +151,21 @@ class Trial:
         done = run_in(self.folder, list(command), expect=None, env=self.environment)
         return f"{done.stdout}{done.stderr}".strip()
 
+    def is_training(self) -> bool:
+        """Whether an epoch begins just now."""
+        file = Path(self.environment["BEGUN_EPOCHS"])
+        before = file.stat().st_size if file.exists() else 0
+        time.sleep(1.5 * PARAMS["pause"])
+        return file.exists() and file.stat().st_size > before
+
+    def kill(self, what: str) -> str:
+        """Kill -9 some of its processes; how many there were, empty where there were none."""
+        victims = self.processes(VICTIMS[what])
+        for victim in victims:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                victim.kill()
+        return f"{len(victims)} processes" if victims else ""
+
     def processes(self, words: list[str]) -> list[psutil.Process]:
         """Those at work in the repository that have one of some words in their command."""
         found = psutil.process_iter(["cwd", "cmdline"])
@@ -163,15 +173,8 @@ class Trial:
         return [process for process in mine if any(word in " ".join(process.info["cmdline"] or []) for word in words)]
 
 
-def faults_of(search: Trial) -> dict[str, Callable[[], str]]:
+def faults_of(search: SearchAtWork) -> dict[str, Callable[[], str]]:
     """What can happen to a search, by name; each says to whom it happened, or nothing where nobody was there."""
-
-    def kill(name: str) -> str:
-        victims = search.processes(VICTIMS[name])
-        for victim in victims:
-            with contextlib.suppress(psutil.NoSuchProcess):
-                victim.kill()
-        return f"{len(victims)} processes" if victims else ""
 
     def kill_command() -> str:
         search.process.kill()
@@ -182,14 +185,9 @@ def faults_of(search: Trial) -> dict[str, Callable[[], str]]:
         """The first task that runs."""
         return next(iter(search.run("squeue", "-h", "-r", "-t", "RUNNING", "-o", "%i").split()), "")
 
-    def requeue() -> str:
+    def to_job(*command: str) -> str:
         if found := job():
-            search.run("scontrol", "requeue", found)
-        return found
-
-    def kill_job() -> str:
-        if found := job():
-            search.run("scancel", "--signal=KILL", "--full", found)
+            search.run(*command, found)
         return found
 
     def node_down() -> str:
@@ -199,15 +197,17 @@ def faults_of(search: Trial) -> dict[str, Callable[[], str]]:
             search.run("scontrol", "update", f"nodename={node}", "state=resume")
         return node
 
-    faults = {name: lambda name=name: kill(name) for name in VICTIMS}
+    faults = {name: functools.partial(search.kill, name) for name in VICTIMS}
     faults["stop"] = lambda: search.run("trackstack", "search", "stop")
     faults["typed again"] = lambda: search.run(*search.command)
     if search.cluster:
-        return faults | {"requeue": requeue, "kill of a job": kill_job, "node down": node_down}
+        faults["requeue"] = lambda: to_job("scontrol", "requeue")
+        faults["kill of a job"] = lambda: to_job("scancel", "--signal=KILL", "--full")
+        return faults | {"node down": node_down}
     return faults | {"command": kill_command}
 
 
-def disturb(search: Trial, num_faults: int, seconds: float, draw: random.Random) -> collections.Counter[str]:
+def disturb(search: SearchAtWork, num_faults: int, seconds: float, draw: random.Random) -> collections.Counter[str]:
     """Faults at random instants until there were enough, each on its own; how many of each came."""
     faults, came = faults_of(search), collections.Counter[str]()
     waiting: list[str] = []
@@ -218,30 +218,28 @@ def disturb(search: Trial, num_faults: int, seconds: float, draw: random.Random)
             search.type_command()
         time.sleep(draw.uniform(0, seconds / num_faults))  # the instant, not a wait
         if draw.random() < 0.5:  # half of them in a training, as far as there is one
-            while search.is_at_work() and not search.processes(["train.py"]):
-                time.sleep(0.02)
-            time.sleep(draw.uniform(0, 1))
+            while search.is_at_work() and not search.is_training():
+                pass
+            time.sleep(draw.uniform(0, 0.5))
         if not waiting:
             waiting = draw.sample(list(faults), len(faults))
         if not search.is_at_work() or not search.processes(VICTIMS["all"]):
             continue
-        is_training = bool(search.processes(["train.py"]))
-        name = waiting.pop()
+        where, name = "in training" if search.is_training() else "around it", waiting.pop()
         if happened := faults[name]():
             came[name] += 1
-            where = "in training" if is_training else "around it"
             print(f"{came.total():3d}  {name:14s} {where:12s} {happened.splitlines()[-1][:90]}", flush=True)
     search.complete()
     return came
 
 
-def decisions(search: Trial) -> list[dict[str, Any]]:
+def decisions(search: SearchAtWork) -> list[dict[str, Any]]:
     """What was decided and what happened, without hours."""
     kept = [event for event in search.events() if event["event"] in ("suggest", "promote", "rung", "end", "fail")]
     return [{name: value for name, value in event.items() if name != "seen"} for event in kept]
 
 
-def problems_of(search: Trial, reference: Path) -> Iterator[str]:
+def problems_of(search: SearchAtWork, reference: Path) -> Iterator[str]:
     """What is not as it has to be, be there one worker or several."""
     said = run_in(search.folder, "trackstack search replay", expect=None, env=search.environment)
     if said.returncode:
@@ -261,11 +259,14 @@ def problems_of(search: Trial, reference: Path) -> Iterator[str]:
     yield from _other_figures(search, experiments, reference)
 
 
-def _other_figures(search: Trial, experiments: dict[str, str], reference: Path) -> Iterator[str]:
+def _other_figures(search: SearchAtWork, experiments: dict[str, str], reference: Path) -> Iterator[str]:
     """Figures at rungs and models that are not those of a training that nothing paused or killed."""
+    files = {"BEGUN_EPOCHS": "/dev/null", "FIGURES": str(reference / "figures.json")}
     for trial in search.trials():
         values = {name.partition(":")[2]: value for name, value in trial["values"].items()}
-        figures, model = train_undisturbed(reference, values)
+        (reference / "params.json").write_text(json.dumps(PARAMS | values | {"pause": 0}))
+        run_in(reference, "python train.py", env=foreign_environment(**files))
+        figures = json.loads((reference / "figures.json").read_text())
         for event in search.events():
             if event["event"] == "rung" and event["trial"] == trial["trial"]:
                 steps = (20, 60)[event["rung"]]
@@ -273,19 +274,14 @@ def _other_figures(search: Trial, experiments: dict[str, str], reference: Path) 
                     yield f"trial {trial['trial']}: {event['value']} at {steps} epochs, not {figures[steps - 1]}"
         if ref := experiments.get(f"space-{trial['trial']:04d}"):
             lock = yaml.safe_load(run_in(search.folder, ["git", "show", f"{ref}:dvc.lock"]).stdout)
-            if lock["stages"]["train"]["outs"][0]["md5"] != hashlib.md5(model).hexdigest():
+            if (
+                lock["stages"]["train"]["outs"][0]["md5"]
+                != hashlib.md5((reference / "model.json").read_bytes()).hexdigest()
+            ):
                 yield f"trial {trial['trial']}: another model"
 
 
-def train_undisturbed(folder: Path, values: dict[str, float]) -> tuple[list[float], bytes]:
-    """The loss of each epoch, and the model, of one training from its beginning to its end, without DVC."""
-    (folder / "params.json").write_text(json.dumps(PARAMS | values | {"pause": 0}))
-    files = {"BEGUN_EPOCHS": "/dev/null", "FIGURES": str(folder / "figures.json")}
-    run_in(folder, "python train.py", env=foreign_environment(**files))
-    return json.loads((folder / "figures.json").read_text()), (folder / "model.json").read_bytes()
-
-
-def repeated(search: Trial) -> tuple[int, int]:
+def repeated(search: SearchAtWork) -> tuple[int, int]:
     """The epochs that were begun, and those that were needed: each of a run once."""
     begun = Path(search.environment["BEGUN_EPOCHS"]).read_text().splitlines()
     return len(begun), len(set(begun))
@@ -305,17 +301,18 @@ def main() -> None:
     with contextlib.ExitStack() as stack:
         place = arguments.keep or Path(stack.enter_context(tempfile.TemporaryDirectory()))
         place.mkdir(parents=True, exist_ok=True)
-        commit_files(place / "undisturbed", {
-            "train.py": TRAIN, "dvc.yaml": PIPELINE, "params.json": json.dumps(PARAMS), "space.yaml": SPACE
-        })  # fmt: skip
+        files = {"train.py": TRAIN, "dvc.yaml": PIPELINE, "space.yaml": SPACE, "params.json": json.dumps(PARAMS)}
+        commit_files(place / "undisturbed", files)
         for name in ("disturbed", "reference"):
             shutil.copytree(place / "undisturbed", place / name, symlinks=True)
         cluster = stack.enter_context(running_cluster()) if arguments.slurm else None
-        undisturbed, started = Trial(place / "undisturbed", arguments, None), time.monotonic()
+        undisturbed, started = SearchAtWork(place / "undisturbed", arguments, None), time.monotonic()
+        stack.callback(undisturbed.kill, "all")
         undisturbed.complete()
         seconds = time.monotonic() - started
         print(f"undisturbed: {seconds:.0f} s, {repeated(undisturbed)[0]} epochs", flush=True)
-        search = Trial(place / "disturbed", arguments, cluster)
+        search = SearchAtWork(place / "disturbed", arguments, cluster)
+        stack.callback(search.kill, "all")
         came = disturb(search, arguments.faults, seconds, random.Random(arguments.seed))
         problems = list(problems_of(search, place / "reference"))
         if arguments.jobs == 1 and decisions(search) != decisions(undisturbed):
