@@ -59,6 +59,11 @@ def is_recorded(search: Search, name: str) -> bool:
     return True
 
 
+def last_step(name: str) -> int:
+    """The furthest step that is recorded for an experiment; -1 where there is none."""
+    return max((point.step for points in _metrics_of(name, None).values() for point in points), default=-1)
+
+
 def _metrics_of(name: str, run: str | None) -> dict[str, list[Point]]:
     """The points of each metric of a run, and of all that are recorded under a name, the newest last."""
     found: dict[str, list[Point]] = {}

@@ -21,7 +21,7 @@ import psutil
 from trackstack import UserError, describe_error
 from trackstack.cluster.jobs import print_beginning
 from trackstack.cluster.search import Search, load_search
-from trackstack.cluster.search.figures import is_recorded, read_figures
+from trackstack.cluster.search.figures import is_recorded, last_step, read_figures
 from trackstack.cluster.search.log import Event, opened
 from trackstack.cluster.search.rungs import variables
 from trackstack.cluster.search.units import Unit, is_due, take_unit, workers
@@ -34,7 +34,7 @@ from trackstack.system.programs import begin_process
 from trackstack.system.room import outlive_full_log, says_no_room
 
 MOST_STARTS = 5
-"""Starts of a unit that came to nothing, by kills or what else lies around a training: then its trial has failed."""
+"""Starts of a unit, none of which got further than the one before: then its trial has failed."""
 LOST_WORKER_SECONDS = 60.0
 """For a worker that has just begun, and finds that its command was killed."""
 
@@ -72,14 +72,16 @@ def work_on(search: Search, unit: Unit, supervisor: Supervisor) -> JobResult:
     """Bring a unit as far as it is to go, and write to the log what came of it."""
     sweep, name = search.sweep, unit.run.name
     before = sweep.status(name)
-    if before.attempts >= MOST_STARTS:
-        reason = f"started {before.attempts} times, each time cut short: {before.reason or 'killed'}"
+    step = last_step(name) if before.attempts else -1
+    attempts = before.attempts if step <= before.step else 0
+    if attempts >= MOST_STARTS:
+        reason = f"started {attempts} times, each time cut short: {before.reason or 'killed'}"
         return _settle(search, unit, JobResult("failed", reason))
     of_trial = variables(sweep.folder, unit.trial, unit.member)
     _wait_for_lost_processes(sweep.folder / "work" / name, of_trial)
     if not is_due(search, unit):
         return JobResult("paused", "a process that had lost its task got that far")
-    status = TrialStatus("running", attempts=before.attempts + 1, job=supervisor.job)
+    status = TrialStatus("running", attempts=attempts + 1, job=supervisor.job, step=step)
     sweep.write(name, status)
     os.environ |= of_trial
     result = JobResult("finished")

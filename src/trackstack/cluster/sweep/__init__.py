@@ -55,6 +55,8 @@ class TrialStatus:
     job: str | None = None
     run: str | None = None
     seconds: float = 0.0
+    step: int = -1
+    """Of a search's: the furthest that was recorded when it was started."""
 
 
 @dataclasses.dataclass

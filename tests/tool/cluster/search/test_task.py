@@ -6,11 +6,16 @@ import threading
 
 from support.processes import started, until
 from support.projects import command_environment
-from support.searches import search_in
+from support.searches import search_in, suggested
 
+from trackstack.cluster.search.log import opened, read_events
 from trackstack.cluster.search.rungs import variables
-from trackstack.cluster.search.task import _wait_for_lost_processes, work
+from trackstack.cluster.search.task import MOST_STARTS, _wait_for_lost_processes, work, work_on
+from trackstack.cluster.search.units import take_unit
 from trackstack.cluster.supervisor import JobResult, Supervisor
+from trackstack.cluster.sweep import TrialStatus
+from trackstack.system.lease import give_back_lease
+from trackstack.tracking.run import start_run
 
 SLEEP = [sys.executable, "-c", "import time; print('there', flush=True); time.sleep(600)"]
 
@@ -44,3 +49,24 @@ def test_a_worker_whose_command_is_gone_takes_nothing_and_asks_its_training_to_s
     assert work(search, supervisor, nobody) == JobResult("interrupted", "stopped between two trials")
     until(supervisor.stop_file.exists, "the stop file")
     assert not (search.sweep.folder / "units").exists()
+
+
+def test_a_trial_has_failed_after_starts_that_got_no_further_however_often_others_were_killed(tmp_path, monkeypatch):
+    monkeypatch.setenv("TRACKSTACK_HOME", str(tmp_path))
+    monkeypatch.setenv("TRACKSTACK_SINKS", "")
+    monkeypatch.setenv("DVC_EXP_NAME", "s-0000")
+    search = search_in(tmp_path)
+    with opened(search.log) as log:
+        log.append(suggested(0))
+    with start_run("net", {"lr": 0.1}) as run:
+        run.log({"val_loss": 0.5}, 7)
+    unit, supervisor = take_unit(search), Supervisor()
+    search.sweep.write("s-0000", TrialStatus("running", attempts=MOST_STARTS, step=3))
+    assert work_on(search, unit, supervisor).status == "interrupted", "there is no repository to make a clone of"
+    after = search.sweep.status("s-0000")
+    assert (after.attempts, after.step) == (1, 7)
+    search.sweep.write("s-0000", TrialStatus("running", attempts=MOST_STARTS, step=7))
+    assert work_on(search, unit, supervisor).status == "failed"
+    reason = f"started {MOST_STARTS} times, each time cut short: killed"
+    assert read_events(search.log)[-1] == {"event": "fail", "trial": 0, "member": 0, "reason": reason}
+    give_back_lease(unit.folder)
