@@ -53,7 +53,6 @@ TRAIN = """
     params = json.loads(Path("params.json").read_text())
     draw = random.Random(0)
     rows = [(draw.gauss(label, 1.5), draw.gauss(-label, 1.5), label) for label in (0, 1) * 100]
-    losses = []
     with trackstack.Stop() as stop, trackstack.start_run("linear", params) as run:
         kept = run.folder / "checkpoints/epoch.json"
         state = json.loads(kept.read_text()) if kept.exists() else {"epoch": 0, "weights": [0, 0, 0]}
@@ -68,24 +67,15 @@ TRAIN = """
                 step = params["lr"] / (1 + params["decay"] * epoch) * (label - guess)
                 a, b, c, loss = a + step * x, b + step * y, c + step, loss + (label - guess) ** 2
             run.log({"val_loss": loss}, step=epoch)
-            losses.append(loss)
             kept.parent.mkdir(exist_ok=True)
             kept.with_suffix(".new").write_text(json.dumps({"epoch": epoch + 1, "weights": [a, b, c]}))
             kept.with_suffix(".new").rename(kept)
             if reason := stop.reason():
                 raise trackstack.Interrupted(reason)
     Path("model.json").write_text(json.dumps([a, b, c]))
-    if figures := os.environ.get("FIGURES"):
-        Path(figures).write_text(json.dumps(losses))
 """
-PIPELINE = """
-    stages:
-      train:
-        cmd: python train.py
-        deps: [train.py]
-        params: [{params.json: [lr, decay]}]
-        outs: [model.json]
-"""
+STAGE = {"cmd": "python train.py", "deps": ["train.py"], "outs": ["model.json"]}
+PIPELINE = {"stages": {"train": STAGE | {"params": [{"params.json": ["lr", "decay"]}]}}}
 PARAMS = {"lr": 0.1, "decay": 0.1, "epochs": 200, "pause": 0.03}
 SPACE = "params.json:lr: {log: [1e-3, 1.0]}\nparams.json:decay: {range: [0.0, 1.0]}\n"
 COMMAND = ["trackstack", "search", "space.yaml", "--metric", "val_loss", "--prune", "asha", "--rungs", "20,60"]
@@ -93,8 +83,9 @@ VICTIMS = {
     "stage": ["train.py"],
     "dvc": ["cluster.experiment"],
     "task": ["search.task", "sweep.task"],
-    "all": ["train.py", "cluster.experiment", "search.task", "sweep.task", "trackstack search"],
+    "command": ["trackstack search"],
 }
+VICTIMS["all"] = [word for words in VICTIMS.values() for word in words]
 MOST_STARTS = 40
 
 
@@ -143,20 +134,26 @@ class SearchAtWork:
         return json.loads(self.run("trackstack", "search", "status", "--json"))["trials"]
 
     def events(self) -> list[dict[str, Any]]:
-        """All lines of the log."""
-        return [json.loads(line) for line in (self.folder / "runs/.sweeps/space/decisions.jsonl").open()]
+        """What was decided and what came of it, without hours and numbers of lines."""
+        lines = map(json.loads, (self.folder / "runs/.sweeps/space/decisions.jsonl").open())
+        kept = [line for line in lines if line["event"] in ("suggest", "promote", "rung", "end", "fail")]
+        return [{name: value for name, value in line.items() if name != "seen"} for line in kept]
 
     def run(self, *command: str) -> str:
         """What a command says, whatever its exit code."""
         done = run_in(self.folder, list(command), expect=None, env=self.environment)
         return f"{done.stdout}{done.stderr}".strip()
 
+    def epochs(self) -> list[str]:
+        """A line for each that was begun: its run and its number."""
+        file = Path(self.environment["BEGUN_EPOCHS"])
+        return file.read_text().splitlines() if file.exists() else []
+
     def is_training(self) -> bool:
         """Whether an epoch begins just now."""
-        file = Path(self.environment["BEGUN_EPOCHS"])
-        before = file.stat().st_size if file.exists() else 0
+        before = len(self.epochs())
         time.sleep(1.5 * PARAMS["pause"])
-        return file.exists() and file.stat().st_size > before
+        return len(self.epochs()) > before
 
     def kill(self, what: str) -> str:
         """Kill -9 some of its processes; how many there were, empty where there were none."""
@@ -176,19 +173,11 @@ class SearchAtWork:
 def faults_of(search: SearchAtWork) -> dict[str, Callable[[], str]]:
     """What can happen to a search, by name; each says to whom it happened, or nothing where nobody was there."""
 
-    def kill_command() -> str:
-        search.process.kill()
-        search.process.wait()
-        return "the command"
-
-    def job() -> str:
-        """The first task that runs."""
-        return next(iter(search.run("squeue", "-h", "-r", "-t", "RUNNING", "-o", "%i").split()), "")
-
     def to_job(*command: str) -> str:
-        if found := job():
-            search.run(*command, found)
-        return found
+        jobs = search.run("squeue", "-h", "-r", "-t", "RUNNING", "-o", "%i").split()
+        if jobs:
+            search.run(*command, jobs[0])
+        return jobs[0] if jobs else ""
 
     def node_down() -> str:
         if node := search.run("squeue", "-h", "-t", "RUNNING", "-o", "%N").partition("\n")[0]:
@@ -201,16 +190,17 @@ def faults_of(search: SearchAtWork) -> dict[str, Callable[[], str]]:
     faults["stop"] = lambda: search.run("trackstack", "search", "stop")
     faults["typed again"] = lambda: search.run(*search.command)
     if search.cluster:
+        del faults["command"]  # it has ended when its jobs run
         faults["requeue"] = lambda: to_job("scontrol", "requeue")
         faults["kill of a job"] = lambda: to_job("scancel", "--signal=KILL", "--full")
-        return faults | {"node down": node_down}
-    return faults | {"command": kill_command}
+        faults["node down"] = node_down
+    return faults
 
 
 def disturb(search: SearchAtWork, num_faults: int, seconds: float, draw: random.Random) -> collections.Counter[str]:
     """Faults at random instants until there were enough, each on its own; how many of each came."""
     faults, came = faults_of(search), collections.Counter[str]()
-    waiting: list[str] = []
+    waiting = list[str]()
     while came.total() < num_faults:
         if not search.is_at_work():
             if search.is_over():
@@ -221,8 +211,7 @@ def disturb(search: SearchAtWork, num_faults: int, seconds: float, draw: random.
             while search.is_at_work() and not search.is_training():
                 pass
             time.sleep(draw.uniform(0, 0.5))
-        if not waiting:
-            waiting = draw.sample(list(faults), len(faults))
+        waiting = waiting or draw.sample(list(faults), len(faults))
         if not search.is_at_work() or not search.processes(VICTIMS["all"]):
             continue
         where, name = "in training" if search.is_training() else "around it", waiting.pop()
@@ -231,12 +220,6 @@ def disturb(search: SearchAtWork, num_faults: int, seconds: float, draw: random.
             print(f"{came.total():3d}  {name:14s} {where:12s} {happened.splitlines()[-1][:90]}", flush=True)
     search.complete()
     return came
-
-
-def decisions(search: SearchAtWork) -> list[dict[str, Any]]:
-    """What was decided and what happened, without hours."""
-    kept = [event for event in search.events() if event["event"] in ("suggest", "promote", "rung", "end", "fail")]
-    return [{name: value for name, value in event.items() if name != "seen"} for event in kept]
 
 
 def problems_of(search: SearchAtWork, reference: Path) -> Iterator[str]:
@@ -261,17 +244,18 @@ def problems_of(search: SearchAtWork, reference: Path) -> Iterator[str]:
 
 def _other_figures(search: SearchAtWork, experiments: dict[str, str], reference: Path) -> Iterator[str]:
     """Figures at rungs and models that are not those of a training that nothing paused or killed."""
-    files = {"BEGUN_EPOCHS": "/dev/null", "FIGURES": str(reference / "figures.json")}
     for trial in search.trials():
         values = {name.partition(":")[2]: value for name, value in trial["values"].items()}
         (reference / "params.json").write_text(json.dumps(PARAMS | values | {"pause": 0}))
-        run_in(reference, "python train.py", env=foreign_environment(**files))
-        figures = json.loads((reference / "figures.json").read_text())
+        shutil.rmtree(reference / "runs", ignore_errors=True)
+        run_in(reference, "python train.py", env=foreign_environment(BEGUN_EPOCHS="/dev/null"))
+        (journal,) = reference.glob("runs/r*/journal-1.jsonl")
+        losses = [row["values"]["val_loss"] for row in map(json.loads, journal.open()) if row["type"] == "metrics"]
         for event in search.events():
             if event["event"] == "rung" and event["trial"] == trial["trial"]:
                 steps = (20, 60)[event["rung"]]
-                if event["value"] != figures[steps - 1]:
-                    yield f"trial {trial['trial']}: {event['value']} at {steps} epochs, not {figures[steps - 1]}"
+                if event["value"] != losses[steps - 1]:
+                    yield f"trial {trial['trial']}: {event['value']} at {steps} epochs, not {losses[steps - 1]}"
         if ref := experiments.get(f"space-{trial['trial']:04d}"):
             lock = yaml.safe_load(run_in(search.folder, ["git", "show", f"{ref}:dvc.lock"]).stdout)
             if (
@@ -279,12 +263,6 @@ def _other_figures(search: SearchAtWork, experiments: dict[str, str], reference:
                 != hashlib.md5((reference / "model.json").read_bytes()).hexdigest()
             ):
                 yield f"trial {trial['trial']}: another model"
-
-
-def repeated(search: SearchAtWork) -> tuple[int, int]:
-    """The epochs that were begun, and those that were needed: each of a run once."""
-    begun = Path(search.environment["BEGUN_EPOCHS"]).read_text().splitlines()
-    return len(begun), len(set(begun))
 
 
 def main() -> None:
@@ -295,14 +273,12 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--jobs", type=int, default=1, help="trials at a time")
     parser.add_argument("--slurm", action="store_true")
-    parser.add_argument("--keep", type=Path, help="work there, and leave all there")
     arguments = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     with contextlib.ExitStack() as stack:
-        place = arguments.keep or Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        place.mkdir(parents=True, exist_ok=True)
-        files = {"train.py": TRAIN, "dvc.yaml": PIPELINE, "space.yaml": SPACE, "params.json": json.dumps(PARAMS)}
-        commit_files(place / "undisturbed", files)
+        place = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        files = {"train.py": TRAIN, "space.yaml": SPACE, "params.json": json.dumps(PARAMS)}
+        commit_files(place / "undisturbed", files | {"dvc.yaml": yaml.safe_dump(PIPELINE)})
         for name in ("disturbed", "reference"):
             shutil.copytree(place / "undisturbed", place / name, symlinks=True)
         cluster = stack.enter_context(running_cluster()) if arguments.slurm else None
@@ -310,14 +286,14 @@ def main() -> None:
         stack.callback(undisturbed.kill, "all")
         undisturbed.complete()
         seconds = time.monotonic() - started
-        print(f"undisturbed: {seconds:.0f} s, {repeated(undisturbed)[0]} epochs", flush=True)
+        print(f"undisturbed: {seconds:.0f} s, {len(undisturbed.epochs())} epochs", flush=True)
         search = SearchAtWork(place / "disturbed", arguments, cluster)
         stack.callback(search.kill, "all")
         came = disturb(search, arguments.faults, seconds, random.Random(arguments.seed))
         problems = list(problems_of(search, place / "reference"))
-        if arguments.jobs == 1 and decisions(search) != decisions(undisturbed):
+        if arguments.jobs == 1 and search.events() != undisturbed.events():
             problems.append("other decisions than undisturbed")
-        begun, needed = repeated(search)
+        begun, needed = len(search.epochs()), len(set(search.epochs()))
         states = collections.Counter(trial["state"] for trial in search.trials())
     print(f"{came.total()} faults: {dict(came)}")
     print(f"{len(problems)} problems; trials: {dict(states)}")
