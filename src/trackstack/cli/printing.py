@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import shutil
 import sys
 import time
@@ -54,11 +55,19 @@ def seconds(value: float | None) -> str:
 
 
 def print_json(value: Any) -> None:
-    """Print a value as JSON."""
-    text = redact_uris(json.dumps(value, indent=2, ensure_ascii=False))
+    """Print a value as JSON, in which a number that is not finite is null: JSON has none."""
+    text = redact_uris(json.dumps(_without_nan(value), indent=2, ensure_ascii=False, allow_nan=False))
     typer.echo(
         text.encode("utf-8", "backslashreplace").decode()
     )  # a byte of a file name that is no text: JSON's escape
+
+
+def _without_nan(value: Any) -> Any:
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {key: _without_nan(one) for key, one in value.items()}
+    return [_without_nan(one) for one in value] if isinstance(value, list | tuple) else value
 
 
 def print_table(header: list[str], rows: list) -> None:

@@ -168,7 +168,7 @@ class Run:
     def _begin(self, start: dict[str, Any], first_step: int | None) -> None:
         self._start, self._first_step = start, first_step
         self._journal.begin(start)
-        self._at_rung = watch_rungs()
+        self._at_rung = watch_rungs(start["stage"])
         self._signals.start()
         self._patience = longest_wait()
         self._keeper = Keeper(home(), self.id, self.attempt) if start["destinations"] else None

@@ -52,6 +52,10 @@ class Settings:
         """Whether trials are compared so often."""
         return self.prune != "none" and (not self.rungs or index < len(self.rungs))
 
+    def has_passed(self, index: int, step: int) -> bool:
+        """Whether a training is at a rung, or behind it, when it has logged a step; they are counted from 0."""
+        return self.has_rung(index) and step + 1 >= self.rung(index)
+
     def as_json(self) -> dict[str, Any]:
         """For `search.json`."""
         return dataclasses.asdict(self)

@@ -59,6 +59,11 @@ def is_recorded(search: Search, name: str) -> bool:
     return True
 
 
+def last_step(name: str) -> int:
+    """The furthest step that is recorded for an experiment; -1 where there is none."""
+    return max((point.step for points in _metrics_of(name, None).values() for point in points), default=-1)
+
+
 def _metrics_of(name: str, run: str | None) -> dict[str, list[Point]]:
     """The points of each metric of a run, and of all that are recorded under a name, the newest last."""
     found: dict[str, list[Point]] = {}
@@ -74,6 +79,6 @@ def _metrics_of(name: str, run: str | None) -> dict[str, list[Point]]:
 def _at_rungs(settings: Settings, points: list[Point]) -> list[float | None]:
     rungs: list[float | None] = []
     for point in sorted(points, key=lambda point: point.step):
-        while settings.has_rung(len(rungs)) and point.step + 1 >= settings.rung(len(rungs)):
+        while settings.has_passed(len(rungs), point.step):
             rungs.append(point.value if math.isfinite(point.value) else None)
     return rungs

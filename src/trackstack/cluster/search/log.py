@@ -7,6 +7,8 @@ Each line is one `event`:
     suggest   trial, values, seen, versions                the sampler's proposal
     rung      trial, member, rung, value                   a member of a trial got that far
     promote   trial, rung                                  the trial goes on beyond this rung
+    again     trial, member, step                          from here to its last rung it is computed once more, since
+                                                           no checkpoint was kept at that rung
     end       trial, member, values, rungs                 a member's training is complete; what it had at each rung
     fail      trial, member, reason                        the trial cannot be completed
     spent     trial, member, hours                         of one start of a member, whatever came of it

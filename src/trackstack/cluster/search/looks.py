@@ -45,6 +45,8 @@ def describe_event(search: Search, event: Event) -> str:
         return f"{trial}: {settings.metrics[0].name} {describe_number(event['value'])} at {steps} steps"
     if kind == "promote":
         return f"{trial}: goes on beyond {settings.rung(event['rung'])} steps"
+    if kind == "again":
+        return f"{trial}: again from step {event['step']}: no checkpoint was kept at the rung that it had reached"
     if kind == "fail":
         return f"{trial}: failed: {event['reason']}"
     pairs = zip(settings.metrics, event["values"], strict=True)
@@ -68,15 +70,19 @@ def describe_number(value: Any) -> str:
 def overview(sweep: Sweep) -> tuple[dict[str, Any], str]:
     """A sweep or a search as `status` shows it: what its trials share, a row for each of them, and a line for all."""
     statuses = sweep.statuses(is_live(sweep.folder))
-    shown = {"shared": {"trial": SHARED, "parameters": sweep.shared, **vars(statuses[SHARED])}}
+    shown = {"shared": {"trial": SHARED, "parameters": sweep.shared, **_shown(statuses[SHARED])}}
     if is_search(sweep.folder):
         search = load_search(sweep.folder)
         state = read_state(search)
         found = rows(search, state)
         line = summary(search, state, [row["state"] for row in found])
         return {"search": sweep.name, **shown, "trials": found}, line
-    found = [{"trial": name, "parameters": overrides, **vars(statuses[name])} for name, overrides in sweep.trials]
+    found = [{"trial": name, "parameters": overrides, **_shown(statuses[name])} for name, overrides in sweep.trials]
     return {"sweep": sweep.name, **shown, "trials": found}, summary_of_sweep(statuses)
+
+
+def _shown(status: TrialStatus) -> dict[str, Any]:
+    return {name: value for name, value in vars(status).items() if name != "step"}
 
 
 def rows(search: Search, state: SearchState) -> list[dict[str, Any]]:
@@ -86,10 +92,12 @@ def rows(search: Search, state: SearchState) -> list[dict[str, Any]]:
 
 def _row(search: Search, state: SearchState, trial: TrialState) -> dict[str, Any]:
     status = state.status(trial)
+    notes = [search.sweep.status(search.unit_name(trial.number, member)) for member in range(len(trial.members))]
     if status == "begun":
         units = [unit_of(search, state, trial.number, member) for member in state.missing(trial)]
-        status = "running" if any(is_live(unit.folder) for unit in units) else "interrupted"
-    notes = [search.sweep.status(search.unit_name(trial.number, member)) for member in range(len(trial.members))]
+        was_cut_short = any(note.state in ("running", "interrupted") for note in notes)
+        status = "interrupted" if was_cut_short else "waiting"  # or promoted, and nobody was free yet
+        status = "running" if any(is_live(unit.folder) for unit in units) else status
     last = next((note for note in reversed(notes) if note.state != "waiting"), TrialStatus())
     reason = trial.failure or (last.reason if status == "interrupted" else "")
     attempts = trial.starts + sum(note.state == "running" for note in notes)
@@ -100,7 +108,7 @@ def _row(search: Search, state: SearchState, trial: TrialState) -> dict[str, Any
     return {
         "trial": trial.number,
         "parameters": overrides_of(trial.values),
-        **vars(TrialStatus(status, reason, attempts, last.job, last.run, seconds)),
+        **_shown(TrialStatus(status, reason, attempts, last.job, last.run, seconds)),
         "values": trial.values,
         "steps": None if trial.is_complete or not reached else search.settings.rung(reached - 1),
         "metrics": metrics | dict(zip(metrics, figures, strict=False)),
@@ -120,6 +128,10 @@ def summary(search: Search, state: SearchState, states: list[str]) -> str:
     """One line: how many trials are how far, and why no more come."""
     counted = count_states(zip(states, (trial.failure or "" for trial in state.trials), strict=True))
     line = f"{len(state.trials)} of {state.num_wanted} trials: " + (", ".join(counted) or "none yet")
+    if repeated := sum(trial.num_repeats > 0 for trial in state.trials):
+        line += f"; {repeated} began again before a rung that they had reached: no checkpoint was kept there"
+    if state.settings.prune != "none" and "finished" in states and not state.num_compared:
+        line += f"; --prune {state.settings.prune} compared none: no figure came while a training ran"
     if state.is_spent:
         line += f"; the budget of {state.budget:g} hours is used up"
     elif reason := why_hopeless(state):
@@ -135,15 +147,15 @@ def replay(search: Search) -> Iterator[str]:
     versions = versions_of(settings.sampler)
     state, previous = SearchState(settings), dict[str, Any]()
     for number, event in enumerate(read_events(search.log), 1):
-        expected = _decision_before(state, previous)
-        if event["event"] not in DECISIONS:  # a kill behind the line of a rung: whoever was free decided, later
-            expected = None
-        elif expected is None:
+        # Behind the line of a rung; or by whoever was free, be it that a kill came between those two lines.
+        if event["event"] in DECISIONS and event != _decision_before(state, previous):
             expected = next_decision(state, space, event.get("versions", versions))
-        if expected is not None and expected != event:
-            yield f"line {number}: {_said(event)}, and now it would be {_said(expected)}" + _other(event, versions)
-        elif expected is None and event["event"] in DECISIONS:
-            yield f"line {number}: {_said(event)}, and now nothing would be decided"
+            if expected is None:
+                yield f"line {number}: {_said(event)}, and now nothing would be decided"
+            elif expected != event:
+                yield f"line {number}: {_said(event)}, and now it would be {_said(expected)}" + _other(
+                    event, versions
+                )
         state.add(event)
         previous = event
 

@@ -6,13 +6,13 @@ The task of a search sets `TRACKSTACK_RUNGS` and `TRACKSTACK_SEARCH_UNIT`; `Run.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from trackstack.cluster.search import Search, load_search
 from trackstack.cluster.search.decide import decision_at_rung
-from trackstack.cluster.search.log import opened
-from trackstack.cluster.search.state import SearchState, as_json
+from trackstack.cluster.search.log import Event, opened, read_events
+from trackstack.cluster.search.state import SearchState, TrialState, as_json
 
 UNIT = "TRACKSTACK_SEARCH_UNIT"
 
@@ -29,33 +29,47 @@ def watch() -> Callable[[dict[str, float], int], str | None]:
 
 
 class RungWatch:
-    """Notices when a member of a trial gets to its next rung.
+    """Notices when a member of a trial gets to its next rung: at its first value there, or behind.
 
-    It is told all metrics from the first step on, those before an interruption included.
+    What an interrupted training had logged before is not told again: how far it was then is in the log.
     """
 
     def __init__(self, search: Search, trial: int, member: int):
         self._search, self._trial, self._member = search, trial, member
-        self._next = 0
+        state = SearchState(search.settings, read_events(search.log))
+        self._next = len(state.trials[trial].members[member].rungs)
+        self._is_first = True
 
     def __call__(self, values: dict[str, float], step: int) -> str | None:
         """Why to pause; None to go on."""
         settings = self._search.settings
         name = settings.metrics[0].name
-        if name not in values or not settings.has_rung(self._next) or step + 1 < settings.rung(self._next):
+        if name not in values:
             return None
-        rung, self._next = self._next, self._next + 1
+        if self._is_first and self._next and step < settings.rung(self._next - 1):
+            with opened(self._search.log) as log:  # no checkpoint was kept there: people want to know that
+                log.append({"event": "again", "trial": self._trial, "member": self._member, "step": step})
+        self._is_first = False
+        if not settings.has_passed(self._next, step):
+            return None
         with opened(self._search.log) as log:
             state = SearchState(settings, log.events)
             trial = state.trials[self._trial]
-            if rung == len(trial.members[self._member].rungs):
-                event = {"event": "rung", "trial": self._trial, "member": self._member, "rung": rung}
-                event["value"] = as_json(values[name])
-                state.add(event)
-                decision = decision_at_rung(state, trial) if trial.target == rung else None
-                log.append(event, *([decision] if decision else []))
-                if decision:
-                    state.add(decision)
+            log.append(*self._new_events(state, trial, as_json(values[name]), step))
+            rung = self._next - 1
             if self._member in state.missing(trial):
                 return None
         return f"paused at {settings.rung(rung)} steps: others of search {self._search.name} come first"
+
+    def _new_events(self, state: SearchState, trial: TrialState, value: float | None, step: int) -> Iterator[Event]:
+        """A line for each rung that this value is the first at, and for what is decided there."""
+        reached = trial.members[self._member].rungs
+        while state.settings.has_passed(len(reached), step):
+            rung = len(reached)
+            event = {"event": "rung", "trial": self._trial, "member": self._member, "rung": rung, "value": value}
+            state.add(event)
+            yield event
+            if trial.target == rung and (decision := decision_at_rung(state, trial)):
+                state.add(decision)
+                yield decision
+        self._next = len(reached)

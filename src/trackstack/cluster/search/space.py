@@ -13,11 +13,12 @@ from __future__ import annotations
 import itertools
 import json
 import math
-import re
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from trackstack import UserError
+from trackstack.cluster.sweep.trials import quoted
 from trackstack.core.params import load_yaml
 
 KINDS = ("range", "log", "choice")
@@ -197,6 +198,12 @@ def _step(kind: str, values: list[Any], step: Any) -> float | None:
     step = _number(step)
     if step <= 0 or (isinstance(values[0], int) and not isinstance(step, int)):
         raise ValueError(f"step {step}: expected a {'whole ' if isinstance(values[0], int) else ''}number above 0")
+    low, high, each = (Decimal(str(number)) for number in (*values, step))
+    if high - low < each:
+        raise ValueError(f"step {step}: expected at most {high - low}, from one end to the other")
+    if (high - low) % each:
+        last = type(values[0])(high - (high - low) % each)
+        raise ValueError(f"step {step} does not lead from {low} to {high}; expected an end like [{low}, {last}]")
     return step
 
 
@@ -216,9 +223,7 @@ def _between(low: float, high: float, part: float) -> float:
 
 def _literal(value: Any) -> str:
     if isinstance(value, str):
-        # Hydra takes a backslash for itself, except before a quote.
-        escaped = re.sub(r"(\\*)('|\Z)", lambda found: found[1] * 2 + ("\\'" if found[2] else ""), value)
-        return f"'{escaped}'"
+        return quoted(value)
     if isinstance(value, list):
         return f"[{','.join(map(_literal, value))}]"
     if value is None or isinstance(value, bool):

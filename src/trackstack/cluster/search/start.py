@@ -7,7 +7,8 @@ import os
 import re
 import signal
 import socket
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Iterator
 from pathlib import Path
 
 from trackstack import UserError
@@ -18,8 +19,9 @@ from trackstack.cluster.search.looks import describe_event
 from trackstack.cluster.search.sampler import refuse_absent_packages
 from trackstack.cluster.search.space import Parameter, Space, overrides_of, parse_space, probes
 from trackstack.cluster.search.state import SearchState
+from trackstack.cluster.search.units import workers
 from trackstack.cluster.sweep import SHARED
-from trackstack.cluster.sweep.local import TASK, log_file, run_tasks
+from trackstack.cluster.sweep.local import TASK, Report, log_file, run_tasks
 from trackstack.cluster.sweep.start import Tasks, folder_of, new_sweep
 from trackstack.cluster.sweep.trials import refuse_bad_values
 from trackstack.core.files import read_json
@@ -78,7 +80,7 @@ def _refuse_changes(search: Search, settings: Settings, space_file: Path) -> Sea
     changed = [name for name in now if before[name] != now[name]]
     if "space" in changed:
         old, new = before["space"], now["space"]
-        name = next(key for key in {**old, **new} if old.get(key) != new.get(key) or list(old) != list(new))
+        name = next(key for key in {**old, **new} if old.get(key) != new.get(key))
         raise UserError(
             f"{space_file}: {name}: not as it was when search {search.name} began; "
             f"put it back, or begin another search: --name {search.name}-2"
@@ -123,7 +125,7 @@ def _refuse_whole_numbers_for_others(parameter: Parameter, files: dict[str, obje
         )
 
 
-def search_locally(search: Search, jobs: int, report: Callable[[str], None]) -> None:
+def search_locally(search: Search, jobs: int, report: Report) -> None:
     """Search on this machine; see `run_tasks`."""
     sweep, shown = search.sweep, len(read_events(search.log))
 
@@ -139,8 +141,20 @@ def search_locally(search: Search, jobs: int, report: Callable[[str], None]) -> 
         show_news()
         report(f"{name}: ended; its log: {log_file(sweep, name)}")
 
-    command = [*TASK, str(sweep.folder), "search"]
-    run_tasks(sweep, {f"worker-{number}": command for number in range(jobs)}, jobs, ended, report, show_news)
+    names = [f"worker-{number}" for number in range(jobs)]
+    commands = {name: [*TASK, str(sweep.folder), "search", name, str(os.getpid())] for name in names}
+    _wait_for_lost_workers(search, report)
+    run_tasks(sweep, commands, jobs, ended, report, show_news)
+
+
+def _wait_for_lost_workers(search: Search, report: Report) -> None:
+    """Those of a command that was killed see that by themselves, and end with a checkpoint."""
+    told: set[str] = set()
+    while lost := {folder.name for folder in workers(search).glob("*") if is_live(folder)}:
+        for name in sorted(lost - told):
+            report(f"waiting for {name} of a command that was killed; its log: {log_file(search.sweep, name)}")
+        told |= lost
+        time.sleep(0.2)
 
 
 def tasks_of(num_tasks: int, time_slice: str | None) -> Tasks:

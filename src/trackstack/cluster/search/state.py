@@ -44,6 +44,8 @@ class TrialState:
     starts: int = 0
     """Those that came to an end."""
     hours: float = 0.0
+    num_repeats: int = 0
+    """How often it had no checkpoint at the last rung that it had reached, and so computed it once more."""
 
     @property
     def is_complete(self) -> bool:
@@ -71,6 +73,8 @@ class SearchState:
         self.num_wanted = 0
         self.budget: float | None = None
         self.num_lines = 0
+        self.num_compared = 0
+        """How often a training has got to a rung."""
         for event in events:
             self.add(event)
 
@@ -104,8 +108,11 @@ class SearchState:
         elif kind == "spent":
             trial.hours += event["hours"]
             trial.starts += 1
+        elif kind == "again":
+            trial.num_repeats += 1
         elif kind == "rung":
             trial.members[event["member"]].rungs.append(event["value"])
+            self.num_compared += 1
         elif kind == "end":
             member = trial.members[event["member"]]
             member.values, member.rungs = event["values"], event["rungs"]

@@ -62,6 +62,11 @@ def unit_of(search: Search, state: SearchState, trial: int, member: int) -> Unit
     return Unit(trial, member, Trial(name, overrides), search.sweep.folder / "units" / name)
 
 
+def workers(search: Search) -> Path:
+    """The folder of the leases of those that work for a command, by their names."""
+    return search.sweep.folder / "workers"
+
+
 def _first_due(search: Search, state: SearchState) -> Unit | None:
     for trial in state.trials:
         for member in state.missing(trial):

@@ -39,7 +39,7 @@ KINDS = {
     "out of memory": re.compile(r"out of memory|MemoryError|oom|SIGKILL", re.IGNORECASE),
 }
 STATES = ("finished", "failed", "paused", "interrupted", "running", "queued", "waiting")
-"""Of trials, as they are counted; those of a search alone are paused, and never queued or waiting."""
+"""Of trials, as they are counted; those of a search alone are paused, and never queued."""
 
 
 class Trial(NamedTuple):
@@ -62,6 +62,8 @@ class TrialStatus:
     job: str | None = None
     run: str | None = None
     seconds: float = 0.0
+    step: int = -1
+    """Of a search's: the furthest that was recorded when it was started."""
 
 
 @dataclasses.dataclass

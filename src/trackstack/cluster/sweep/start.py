@@ -15,7 +15,7 @@ from trackstack import UserError
 from trackstack.cluster.clones import cache_folder, folder_in_git, make_clone, present_commit
 from trackstack.cluster.pipeline import local_paths, open_repo
 from trackstack.cluster.submit import sbatch_options
-from trackstack.cluster.sweep import BASE, SHARED, Sweep, Trial, TrialStatus, load_sweep
+from trackstack.cluster.sweep import BASE, SEARCH_FILE, SHARED, Sweep, Trial, TrialStatus, load_sweep
 from trackstack.cluster.sweep.trials import split_pipeline
 from trackstack.core.digest import digest_json
 from trackstack.core.files import sealed, write_json
@@ -104,7 +104,8 @@ def refuse_dirty_tree(root: Path) -> None:
 @contextlib.contextmanager
 def at_work(sweep: Sweep) -> Iterator[None]:
     """Be the only one who starts the sweep's trials, of which there is a base clone from now on."""
-    take_lease(sweep.folder, f"sweep {sweep.name}")
+    what = "search" if (sweep.folder / SEARCH_FILE).exists() else "sweep"
+    take_lease(sweep.folder, f"{what} {sweep.name}")
     try:
         if not (sweep.is_saved() and sweep.base.is_dir()):  # gc removes the clones of a sweep that has ended
             make_clone(sweep.origin, sweep.commit, sweep.folder / BASE, sweep.cache)

@@ -2,7 +2,7 @@
 
     python -P -m trackstack.cluster.sweep.task FOLDER shared                what all trials share
     python -P -m trackstack.cluster.sweep.task FOLDER trials NAME...        some trials one by one
-    python -P -m trackstack.cluster.sweep.task FOLDER search                what is due of a search
+    python -P -m trackstack.cluster.sweep.task FOLDER search [NAME PID]     what is due of a search
 
 It runs the code of the sweep's base clone, so that an edit of the checkout changes no trial.
 """
@@ -137,7 +137,7 @@ def _work(folder: Path, what: str, names: list[str], supervisor: Supervisor) -> 
     if what == "search":
         from trackstack.cluster.search.task import take_part  # which is made of what is above
 
-        return take_part(folder, supervisor)
+        return take_part(folder, names, supervisor)
     sweep = load_sweep(folder)
     if what == SHARED:
         return attempt(sweep, SHARED, supervisor, lambda: reproduce_shared(sweep, supervisor))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import csv
 import itertools
+import re
 from collections.abc import Collection
 from pathlib import Path
 from typing import Any
@@ -87,8 +88,14 @@ def _override(parameter: str, value: str) -> str:
             return _with_file(file, f"{name}={value}")
     except Exception:  # no plain value: it is text
         pass
-    escaped = value.replace("\\", "\\\\").replace("'", "\\'")
-    return _with_file(file, f"{name}='{escaped}'")
+    return _with_file(file, f"{name}={quoted(value)}")
+
+
+def quoted(text: str) -> str:
+    """A text as a setting has it, whatever its characters."""
+    # Hydra takes a backslash for itself, except before a quote.
+    escaped = re.sub(r"(\\*)('|\Z)", lambda found: found[1] * 2 + ("\\'" if found[2] else ""), text)
+    return f"'{escaped}'"
 
 
 def _refuse_bad_name(setting: str) -> None:

@@ -13,10 +13,14 @@ VARIABLE = "TRACKSTACK_RUNGS"
 step, and returns why to pause, or None."""
 
 
-def watch_rungs() -> Callable[[dict[str, float], int], None]:
-    """What is to be told metrics and their step, and pauses this process when its search says so."""
+def watch_rungs(stage: str) -> Callable[[dict[str, float], int], None]:
+    """What is to be told metrics and their step, and pauses this process when its search says so.
+
+    Args:
+        stage: of the run; an evaluation has its model's metrics, and is not a training that could be paused.
+    """
     place = os.environ.get(VARIABLE)
-    if not place:
+    if not place or stage != "run":
         return lambda values, step: None
     module, _, name = place.partition(":")
     why_to_pause = getattr(importlib.import_module(module), name)()

@@ -59,6 +59,21 @@ def test_a_kill_between_a_rung_and_its_promotion_leaves_a_log_that_replays(tmp_p
     assert list(replay(search)) == []
 
 
+def test_a_kill_between_a_rung_and_its_promotion_before_another_decision_leaves_a_log_that_replays(tmp_path):
+    """Behind the line of the rung comes what whoever was free has decided: at a higher rung somebody goes first."""
+    search = search_in(tmp_path)
+    higher = [line for trial in range(3) for line in (suggested(trial), at_rung(trial, 0.1 + trial / 10))]
+    for trial in range(3):
+        higher += [promoted(trial), at_rung(trial, 0.1 + trial / 10, rung=1)]
+    with opened(search.log) as log:
+        log.append(*higher, suggested(3), at_rung(3, 0.0))
+    give_back_lease(take_unit(search).folder)
+    give_back_lease(take_unit(search).folder)
+    assert read_events(search.log)[-1] == promoted(0, 1)
+    before = len(higher) + 3
+    assert not [line for line in replay(search) if int(line.split()[1].rstrip(":")) > before]
+
+
 def test_replay_without_the_samplers_package_is_a_line(tmp_path, monkeypatch):
     search = searched(tmp_path, "tpe")
     monkeypatch.setitem(PACKAGES, "tpe", ("a_package_that_nobody_has",))

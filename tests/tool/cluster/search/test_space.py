@@ -43,6 +43,12 @@ def refusal(text):
         ("lr: {range: [0, 5], step: 0}", "step 0: expected a whole number above 0"),
         ("lr: {range: [0, 5], step: 0.5}", "step 0.5: expected a whole number above 0"),
         ("lr: {range: [0.0, 1.0], step: -1}", "step -1: expected a number above 0"),
+        ("lr: {range: [10, 40], step: 7}", "step 7 does not lead from 10 to 40; expected an end like [10, 38]"),
+        (
+            "lr: {range: [0.0, 1.0], step: 0.3}",
+            "step 0.3 does not lead from 0.0 to 1.0; expected an end like [0.0, 0.9]",
+        ),
+        ("lr: {range: [0, 1], step: 2}", "step 2: expected at most 1, from one end to the other"),
         ("lr: {log: [1, 8], step: 2}", "step is for a range, not for log"),
         ("lr: {choice: [1, 2], step: 1}", "step is for a range, not for a choice"),
         ("lr: {choice: []}", "expected one value or more, each of them once"),

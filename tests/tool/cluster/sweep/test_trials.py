@@ -8,7 +8,7 @@ import yaml
 from support.projects import ROOT, edit_yaml
 
 from trackstack import UserError
-from trackstack.cluster.sweep.trials import expand, split_pipeline
+from trackstack.cluster.sweep.trials import _override, _parsed, expand, split_pipeline
 
 MODEL = yaml.safe_load((ROOT / "params.yaml").read_text())["train"]["model"]
 STAGES = {"ingest", "parquet", "tensor_cache", "train", "evaluate"}
@@ -78,6 +78,12 @@ def test_a_table_gives_a_trial_per_row_times_the_settings(in_project, tmp_path):
         ["train.lr=0.2", "models.cnn.widths=[4,4]", "train.seed=1"],
         ["train.lr=0.2", "models.cnn.widths=[4,4]", "train.seed=2"],
     ]
+
+
+@pytest.mark.parametrize("text", ["C:\\data, new", "it's, so", "\\', and more", "a,b\\\\", "a, \\n", "${x}, \\${x}"])
+def test_a_text_of_a_table_arrives_as_it_stands_there(text):
+    """Whatever it has that the syntax of settings would take for something else."""
+    assert _parsed(_override("conf.json:a.b", text)) == ("conf.json:a.b", text)
 
 
 def test_names_are_safe_and_stay_the_same(in_project):
