@@ -11,6 +11,7 @@ from trackstack.cluster.search.log import opened, read_events
 from trackstack.cluster.search.looks import best, history, read_state, replay, rows, summary
 from trackstack.cluster.search.sampler import PACKAGES
 from trackstack.cluster.search.units import take_unit
+from trackstack.cluster.sweep import TrialStatus
 from trackstack.system.lease import give_back_lease
 
 
@@ -88,6 +89,8 @@ def test_a_row_for_each_trial_and_a_line_for_all(tmp_path):
     found = rows(search, state)
     assert found[unit.trial]["state"] == "running"
     give_back_lease(unit.folder)
+    assert rows(search, state)[unit.trial]["state"] == "waiting"
+    search.sweep.write(unit.run.name, TrialStatus("running", attempts=1))
     assert rows(search, state)[unit.trial]["state"] == "interrupted"
     states = [row["state"] for row in found]
     assert summary(search, state, states).startswith(f"{len(found)} of 10 trials: ")
