@@ -13,6 +13,7 @@ import functools
 import os
 import shutil
 import sys
+import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -27,6 +28,7 @@ from trackstack.cluster.sweep import SHARED, Sweep, Trial, TrialStatus, load_swe
 from trackstack.core.dvc_yaml import DVC_YAML
 from trackstack.system import slurm
 from trackstack.system.git import git
+from trackstack.system.lease import is_live, take_lease
 from trackstack.system.programs import begin_process
 from trackstack.system.redaction import redact_uris
 from trackstack.system.room import outlive_full_log
@@ -34,6 +36,14 @@ from trackstack.system.room import outlive_full_log
 
 def reproduce_shared(sweep: Sweep, supervisor: Supervisor) -> JobResult:
     """Bring what no trial changes into the shared cache, in the base clone; first mend what a kill has left there."""
+    lease = sweep.folder / "workers" / SHARED
+    if is_live(lease):
+        print("waiting for another process that makes it: its command was killed", flush=True)
+    while is_live(lease):
+        if supervisor.stop_file.exists():
+            return JobResult("interrupted", "stopped before it began")
+        time.sleep(0.2)
+    take_lease(lease, f"what the trials of {sweep.name} share")
     for line in mend():
         print(line, flush=True)
     result = check_out(supervisor, sweep.base)

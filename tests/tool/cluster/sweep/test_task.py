@@ -3,15 +3,20 @@
 import json
 import shutil
 import signal
+import subprocess
+import sys
+import threading
 
 import psutil
 import yaml
 from support.foreign import change, foreign_environment
 from support.processes import started, until
 from support.projects import run_in
+from support.searches import search_in
 from support.sweeps import at_work, experiments
 
-from trackstack.cluster.sweep.task import forget_own_results
+from trackstack.cluster.supervisor import JobResult, Supervisor
+from trackstack.cluster.sweep.task import forget_own_results, reproduce_shared
 
 
 def begin(project, *options):
@@ -46,6 +51,38 @@ def reference(project, name):
 
 def show(project, name, file):
     return run_in(project, ["git", "show", f"{reference(project, name)}:./{file}"]).stdout
+
+
+HOLDS = """
+import sys
+from pathlib import Path
+from trackstack.system.lease import take_lease
+
+take_lease(Path(sys.argv[1]))
+print("at work", flush=True)
+sys.stdin.read()
+"""
+
+
+def test_what_trials_share_is_made_by_one_process_at_a_time_and_waiting_for_it_can_be_stopped(
+    tmp_path, monkeypatch, capsys
+):
+    """Of a command that was killed, the process goes on: DVC would refuse the next one, and name a lock."""
+    monkeypatch.setenv("TRACKSTACK_HOME", str(tmp_path))
+    sweep, supervisor = search_in(tmp_path).sweep, Supervisor()
+    supervisor.folder.mkdir(parents=True)
+    command = [sys.executable, "-P", "-c", HOLDS, str(sweep.folder / "workers/shared")]
+    with started(command, env=foreign_environment(), stdin=subprocess.PIPE) as lost:
+        assert lost.stdout.readline() == "at work\n"
+        found = []
+        waiting = threading.Thread(target=lambda: found.append(reproduce_shared(sweep, supervisor)))
+        waiting.start()
+        until(lambda: "waiting for another process" in capsys.readouterr().out, "it to wait")
+        supervisor.stop_file.touch()
+        waiting.join(60)
+        assert found == [JobResult("interrupted", "stopped before it began")]
+        lost.stdin.close()
+        lost.stdin = None
 
 
 def test_a_sweep_is_stopped_and_resumed_and_runs_nothing_twice(linear):
