@@ -14,6 +14,7 @@ import pytest
 import yaml
 from support.projects import (
     CHEAP_TRAINING,
+    NOT_NEEDED,
     TINY_ENTRY,
     TINY_PARAMS,
     Run,
@@ -45,7 +46,7 @@ def tiny_project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A reproduced and committed project on tiny data; shared, so only to be read. See `project`."""
 
     def build(place: Path) -> None:
-        folder = copy_checkout(place / "a project", without=("data/bundled", "data/raw"))
+        folder = copy_checkout(place / "a project", NOT_NEEDED)
         write_tiny_recordings(folder / "data/raw/tiny")
         write_reference(folder)
         edit_yaml(folder / "data/catalog.yaml", {"datasets": {"tiny": TINY_ENTRY}})
