@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import shutil
 import sys
@@ -30,6 +31,9 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # before torch starts its t
 os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 # Before any test imports MLflow, which reads it then; see `SETTINGS` in tracking/sinks/mlflow_sink.py.
 os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "CRITICAL")
+
+# As our programs do, see `begin_process`: the tests import all of torch, MLflow, DVC and W&B.
+gc.set_threshold(10_000, 20, 20)
 
 # Machines are shared: how long an example takes says nothing of the code.
 hypothesis.settings.register_profile("shared machine", deadline=None)
