@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import shutil
 import sys
@@ -14,6 +15,7 @@ import pytest
 import yaml
 from support.projects import (
     CHEAP_TRAINING,
+    NOT_NEEDED,
     TINY_ENTRY,
     TINY_PARAMS,
     Run,
@@ -30,6 +32,9 @@ os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 # Before any test imports MLflow, which reads it then; see `SETTINGS` in tracking/sinks/mlflow_sink.py.
 os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "CRITICAL")
 
+# As our programs do, see `begin_process`: the tests import all of torch, MLflow, DVC and W&B.
+gc.set_threshold(10_000, 20, 20)
+
 # Machines are shared: how long an example takes says nothing of the code.
 hypothesis.settings.register_profile("shared machine", deadline=None)
 hypothesis.settings.load_profile("shared machine")
@@ -45,7 +50,7 @@ def tiny_project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A reproduced and committed project on tiny data; shared, so only to be read. See `project`."""
 
     def build(place: Path) -> None:
-        folder = copy_checkout(place / "a project", without=("data/bundled", "data/raw"))
+        folder = copy_checkout(place / "a project", NOT_NEEDED)
         write_tiny_recordings(folder / "data/raw/tiny")
         write_reference(folder)
         edit_yaml(folder / "data/catalog.yaml", {"datasets": {"tiny": TINY_ENTRY}})

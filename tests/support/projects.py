@@ -103,6 +103,10 @@ def stages_from(project: Path, first: str) -> set[str]:
     return set(names[names.index(first) :])
 
 
+NOT_NEEDED = ("benchmarks/", "data/bundled", "data/raw", "docs/", "tests/")
+"""What no stage reads: DVC goes through all that git tracks again and again, and each trial is a clone of it."""
+
+
 def copy_checkout(target: Path, without: tuple[str, ...] = ()) -> Path:
     """Copy what git tracks or would track, as it is now, and commit it in a new repository."""
     listing = run_in(ROOT, "git ls-files -z --cached --others --exclude-standard").stdout

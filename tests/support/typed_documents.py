@@ -10,6 +10,7 @@ from sklearn.datasets import load_diabetes
 
 from support.documents import Command, commands
 from support.projects import (
+    NOT_NEEDED,
     ROOT,
     TINY_ENTRY,
     TINY_PARAMS,
@@ -48,15 +49,19 @@ NOT_RUN = {
 }
 # The experiment of several documents: typed once, in the repository that they all begin with.
 EXPERIMENT = "dvc exp run -n lower-lr -S train.lr=0.001"
-# Commands that take long and stand in several documents: by document, how they begin and where such a one is typed.
+# Commands that take long and stand several times: by document, how they begin and where such a one is typed.
 TYPED_ELSEWHERE = {
     "README.md": {
         "sbatch": "osc.md",
+        "trackstack doctor": "osc.md",
+        "trackstack predict": "results.md",
         "trackstack submit": "osc.md",
         "trackstack sweep": "osc.md",
         "dvc exp run -S train.lr": "tutorial.md",
-        "dvc exp run -S dataset=mine": "own-data.md",
+        "dvc exp run -S dataset=": "own-data.md",
     },
+    # Folds, and a training without validation, are typed above it; this is both at once.
+    "experiments.md": {"trackstack sweep -S 'tensor_cache.fold=range(5)'": "experiments.md"},
     "tutorial.md": {
         "git clone": "README.md",
         "make repro": "README.md",
@@ -95,7 +100,7 @@ def typed_commands(document: Path) -> list[Command]:
 
 def build_origin(place: Path) -> None:
     """This repository with a tiny dataset under each of the sample's names, committed, reproduced; and an experiment."""
-    folder = copy_checkout(place / "origin", without=("data/bundled", "data/raw"))
+    folder = copy_checkout(place / "origin", NOT_NEEDED)
     entries = {}
     for name in ("sensor_v1", "sensor_v2"):
         write_recordings(folder / "data/raw" / name)

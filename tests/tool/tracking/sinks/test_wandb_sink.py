@@ -3,17 +3,17 @@
 import functools
 import math
 import struct
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 import support.sinks
 from support.sinks import RUN, STARTED, artifact, epochs, kill_delivery, make_series, metrics, start_delivery, system
+from support.wandb_reader import history, read_wandb
 
 from trackstack.tracking.sinks import open_sink
 
-pytest.importorskip("wandb")
-
-from support.wandb_reader import history, read_wandb
+pytestmark = pytest.mark.skipif(find_spec("wandb") is None, reason="needs wandb")
 
 DESTINATION = {"mode": "offline", "project": "trackstack"}
 deliver = functools.partial(support.sinks.deliver, "wandb", DESTINATION)
