@@ -126,6 +126,8 @@ def test_a_model_can_be_trained_for_a_last_time_without_validation_people(typed)
     assert set(stages_run(said)) == stages_from(project, "tensor_cache")
     assert " val" not in said.split(" windows")[0]
     assert "val_" not in said
+    assert output_of(outputs, "trackstack search replay") == "search search: same decisions\n"
+    assert "How the best came to be" in (project / "search.html").read_text()
 
 
 def test_a_job_in_a_fresh_clone_on_slurm_makes_the_recorded_bytes_and_says_what_it_took(typed, tmp_path):

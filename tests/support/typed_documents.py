@@ -33,7 +33,6 @@ NOT_RUN = {
     r"^trackstack ui": "serves until it is ended: tests/tool/cluster/test_ui.py",
     r"^python benchmarks/": "benchmarks take minutes; their short versions are tests",
     r"^(timeout \d+ )?python examples/loops/": "has a test of its own: tests/tool/frameworks/test_examples.py",
-    r"^trackstack search": "on a training that costs nothing: tests/tool/cluster/search/test_search.py",
     r"^dvc (exp run --queue|queue )": "on a training that costs less: tests/repository/test_pipeline.py",
     r"^trackstack runs (promote|demote|card)": "takes seconds each: tests/tool/records/, test_recorded_runs.py",
     r"^trackstack predict .*exercise-classifier": "needs a promoted model: tests/pipeline/test_recorded_runs.py",
