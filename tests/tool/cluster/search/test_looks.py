@@ -96,6 +96,15 @@ def test_a_row_for_each_trial_and_a_line_for_all(tmp_path):
     assert summary(search, state, states).startswith(f"{len(found)} of 10 trials: ")
 
 
+def test_pruning_that_had_nothing_to_compare_says_so(tmp_path):
+    """A script that logs nothing while it runs has its figures only in the end."""
+    search, lines = search_in(tmp_path), [suggested(0), ended(0, 0.5, rungs=(0.5,))]
+    said = summary(search, state_of(*lines), ["finished"])
+    assert said == "1 of 10 trials: 1 finished; --prune asha compared none: no figure came while a training ran"
+    assert "compared" not in summary(search, state_of(*lines, prune="none"), ["finished"])
+    assert "compared" not in summary(search, state_of(*lines, suggested(1), at_rung(1, 0.4)), ["finished", "paused"])
+
+
 def test_the_best_is_first_and_its_history_is_told():
     lines = [
         line for trial, value in enumerate((0.5, None, 0.3, 0.4)) for line in (suggested(trial), ended(trial, value))

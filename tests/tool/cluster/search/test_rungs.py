@@ -9,6 +9,7 @@ from support.wandb_reader import read_wandb
 from trackstack.cluster.search.log import opened, read_events
 from trackstack.cluster.search.looks import describe_event, read_state, summary
 from trackstack.cluster.search.rungs import RungWatch, variables
+from trackstack.tracking.script.rungs import watch_rungs
 
 
 def begun(tmp_path, *lines, **changes):
@@ -87,6 +88,14 @@ def test_a_value_behind_two_rungs_counts_at_both_whoever_is_among_the_best_at_th
     assert RungWatch(search, 3, 0)({"val_loss": 0.1}, 4).startswith("paused at 3 steps")
     lines = [at_rung(3, 0.1), promoted(3), at_rung(3, 0.1, rung=1)]
     assert read_events(search.log)[before:] == lines
+
+
+def test_an_evaluation_has_figures_of_the_metric_too_and_is_neither_compared_nor_paused(tmp_path, monkeypatch):
+    search, before = begun(tmp_path, suggested(0), at_rung(0, 0.5), promoted(0))
+    for name, value in variables(search.sweep.folder, 0, 0).items():
+        monkeypatch.setenv(name, value)
+    watch_rungs("evaluate")({"val_loss": 0.4}, 0)
+    assert len(read_events(search.log)) == before
 
 
 TRAINING = """
