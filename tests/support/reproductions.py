@@ -15,20 +15,23 @@ CLEAN = """
     grep -v 'NA$' "$1" > "$2"
 """
 FIT = """
-    import json, os, tomllib
+    import json, math, os, random, tomllib
     from pathlib import Path
 
     import scales
     import trackstack
-    from sklearn.linear_model import LogisticRegression
 
     params = tomllib.loads(Path("params.toml").read_text())["fit"]
     rows = [list(map(float, line.split(","))) for line in Path("clean.csv").read_text().splitlines()]
+    random.seed(params["seed"])
     threads = int(os.environ.get("OMP_NUM_THREADS", 1))
     with trackstack.start_run("fit", params) as run:
-        model = LogisticRegression(C=params["c"], random_state=params["seed"])
-        model.fit([[scales.scaled(x), y] for x, y, _ in rows], [label for *_, label in rows])
-        weights = [*model.coef_[0], *model.intercept_, threads]
+        a, b = 0.0, 0.0
+        for epoch in range(50):
+            for x, y, label in random.sample(rows, len(rows)):
+                wrong = label - (math.tanh(a * scales.scaled(x) + b * y) + 1) / 2
+                a, b = a + params["c"] * wrong * scales.scaled(x), b + params["c"] * wrong * y
+        weights = [a, b, threads]
         for step, weight in enumerate(weights):
             run.log({"weight": weight}, step=step)
         Path("weights.json").write_text(json.dumps(weights))
@@ -58,8 +61,8 @@ def install_scales(folder: Path, version: str) -> str:
     return str(folder)
 
 
-def build_logistic(place: Path) -> str:
-    """Data that DVC tracks, a stage in bash, a scikit-learn model; run with edits that were never committed, and pushed.
+def build_scaled(place: Path) -> str:
+    """Data that DVC tracks, a stage in bash, a fit of two weights; run with edits that were never committed, and pushed.
 
     Of the checkout that made it nothing is left; a colleague's clone lies in another folder. Returns the run.
     """

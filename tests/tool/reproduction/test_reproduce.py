@@ -5,7 +5,7 @@ import shutil
 
 import pytest
 from support.projects import run_in
-from support.reproductions import build_logistic, environment_with, install_scales
+from support.reproductions import build_scaled, environment_with, install_scales
 from support.shared import built_once
 
 CLONE = "a colleague's clone"
@@ -16,7 +16,7 @@ def made_again(tmp_path_factory):
     """A colleague's clone with a run of somebody whose checkout is gone, and the folder in which it was made again."""
 
     def build(place):
-        run = build_logistic(place)
+        run = build_scaled(place)
         (place / "run").write_text(run)
         (place / "verdict.json").write_text(json.dumps(reproduced(place, expect=0)))
 
@@ -79,7 +79,7 @@ def test_a_changed_byte_of_data_is_the_first_cause(again):
 
 def test_an_edited_line_of_code_is_the_first_cause(again):
     script = again / "again/repository/fit.py"
-    script.write_text(script.read_text().replace("random_state", "tol=0.1, random_state"))
+    script.write_text(script.read_text().replace("range(50)", "range(60)"))
     assert cause(reproduced(again)) == ("differs", "code", "fit: fit.py")
 
 
