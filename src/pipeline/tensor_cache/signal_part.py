@@ -90,6 +90,7 @@ def write_part(path: Path, part: Part, segments: PartSegments, contract: Contrac
     names = list(dict.fromkeys(segments.groups))
     numbers = {name: number for number, name in enumerate(names)}
     group_S = np.array([numbers[name] for name in segments.groups], np.int64)
+    stretches = Segments(np.append(segments.begins, part.rows), group_S, names)
     channels = len(channel_names([feature.model_dump(mode="json") for feature in contract.features]))
     targets = len(contract.target_names())
     moments = GroupMoments.of_part(len(names), part.rows, channels + targets)
@@ -108,7 +109,7 @@ def write_part(path: Path, part: Part, segments: PartSegments, contract: Contrac
             metadata["missing"] |= int(np.isnan(signal_NC).any())
             end = first + len(signal_NC)
             if moments:
-                begins, groups = Segments(np.append(segments.begins, part.rows), group_S, names).between(first, end)
+                begins, groups = stretches.between(first, end)
                 moments.add(np.repeat(groups, np.diff(begins, append=end - first)), columns_of(signal_NC, label_N))
             first = end
         small |= moments.arrays()
