@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import shutil
+import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -34,6 +35,10 @@ os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "CRITICAL")
 
 # As our programs do, see `begin_process`: the tests import all of torch, MLflow, DVC and W&B.
 gc.set_threshold(10_000, 20, 20)
+
+# A job in the background of a script ignores Ctrl-C, and so would all that the tests start and end by it.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Machines are shared: how long an example takes says nothing of the code.
 hypothesis.settings.register_profile("shared machine", deadline=None)
