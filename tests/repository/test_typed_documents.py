@@ -126,6 +126,7 @@ def test_a_model_can_be_trained_for_a_last_time_without_validation_people(typed)
     assert set(stages_run(said)) == stages_from(project, "tensor_cache")
     assert " val" not in said.split(" windows")[0]
     assert "val_" not in said
+    assert re.search(r"trial \d: val_loss \S+ at 1 steps", output_of(outputs, "trackstack search examples"))
     assert output_of(outputs, "trackstack search replay") == "search search: same decisions\n"
     assert "How the best came to be" in (project / "search.html").read_text()
 

@@ -20,7 +20,7 @@ def watch_rungs(stage: str) -> Callable[[dict[str, float], int], None]:
         stage: of the run; an evaluation has its model's metrics, and is not a training that could be paused.
     """
     place = os.environ.get(VARIABLE)
-    if not place or stage != "run":
+    if not place or stage == "evaluate":
         return lambda values, step: None
     module, _, name = place.partition(":")
     why_to_pause = getattr(importlib.import_module(module), name)()
