@@ -2,13 +2,16 @@
 
 import json
 
+import pytest
 from support.recording import in_back_ends, in_journals, record, statuses, trackstack
 from support.searches import at_rung, promoted, search_in, suggested
 from support.wandb_reader import read_wandb
 
+from trackstack import Interrupted
 from trackstack.cluster.search.log import opened, read_events
 from trackstack.cluster.search.looks import describe_event, read_state, summary
 from trackstack.cluster.search.rungs import RungWatch, variables
+from trackstack.system import stopping
 from trackstack.tracking.script.rungs import watch_rungs
 
 
@@ -94,8 +97,14 @@ def test_an_evaluation_has_figures_of_the_metric_too_and_is_neither_compared_nor
     search, before = begun(tmp_path, suggested(0), at_rung(0, 0.5), promoted(0))
     for name, value in variables(search.sweep.folder, 0, 0).items():
         monkeypatch.setenv(name, value)
-    watch_rungs("evaluate")({"val_loss": 0.4}, 0)
+    watch_rungs("evaluate")({"val_loss": 0.4}, 2)
     assert len(read_events(search.log)) == before
+    monkeypatch.setattr(stopping, "pauses", [])
+    for stage, step in (("train", 2), ("run", 8)):  # of this repository's pipeline, and of anybody's script
+        with opened(search.log) as log:
+            log.append(promoted(0, len(read_state(search).trials[0].members[0].rungs) - 1))
+        with pytest.raises(Interrupted, match=f"paused at {step + 1} steps"):
+            watch_rungs(stage)({"val_loss": 0.4}, step)
 
 
 TRAINING = """
