@@ -111,13 +111,14 @@ def _train_as_first(
     start = _start_record(cache, config, runtime, run, changes)
     with start as record, _live(live_folder) as log_live, TrainingProgress() as progress:
         trainer = _trainer(cache, config, runtime, checkpoints, checkpoint)
-        printed_epochs = len(trainer.history)  # before the interruption
+        earlier_epochs = len(trainer.history)  # before the interruption
 
         def on_epoch(epoch: int, figures: Figures) -> None:
-            record.log(figures, step=epoch)
+            is_new = epoch >= earlier_epochs
+            (record.log if is_new else record.log_again)(figures, step=epoch)
             record.flush()
             log_live(epoch, figures)
-            if epoch >= printed_epochs:
+            if is_new:
                 progress.epoch(epoch, figures)
 
         model, kept = trainer.fit(on_epoch, progress.step)

@@ -78,6 +78,13 @@ class Run:
         Raises:
             UserError: a value is not one number, or the run has ended.
         """
+        self._log(values, step, is_new=True)
+
+    def log_again(self, values: dict[str, float], step: int) -> None:
+        """Record as `log` does what an attempt that was interrupted had logged, and its checkpoint has kept."""
+        self._log(values, step, is_new=False)
+
+    def _log(self, values: dict[str, float], step: int, is_new: bool) -> None:
         values, step = metrics(values), step_number(step)
         self._refuse_after_end("log")
         if self._first_step is not None:
@@ -85,7 +92,7 @@ class Run:
         if self._last_steps is not None:
             self._look_at_steps(values, step)
         self._journal.write({"type": "metrics", "time": now(), "step": step, "values": values})
-        self._at_rung(values, step)
+        self._at_rung(values, step, is_new)
 
     def log_artifact(
         self, path: Path | str, kind: str = "file", loader: str | None = None, exporter: str | None = None

@@ -22,7 +22,7 @@ def variables(folder: Path, trial: int, member: int) -> dict[str, str]:
     return {"TRACKSTACK_RUNGS": f"{__name__}:watch", UNIT: f"{trial}:{member}:{folder}"}
 
 
-def watch() -> Callable[[dict[str, float], int], str | None]:
+def watch() -> Callable[[dict[str, float], int, bool], str | None]:
     """What looks at the metrics of the run that this process records."""
     trial, member, folder = os.environ[UNIT].split(":", 2)
     return RungWatch(load_search(Path(folder)), int(trial), int(member))
@@ -31,7 +31,7 @@ def watch() -> Callable[[dict[str, float], int], str | None]:
 class RungWatch:
     """Notices when a member of a trial gets to its next rung: at its first value there, or behind.
 
-    What an interrupted training had logged before is not told again: how far it was then is in the log.
+    How far a training was that goes on is in the log. It may tell again what it had logged before.
     """
 
     def __init__(self, search: Search, trial: int, member: int):
@@ -40,16 +40,16 @@ class RungWatch:
         self._next = len(state.trials[trial].members[member].rungs)
         self._is_first = True
 
-    def __call__(self, values: dict[str, float], step: int) -> str | None:
+    def __call__(self, values: dict[str, float], step: int, is_new: bool = True) -> str | None:
         """Why to pause; None to go on."""
         settings = self._search.settings
         name = settings.metrics[0].name
         if name not in values:
             return None
-        if self._is_first and self._next and step < settings.rung(self._next - 1):
+        if is_new and self._is_first and self._next and step < settings.rung(self._next - 1):
             with opened(self._search.log) as log:  # no checkpoint was kept there: people want to know that
                 log.append({"event": "again", "trial": self._trial, "member": self._member, "step": step})
-        self._is_first = False
+        self._is_first = self._is_first and not is_new
         if not settings.has_passed(self._next, step):
             return None
         with opened(self._search.log) as log:

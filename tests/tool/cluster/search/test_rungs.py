@@ -93,18 +93,27 @@ def test_a_value_behind_two_rungs_counts_at_both_whoever_is_among_the_best_at_th
     assert read_events(search.log)[before:] == lines
 
 
+def test_what_a_checkpoint_has_kept_of_the_steps_before_may_be_told_again(tmp_path):
+    """As this repository's training does, for a DVCLive that begins anew."""
+    search, before = begun(tmp_path, suggested(0), at_rung(0, 0.5), promoted(0))
+    watch = RungWatch(search, 0, 0)
+    assert [watch({"val_loss": 0.5}, step, is_new=False) for step in (0, 1)] == [None, None]
+    assert watch({"val_loss": 0.4}, 2, is_new=True).startswith("paused at 3 steps")
+    assert read_events(search.log)[before:] == [at_rung(0, 0.4, rung=1)]
+
+
 def test_an_evaluation_has_figures_of_the_metric_too_and_is_neither_compared_nor_paused(tmp_path, monkeypatch):
     search, before = begun(tmp_path, suggested(0), at_rung(0, 0.5), promoted(0))
     for name, value in variables(search.sweep.folder, 0, 0).items():
         monkeypatch.setenv(name, value)
-    watch_rungs("evaluate")({"val_loss": 0.4}, 2)
+    watch_rungs("evaluate")({"val_loss": 0.4}, 2, True)
     assert len(read_events(search.log)) == before
     monkeypatch.setattr(stopping, "pauses", [])
     for stage, step in (("train", 2), ("run", 8)):  # of this repository's pipeline, and of anybody's script
         with opened(search.log) as log:
             log.append(promoted(0, len(read_state(search).trials[0].members[0].rungs) - 1))
         with pytest.raises(Interrupted, match=f"paused at {step + 1} steps"):
-            watch_rungs(stage)({"val_loss": 0.4}, step)
+            watch_rungs(stage)({"val_loss": 0.4}, step, True)
 
 
 TRAINING = """
