@@ -45,7 +45,7 @@ def promote(
     card = made.card.relative_to(Path.cwd()) if made.card.is_relative_to(Path.cwd()) else made.card
     typer.echo(f"model card: {card}{_what_is_missing(card)}")
     _deliver(made.folders)
-    if "mlflow" not in made.series.start["destinations"]:
+    if "mlflow" not in made.series.destinations:
         typer.echo(f"MLflow: has no version, since run {version.key} was recorded without it")
     elif not takes_model(made.series):
         typer.echo("MLflow: has no version, since TRACKSTACK_LOG_MODELS is none")

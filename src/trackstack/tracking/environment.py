@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from trackstack.system.git import try_git, user_name
-from trackstack.tracking.addresses import mlflow_uri
+from trackstack.tracking.addresses import mlflow_uri, sqlite_uri
 from trackstack.tracking.sinks import is_installed
 
 DECISIVE_VARIABLES = re.compile(
@@ -20,6 +20,8 @@ DECISIVE_VARIABLES = re.compile(
     r"|(TORCH|PYTORCH)_\w+|NCCL_ALGO|LC_ALL|LANG|TZ"
 )
 """The environment variables that can change the bits of a result; their values are recorded."""
+DATABASE, ARTIFACTS = "project.db", "mlartifacts"
+"""At home: SQLite, and the files of MLflow's runs."""
 CONTAINER_VARIABLES = ("APPTAINER_CONTAINER", "SINGULARITY_CONTAINER", "CONTAINER_IMAGE")
 
 
@@ -44,10 +46,10 @@ def destinations(home: Path) -> dict[str, dict[str, Any]]:
     if mode in ("online", "offline") and "wandb" not in names:
         names.append("wandb")
     known: dict[str, dict[str, Any]] = {
-        "sqlite": {"path": str(home / "project.db")},
+        "sqlite": {"path": str(home / DATABASE)},
         "mlflow": {
             "uri": mlflow_uri(home),
-            "artifacts": str(home / "mlartifacts"),
+            "artifacts": str(home / ARTIFACTS),
             "experiment": os.environ.get("MLFLOW_EXPERIMENT_NAME") or "trackstack",
         },
         "tensorboard": {},
@@ -58,6 +60,19 @@ def destinations(home: Path) -> dict[str, dict[str, Any]]:
         },
     }
     return {name: known.get(name, {}) for name in names if not (name == "wandb" and mode == "disabled")}
+
+
+def destinations_at(home: Path, recorded: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """A record's back ends with those at home where the home is now: it may have been moved or copied since."""
+    found = dict(recorded)
+    if "sqlite" in found:
+        found["sqlite"] = {"path": str(home / DATABASE)}
+    if "mlflow" in found:
+        before, now = (sqlite_uri(folder) for folder in (Path(found["mlflow"]["artifacts"]).parent, home))
+        uri = found["mlflow"]["uri"]
+        uri = now + uri.removeprefix(before) if uri.startswith(f"{before}/") else uri
+        found["mlflow"] = found["mlflow"] | {"uri": uri, "artifacts": str(home / ARTIFACTS)}
+    return found
 
 
 def environment(device: str) -> dict[str, Any]:

@@ -41,7 +41,7 @@ from trackstack.tracking.script.ending import (
 from trackstack.tracking.script.identity import late_modules, own_id
 from trackstack.tracking.script.one_line import show_mistakes_in_one_line
 from trackstack.tracking.script.rungs import watch_rungs
-from trackstack.tracking.script.start_record import source_tag, start_record
+from trackstack.tracking.script.start_record import source_tag, start_record, warn_of_other_places
 from trackstack.tracking.script.values import (
     artifact_path,
     check_name,
@@ -87,8 +87,8 @@ class Run:
     def _log(self, values: dict[str, float], step: int, is_new: bool) -> None:
         values, step = metrics(values), step_number(step)
         self._refuse_after_end("log")
-        if self._first_step is not None:
-            self._join_or_begin_anew(step)
+        if self._undecided:
+            self._join_or_begin_anew(step, self._undecided)
         if self._last_steps is not None:
             self._look_at_steps(values, step)
         self._journal.write({"type": "metrics", "time": now(), "step": step, "values": values})
@@ -172,8 +172,10 @@ class Run:
         if self.status in UNFINISHED and isinstance(fault, SystemExit):
             fault.code = fault.code or EXIT_INTERRUPTED  # a framework may leave by a good end
 
-    def _begin(self, start: dict[str, Any], first_step: int | None) -> None:
-        self._start, self._first_step = start, first_step
+    def _begin(self, start: dict[str, Any], earlier: Earlier | None) -> None:
+        self._start, self._undecided = start, earlier
+        if earlier and earlier.first_step is None:
+            self._join_or_begin_anew(0, earlier)
         self._journal.begin(start)
         self._at_rung = watch_rungs(start["stage"])
         self._signals.start()
@@ -184,17 +186,17 @@ class Run:
 
     def _log_system(self, values: dict[str, float]) -> None:
         collect()  # before the pipe is full
-        if self._first_step is None:  # else it may yet turn out to be of another series
+        if not self._undecided:  # else it may yet turn out to be of another series
             self._journal.write({"type": "system", "time": now(), "values": values})
 
-    def _join_or_begin_anew(self, step: int) -> None:
-        """By its first step: an attempt goes on from those before it, or logs the same again as a run of its own."""
-        first, self._first_step = self._first_step, None
-        if first is not None and step <= first:
-            self._start = self._start | {
-                "series": self.attempt,
-                "tags": self._start["tags"] | source_tag(self.id),
-            }
+    def _join_or_begin_anew(self, step: int, earlier: Earlier) -> None:
+        """By its first step, if that decides: go on from the attempts before it, or be a run of its own."""
+        self._undecided = None
+        if earlier.first_step is None or step > earlier.first_step:
+            warn_of_other_places(self._start, earlier)
+        else:
+            own_tags = self._start["tags"] | source_tag(self.id)
+            self._start = self._start | {"series": self.attempt, "tags": own_tags}
             self._journal.write(self._start)
 
     def _look_at_steps(self, values: dict[str, float], step: int) -> None:
@@ -291,8 +293,8 @@ def start_run(
     with claimed(folder), needs_room():
         share_with_group(home())
         take_lease(folder)
-        earlier = Earlier(series) if series else earlier_attempts(folder, stage)
+        earlier = Earlier(series, {}) if series else earlier_attempts(folder, stage)
         run = Run(folder, named_by_script=not run_id)
         start = start_record(run.id, run.attempt, earlier, given, extra_tags, device)
-        run._begin(start, earlier.first_step if earlier else None)
+        run._begin(start, earlier)
     return run

@@ -4,6 +4,8 @@ The rules, for `train`, `evaluate` and every other stage alike:
 
 * An attempt that goes on from another one, which did not finish, is one execution with it.
 * `evaluate` is part of the series that trained its model.
+* A series goes to each back end that one of its executions named, to the place that the first of these named: one
+  that is switched on later gets all of it, and none has half.
 * An execution of something that an earlier one of the same stage has finished is a re-execution. With equal figures
   and artifacts it marks the earlier series as reproduced; otherwise it is a series of its own, beside it. While it
   is running, or interrupted and may be gone on with, nobody can tell, and it is held back.
@@ -17,6 +19,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from trackstack.core.digest import digest_path
+from trackstack.tracking.environment import destinations_at
 from trackstack.tracking.journal import UNFINISHED, journals, line_number, read_records
 from trackstack.tracking.sinks import Series
 from trackstack.tracking.spending import spent
@@ -116,6 +119,8 @@ class Earlier(NamedTuple):
     """The attempts at a run that did not finish, and that a new one may go on from."""
 
     series: int
+    destinations: dict[str, dict[str, Any]]
+    """Where they are delivered to, by back end."""
     first_step: int | None = None
     """The first that they logged, where the first step of the new one has to decide: with that one it begins anew."""
 
@@ -154,9 +159,10 @@ def earlier_attempts(folder: Path, stage: str) -> Earlier | None:
     if not attempts or (attempts[-1].end and attempts[-1].end["status"] == "finished"):
         return None
     series = attempts[-1].start["series"]
+    places = _destinations(folder, [attempt for attempt in attempts if attempt.start["series"] == series])
     # Without a checkpoint a stage does the same again; a person's script may not, or has its checkpoints elsewhere.
     if stage != "run" or any(folder.glob("checkpoints/*")):
-        return Earlier(series)
+        return Earlier(series, places)
     steps = [
         point["step"]
         for attempt in attempts
@@ -164,10 +170,10 @@ def earlier_attempts(folder: Path, stage: str) -> Earlier | None:
         if attempt.start["series"] == series and point["type"] == "metrics"
     ]
     if steps:
-        return Earlier(series, min(steps))
+        return Earlier(series, places, min(steps))
     # With nothing recorded there is nothing to go on from; but who was stopped before the first point means to go on.
     interrupted = attempts[-1].end and attempts[-1].end["status"] in UNFINISHED
-    return Earlier(series) if interrupted else None
+    return Earlier(series, places) if interrupted else None
 
 
 def series_of_model(folder: Path, model_folder: Path) -> int | None:
@@ -189,6 +195,7 @@ def group_attempts(folder: Path, attempts: list[Attempt], live: bool) -> list[Se
     """
     series: dict[int, Series] = {}
     members: dict[int, list[Attempt]] = {}
+    reproductions: dict[int, list[Attempt]] = {}  # by the series with equal results
     finished: list[tuple[int, Execution]] = []  # with the series
     reproduces: dict[int, int] = {}  # a re-execution -> the series with equal results
     spending: dict[int, list[dict[str, Any]]] = {}
@@ -214,6 +221,7 @@ def group_attempts(folder: Path, attempts: list[Attempt], live: bool) -> list[Se
             if same and execution.status == "finished":
                 reproduces[start["attempt"]] = same[0]
                 series[same[0]].reproduced += is_root
+                reproductions.setdefault(same[0], []).extend(execution.attempts)
                 spending.setdefault(same[0], []).append(bill)
                 continue
         if rivals:
@@ -228,6 +236,7 @@ def group_attempts(folder: Path, attempts: list[Attempt], live: bool) -> list[Se
             finished.append((target, execution))
     for number, bills in spending.items():
         series[number].spent = bills
+        series[number].destinations = _destinations(folder, members[number] + reproductions.get(number, []))
     return [
         _series_records(one_series, sorted(members[number], key=lambda attempt: attempt.number))
         for number, one_series in series.items()
@@ -251,6 +260,14 @@ def _end(series: Series, execution: Execution, without_end: str) -> None:
     """How the run ended, which is for the stage to say that began the series."""
     end = execution.attempts[-1].end or {"status": without_end}
     series.status, series.error, series.finished = end["status"], end.get("error"), end.get("time")
+
+
+def _destinations(folder: Path, attempts: list[Attempt]) -> dict[str, dict[str, Any]]:
+    """By back end: the place that the first attempt to name it named."""
+    found: dict[str, dict[str, Any]] = {}
+    for attempt in sorted(attempts, key=lambda attempt: attempt.number):
+        found = attempt.start.get("destinations", {}) | found
+    return destinations_at(folder.parent.parent, found)
 
 
 def _series_records(series: Series, attempts: list[Attempt]) -> SeriesRecords:

@@ -33,6 +33,7 @@ from trackstack.tracking.sinks import IN_RUN_FOLDERS, OwnProcessNeededError, Ser
 RETRY_SECONDS = 300.0
 PREPARE_POLL_SECONDS = 0.1
 RUN_PATIENCE = 60.0
+LONGEST_REASON = 300
 SQLALCHEMY = re.compile(r" \[SQL: | \(Background on this error")
 """What MLflow's errors go on with: a page of SQL, and an address."""
 
@@ -98,7 +99,7 @@ class Delivery:
         for one_series in snapshot.series:
             if self.damage and one_series.series.status == "lost":
                 continue  # its end may be what is damaged, and back ends may have it
-            for name, destination in one_series.series.start["destinations"].items():
+            for name, destination in one_series.series.destinations.items():
                 key = key_of(name, destination)
                 if self.only in (None, name) and (last or self._failed.get(key, since) <= since):
                     found.setdefault(key, []).append(one_series)
@@ -248,7 +249,9 @@ class Delivery:
         except OwnProcessNeededError:
             raise
         except Exception as error:  # whatever a back end does, the others and the run go on
-            reason = SQLALCHEMY.split(" ".join(describe_error(error).split()))[0][:300] or type(error).__name__
+            reason = SQLALCHEMY.split(" ".join(describe_error(error).split()))[0] or type(error).__name__
+            if not isinstance(error, UserError):  # which may end with a command to type
+                reason = reason[:LONGEST_REASON]
             if DAMAGED.search(reason) and MEND not in reason:
                 reason += f"; {MEND}"
             self._problems[key], self._failed[key] = reason, time.monotonic()

@@ -53,6 +53,21 @@ def test_a_run_gone_on_with_reproduced_and_evaluated_is_one_run_with_each_point_
         assert points == expected, name
 
 
+def test_a_run_that_began_without_mlflow_and_goes_on_with_it_is_all_there_and_stays_where_it_began(tmp_path):
+    stage = SCRIPT.replace("series=series", 'stage="train"')
+    record(tmp_path, "sqlite", "0", "30", "75", script=stage, expect=75)
+    record(tmp_path, "mlflow", "0", "40", "75", script=stage, expect=75)
+    said = record(tmp_path, "mlflow", "0", "50", "0", script=stage, MLFLOW_EXPERIMENT_NAME="other")
+    assert said == (
+        "warning: mlflow: run r0123456789ab goes on where it began, with experiment trackstack, not other\n"
+    )
+    wait_until_nobody_delivers(tmp_path)
+    expected = sorted(in_journals(tmp_path))
+    assert len(expected) == 50
+    for name, points in in_back_ends(tmp_path, ("sqlite", "mlflow")).items():
+        assert points == expected, name
+
+
 def test_a_delivery_that_hangs_does_not_keep_the_next_attempt_from_its_record(tmp_path):
     with socket.create_server(("127.0.0.1", 0)) as silent:
         uri = f"http://127.0.0.1:{silent.getsockname()[1]}"

@@ -14,10 +14,10 @@ class Runs:
     def __init__(self, folder):
         self.folder, self.attempts = folder, 0
 
-    def attempt(self, losses, stage="train", series=None, status="finished", model="m1"):
+    def attempt(self, losses, stage="train", series=None, status="finished", model="m1", destinations=None):
         self.attempts += 1
         start = {"type": "start", "run": "r1", "attempt": self.attempts, "stage": stage}
-        records = [start | {"series": series or self.attempts, "destinations": {}}]
+        records = [start | {"series": series or self.attempts, "destinations": destinations or {}}]
         name = "val_loss" if stage == "train" else "test_loss"
         records += [{"type": "metrics", "time": 1.0, "step": n, "values": {name: v}} for n, v in enumerate(losses)]
         if status == "finished" and stage == "train":
@@ -192,3 +192,24 @@ def test_what_a_damaged_line_took_away_makes_no_other_series(runs, tmp_path):
     lines = path.read_text().splitlines()
     path.write_text("\n".join([lines[0], "damaged", *lines[2:]]) + "\n")
     assert [summary[:3] for summary in runs.summary()] == [(1, "finished", 1)]
+
+
+def test_a_back_end_that_is_switched_on_later_gets_the_whole_series_and_none_is_moved(runs):
+    runs.attempt([3.0], status="interrupted", destinations={"wandb": {"project": "a"}})
+    runs.attempt([3.0, 2.0], series=1, destinations={"wandb": {"project": "b"}, "tensorboard": {}})
+    (group,) = runs.series()
+    assert group.series.destinations == {"wandb": {"project": "a"}, "tensorboard": {}}
+    runs.attempt([3.0, 1.0], destinations={"wandb": {"project": "c"}})
+    assert [group.series.destinations for group in runs.series()] == [
+        {"wandb": {"project": "a"}, "tensorboard": {}},
+        {"wandb": {"project": "c"}},
+    ]
+
+
+def test_an_equal_execution_brings_the_first_one_to_its_back_ends(runs):
+    runs.attempt([3.0, 2.0])
+    runs.attempt([3.0], destinations={"wandb": {}}, status="interrupted")
+    assert [group.series.destinations for group in runs.series()] == [{}], "held back"
+    runs.attempt([3.0, 2.0], series=2, destinations={"tensorboard": {}})
+    (group,) = runs.series()
+    assert (group.series.reproduced, group.series.destinations) == (1, {"wandb": {}, "tensorboard": {}})

@@ -1,6 +1,9 @@
 """How a run's folder is delivered by the process that holds its lock, on real back ends."""
 
-from support.recording import SCRIPT, in_sqlite, record, wait_until_nobody_delivers
+import re
+
+from support.projects import run_in
+from support.recording import SCRIPT, in_mlflow, in_sqlite, record, trackstack, wait_until_nobody_delivers
 from support.sinks import START, STARTED, metrics, note_promotion
 
 from trackstack.records.query import find_run
@@ -52,17 +55,35 @@ def test_a_model_is_exported_while_others_may_write_the_database_and_a_promotion
 def test_a_series_that_gets_through_does_not_hide_one_that_did_not(tmp_path):
     folder = tmp_path / "runs/r0123456789ab"
     (tmp_path / "notes.db").write_text("some notes of mine\n" * 100)
-    for number, database in ((1, tmp_path / "notes.db"), (2, tmp_path / "project.db")):
+    artifacts = str(tmp_path / "mlartifacts")
+    for number, database in ((1, "notes.db"), (2, "mlflow.db")):
         journal = Journal(folder)
-        destinations = {"sqlite": {"path": str(database)}}
+        mlflow = {"uri": f"sqlite:///{tmp_path / database}", "artifacts": artifacts, "experiment": "trackstack"}
+        destinations = {"mlflow": mlflow}
         journal.write(START | {"attempt": number, "series": number, "destinations": destinations})
         journal.write(metrics(0, loss=float(number)))
         journal.write({"type": "end", "time": STARTED, "status": "finished", "error": None})
         journal.close()
     delivery = Delivery(folder)
     delivery.deliver_points()
-    assert list(delivery.problems) == ["sqlite"]
-    assert delivery.problems["sqlite"].startswith(
-        f"{tmp_path / 'notes.db'}: damaged (file is not a database); type: "
-    )
-    assert len(in_sqlite(tmp_path)) == 1
+    assert list(delivery.problems) == ["mlflow"]
+    assert "file is not a database" in delivery.problems["mlflow"]
+    assert in_mlflow(tmp_path)
+
+
+def test_a_home_that_was_moved_is_delivered_where_it_is_and_says_what_mlflow_left_behind(tmp_path):
+    script = f'{SCRIPT}    from pathlib import Path\n    run.log_artifact(Path("script.py"))\n'
+    before, home = tmp_path / "before", tmp_path / "it's here"
+    record(before, "sqlite,mlflow", "first", "2", script=script)
+    wait_until_nobody_delivers(before)
+    before.rename(home)
+    (home / "project.db").unlink()
+    assert "1 run looked at, 0 problems" in trackstack(home, "sync")
+    record(home, "sqlite,mlflow", "second", "3", script=script)
+    wait_until_nobody_delivers(home)
+    assert len(in_sqlite(home)) == len(in_mlflow(home)) == 15, "points need no folder"
+    assert not before.exists(), "nothing is made again where it was"
+    said = trackstack(home, "sync", expect=1)
+    run_in(home, re.search(r"type: (mv .+) && trackstack sync;", said)[1])
+    assert "2 runs looked at, 0 problems" in trackstack(home, "sync")
+    assert len(list((home / "mlartifacts").rglob("script.py"))) == 2 + 1, "with the one that was moved along"

@@ -64,6 +64,16 @@ def _warn_of_drift(drift: list[str] | None) -> None:
         warn(f"packages are not those of {LOCK}: {'; '.join(drift[:3])}{more}; pip install --requirement {LOCK}")
 
 
+def warn_of_other_places(start: dict[str, Any], earlier: Earlier) -> None:
+    """Say which back ends of an attempt that goes on from others are not those that it asks for."""
+    for name, chosen in start["destinations"].items():
+        before = earlier.destinations.get(name, chosen)
+        for key in chosen:
+            if before.get(key) != chosen[key]:
+                what = f"with {key} {before.get(key)}, not {chosen[key]}"
+                warn(f"{name}: run {start['run']} goes on where it began, {what}")
+
+
 def _upstream() -> dict[str, Any] | None:
     """What DVC knows of the origin of this run; nothing for a script that no stage runs."""
     if "DVC_STAGE" not in os.environ:

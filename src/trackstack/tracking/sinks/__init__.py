@@ -37,7 +37,7 @@ class Series:
     folder: Path
     """`HOME/runs/RUN`"""
     start: dict[str, Any]
-    """The start record of its first attempt: name, params, tags, data, environment, destinations, time."""
+    """The start record of its first attempt: name, params, tags, data, environment, time."""
     status: str = "running"
     """running, finished, interrupted, paused, pruned, failed, or lost: no end was recorded and nobody is writing."""
     error: str | None = None
@@ -53,6 +53,8 @@ class Series:
     """What each attempt was made from; see `trackstack.tracking.upstream`."""
     spent: list[dict[str, Any]] = field(default_factory=list)
     """What each execution used, re-executions among them; see `trackstack.tracking.spending`."""
+    destinations: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """By back end, what `open_sink` takes: all that its executions, re-executions among them, asked for."""
 
     @property
     def home(self) -> Path:

@@ -39,7 +39,7 @@ from trackstack.tracking.sinks.mlflow_records import (
     run_tags,
     to_points,
 )
-from trackstack.tracking.sinks.mlflow_store import make_database, refused, weight
+from trackstack.tracking.sinks.mlflow_store import make_database, refuse_where_home_was, refused, weight
 
 SETTINGS = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
@@ -140,6 +140,7 @@ class MlflowSink:
         with_model = takes_model(series)
         if not series.artifacts or self._has_files(run := self._run(series), series):
             return
+        refuse_where_home_was(run.info.artifact_uri, self._database, self._artifacts)
         # The model comes last: it is what can fail.
         for artifact in sorted(series.artifacts, key=lambda artifact: artifact["kind"] == "model"):
             if artifact["kind"] != "model" or with_model:

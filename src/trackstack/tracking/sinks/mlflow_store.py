@@ -5,13 +5,16 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import shlex
 import sqlite3
 import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
+from trackstack import UserError
 from trackstack.tracking.addresses import sqlite_uri
 from trackstack.tracking.sinks.mlflow_records import milliseconds
 
@@ -77,6 +80,23 @@ def refused(code: str, request: Callable[..., Any], *arguments: Any) -> bool:
             raise
         return True
     return False
+
+
+def refuse_where_home_was(artifact_uri: str, database: Path | None, artifacts: Path) -> None:
+    """Raise UserError where the database of a moved home would put a run's files into the old one, made for it again.
+
+    Args:
+        artifacts: the folder that a database made now would have.
+    """
+    if not database or database.parent != artifacts.parent.resolve() or not artifact_uri.startswith("file:"):
+        return
+    place = Path(unquote(urlsplit(artifact_uri).path)).parents[1]
+    if place.name == artifacts.name and not place.parent.exists():
+        aside = f"mv {shlex.quote(str(database))} {shlex.quote(f'{database}.before')}"
+        raise UserError(
+            f"{database}: MLflow would put files into {place.parent}, from where it was moved; "
+            f"type: {aside} && trackstack sync; this makes it anew"
+        )
 
 
 def weight(run: Any) -> tuple[bool, int, int, str]:
