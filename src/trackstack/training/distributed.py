@@ -15,6 +15,10 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
+
+# Not by torch itself within `join`: its functions keep, as a default, the group that there is when it is imported.
+# That group's threads would then live on until Python ends, and may abort a process that has done its work.
+import torch.distributed.nn.functional
 from torch import Tensor, nn
 
 from trackstack import UserError
